@@ -1,0 +1,47 @@
+/**
+ * One supervisor per run folder. The lock is a file with pid and start time, created exclusively; a lock whose
+ * process has ended is taken over.
+ */
+import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { isAlive, readProcStat } from "./proc-stat.ts";
+
+const Lock = z.object({ pid: z.int(), startTicks: z.string() });
+
+export function lockPath(runDir: string): string {
+  return join(runDir, "supervisor.lock");
+}
+
+/** @returns the pid of the living supervisor of this folder, or null. */
+export function lockHolder(runDir: string): number | null {
+  try {
+    const { pid, startTicks } = Lock.parse(JSON.parse(readFileSync(lockPath(runDir), "utf8")));
+    return isAlive(pid, startTicks) ? pid : null;
+  } catch {
+    return null;
+  }
+}
+
+/** @throws Error when another supervisor holds the folder. */
+export function takeLock(runDir: string): void {
+  const mine = `${lockPath(runDir)}.${process.pid}`;
+  writeFileSync(
+    mine,
+    JSON.stringify({ pid: process.pid, startTicks: readProcStat(process.pid)?.startTicks ?? "" }),
+    { mode: 0o600 },
+  );
+  try {
+    if (lockHolder(runDir) === null) rmSync(lockPath(runDir), { force: true });
+    // A link fails when the name exists, so of two that start together one wins.
+    linkSync(mine, lockPath(runDir));
+  } catch {
+    throw new Error(`another supervisor (pid ${lockHolder(runDir) ?? "unknown"}) already runs ${runDir}`);
+  } finally {
+    rmSync(mine, { force: true });
+  }
+}
+
+export function releaseLock(runDir: string): void {
+  rmSync(lockPath(runDir), { force: true });
+}

@@ -1,0 +1,54 @@
+/**
+ * One log file per process, rotated by size.
+ *
+ * The file itself is the process's stdout and stderr (append mode), not a pipe through the supervisor: a killed
+ * supervisor leaves its processes writing. That is why rotation copies and truncates; lines written between the
+ * two calls (microseconds) can be lost, which a log may do and a record may not.
+ */
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
+import { join } from "node:path";
+
+const maxBytes = 16 * 1024 * 1024;
+const keptCopies = 3;
+
+export function logPath(runDir: string, name: string): string {
+  return join(runDir, "logs", `${name}.log`);
+}
+
+/** @returns a descriptor to hand to the child; the caller closes it after spawning. */
+export function openLog(runDir: string, name: string): number {
+  mkdirSync(join(runDir, "logs"), { recursive: true, mode: 0o700 });
+  return openSync(logPath(runDir, name), "a", 0o600);
+}
+
+export function closeLog(descriptor: number): void {
+  closeSync(descriptor);
+}
+
+export function rotateIfLarge(runDir: string, name: string): void {
+  const path = logPath(runDir, name);
+  if (!existsSync(path) || statSync(path).size < maxBytes) return;
+  for (let copy = keptCopies - 1; copy >= 1; copy -= 1) {
+    if (existsSync(`${path}.${copy}`)) renameSync(`${path}.${copy}`, `${path}.${copy + 1}`);
+  }
+  copyFileSync(path, `${path}.1`);
+  truncateSync(path, 0);
+}
+
+/** The last lines of a process's log, for an error message. At most 64 KiB are looked at. */
+export function lastLogLines(runDir: string, name: string, lines = 15): readonly string[] {
+  const path = logPath(runDir, name);
+  if (!existsSync(path)) return [];
+  const text = readFileSync(path).subarray(-65_536).toString("utf8");
+  return text.trimEnd().split("\n").slice(-lines);
+}
