@@ -1,0 +1,13 @@
+/** Imports every contract, so that `contractRegistry()` is whole. */
+import "./build.ts";
+import "./deploy.ts";
+import "./host.ts";
+import "./job.ts";
+import "./log.ts";
+import "./push.ts";
+import "./release.ts";
+import "./route.ts";
+import "./secret.ts";
+import "./telemetry.ts";
+
+export { contractRegistry } from "./event.ts";

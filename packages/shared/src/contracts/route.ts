@@ -1,0 +1,87 @@
+/** Routes.  router ─RouteTableChanged─▶ agent's edge ─RouteApplied─▶ router, scheduler */
+import { z } from "zod";
+import { DeployId, EnvironmentId, HostId, JobId, ServiceId } from "../domain/ids.ts";
+import { defineEvent, defineRequest, defineSignal } from "./event.ts";
+
+export const RouteSite = z.strictObject({
+  /** Lower-case host name, such as `shop-production.berth.localhost`. */
+  hostname: z.string().max(253),
+  serviceId: ServiceId,
+  backends: z.array(z.strictObject({ jobId: JobId, address: z.ipv4(), port: z.int().min(1).max(65_535) })).max(500),
+});
+export type RouteSite = z.infer<typeof RouteSite>;
+
+/** An environment's whole table. A higher version replaces a lower one; equal versions are equal tables. */
+export const RouteTable = z.strictObject({
+  environmentId: EnvironmentId,
+  version: z.int().min(1),
+  sites: z.array(RouteSite).max(500),
+});
+export type RouteTable = z.infer<typeof RouteTable>;
+
+export const RouteTableChanged = defineSignal({
+  name: "RouteTableChanged",
+  subject: "berth.v1.routes.{environmentId}.changed",
+  emittedBy: ["router"],
+  consumedBy: ["agent"],
+  about: "A new version of an environment's route table; repeated to hosts whose acknowledgement is behind.",
+  payload: z.strictObject({ environmentId: EnvironmentId, table: RouteTable }),
+});
+
+export const GetRouteTables = defineRequest({
+  name: "GetRouteTables",
+  subject: "berth.v1.routes.get.{hostId}",
+  emittedBy: ["agent"],
+  consumedBy: ["router"],
+  about: "An edge asks for all tables at its start and every 10 s; `whole` lets it drop environments that are gone.",
+  payload: z.strictObject({ hostId: HostId, known: z.record(z.string(), z.int().min(0)) }),
+  reply: z.strictObject({
+    whole: z.boolean(),
+    /** Every environment that has a table, with its version. */
+    versions: z.record(z.string(), z.int().min(1)),
+    /** The tables that are newer than `known`. */
+    tables: z.array(RouteTable).max(1000),
+  }),
+  timeoutMs: 3000,
+});
+
+export const RouteApplied = defineEvent({
+  name: "RouteApplied",
+  subject: "berth.v1.route.{hostId}.applied",
+  stream: "ROUTE",
+  emittedBy: ["agent"],
+  consumedBy: ["router"],
+  about: "A host's edge serves this version of an environment's table: read back from the proxy, not assumed.",
+  payload: z.strictObject({ hostId: HostId, environmentId: EnvironmentId, version: z.int().min(1), atMs: z.number() }),
+  dedupeId: ({ hostId, environmentId, version, atMs }) => `${hostId}.${environmentId}.${version}.${atMs}`,
+});
+
+export const RouteAcknowledged = defineEvent({
+  name: "RouteAcknowledged",
+  subject: "berth.v1.route.all.{environmentId}.acknowledged",
+  stream: "ROUTE",
+  emittedBy: ["router"],
+  consumedBy: ["scheduler"],
+  about: "Every live host's edge serves this version: a wake-up for the scheduler, which reads router.route_tables.",
+  payload: z.strictObject({ environmentId: EnvironmentId, version: z.int().min(1) }),
+  dedupeId: ({ environmentId, version }) => `${environmentId}.${version}.acknowledged`,
+});
+
+export const FirstResponse = defineEvent({
+  name: "FirstResponse",
+  subject: "berth.v1.route.first.{serviceId}.answered",
+  stream: "ROUTE",
+  emittedBy: ["router"],
+  consumedBy: ["git", "api"],
+  about: "The first answer of a deploy's URL through an edge after its routes were acknowledged.",
+  payload: z.strictObject({
+    deployId: DeployId,
+    serviceId: ServiceId,
+    hostname: z.string().max(253),
+    /** HTTP status, or 0 when nothing answered within the deadline. */
+    status: z.int().min(0).max(999),
+    startedAtMs: z.number(),
+    endedAtMs: z.number(),
+  }),
+  dedupeId: ({ deployId }) => `${deployId}.first-response`,
+});

@@ -1,0 +1,72 @@
+/**
+ * Branded identifiers that show their kind: `svc_01hf…`. The body is a ULID in lower-case Crockford base 32
+ * (48 bits of milliseconds, 80 random bits), so ids sort by creation time and fit a NATS subject token.
+ */
+import { z } from "zod";
+
+const BODY = "[0-9abcdefghjkmnpqrstvwxyz]{26}";
+
+export const ID_PREFIXES = {
+  org: "org",
+  user: "usr",
+  token: "tok",
+  environment: "env",
+  service: "svc",
+  release: "rel",
+  deploy: "dep",
+  build: "bld",
+  job: "job",
+  host: "hst",
+  decision: "dec",
+} as const;
+
+export type IdKind = keyof typeof ID_PREFIXES;
+
+function idSchema<Brand extends string>(kind: IdKind) {
+  return z
+    .string()
+    .regex(new RegExp(`^${ID_PREFIXES[kind]}_${BODY}$`), `must be a ${kind} id, such as ${ID_PREFIXES[kind]}_01j…`)
+    .brand<Brand>();
+}
+
+export const OrgId = idSchema<"OrgId">("org");
+export const UserId = idSchema<"UserId">("user");
+export const TokenId = idSchema<"TokenId">("token");
+export const EnvironmentId = idSchema<"EnvironmentId">("environment");
+export const ServiceId = idSchema<"ServiceId">("service");
+export const ReleaseId = idSchema<"ReleaseId">("release");
+export const DeployId = idSchema<"DeployId">("deploy");
+export const BuildId = idSchema<"BuildId">("build");
+export const JobId = idSchema<"JobId">("job");
+export const HostId = idSchema<"HostId">("host");
+export const DecisionId = idSchema<"DecisionId">("decision");
+
+export type OrgId = z.infer<typeof OrgId>;
+export type UserId = z.infer<typeof UserId>;
+export type TokenId = z.infer<typeof TokenId>;
+export type EnvironmentId = z.infer<typeof EnvironmentId>;
+export type ServiceId = z.infer<typeof ServiceId>;
+export type ReleaseId = z.infer<typeof ReleaseId>;
+export type DeployId = z.infer<typeof DeployId>;
+export type BuildId = z.infer<typeof BuildId>;
+export type JobId = z.infer<typeof JobId>;
+export type HostId = z.infer<typeof HostId>;
+export type DecisionId = z.infer<typeof DecisionId>;
+
+const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+
+/**
+ * Formats an id from its parts. Pure: time and randomness are arguments.
+ * @param nowMs milliseconds since 1970, below 2^48
+ * @param random at least 10 bytes
+ */
+export function formatId(kind: IdKind, nowMs: number, random: Uint8Array): string {
+  let bits = BigInt(nowMs);
+  for (let i = 0; i < 10; i++) bits = (bits << 8n) | BigInt(random[i] ?? 0);
+  let body = "";
+  for (let i = 0; i < 26; i++) {
+    body = ALPHABET[Number(bits & 31n)] + body;
+    bits >>= 5n;
+  }
+  return `${ID_PREFIXES[kind]}_${body}`;
+}
