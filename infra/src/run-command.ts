@@ -1,0 +1,74 @@
+/**
+ * Runs one command to its end: arguments as a list (no shell), a deadline, bounded output, an error that says
+ * which command, how it ended and its last lines.
+ */
+import { spawn } from "node:child_process";
+
+const maxOutputBytes = 4 * 1024 * 1024;
+
+export type RunOptions = {
+  readonly timeoutMs: number;
+  readonly cwd?: string;
+  /** The whole environment; by default the caller's. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly onLine?: (line: string) => void;
+};
+
+export class CommandError extends Error {
+  readonly exitCode: number | null;
+
+  constructor(command: readonly string[], how: string, exitCode: number | null, output: string) {
+    const lines = output.trimEnd().split("\n").slice(-15).join("\n  ");
+    super(`${command.join(" ")}: ${how}${lines === "" ? "" : `\n  ${lines}`}`);
+    this.name = "CommandError";
+    this.exitCode = exitCode;
+  }
+}
+
+/** @returns stdout. @throws CommandError on a non-zero exit, a signal, the deadline or a command that is not there. */
+export function run(command: readonly string[], options: RunOptions): Promise<string> {
+  const [file, ...args] = command;
+  if (file === undefined) throw new Error("run: the command is empty");
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, {
+      cwd: options.cwd,
+      env: (options.env ?? process.env) as NodeJS.ProcessEnv,
+      stdio: ["ignore", "pipe", "pipe"],
+      ...(options.uid === undefined ? {} : { uid: options.uid }),
+      ...(options.gid === undefined ? {} : { gid: options.gid }),
+    });
+    let stdout = "";
+    let all = "";
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      child.kill("SIGKILL");
+    }, options.timeoutMs);
+    const take = (chunk: string): void => {
+      all = (all + chunk).slice(-maxOutputBytes);
+      if (options.onLine !== undefined)
+        for (const line of chunk.split("\n")) if (line !== "") options.onLine(line);
+    };
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      stdout = (stdout + chunk).slice(-maxOutputBytes);
+      take(chunk);
+    });
+    child.stderr.setEncoding("utf8").on("data", take);
+    child.once("error", (error) => {
+      clearTimeout(timer);
+      reject(new CommandError(command, `cannot be run: ${error.message}`, null, ""));
+    });
+    child.once("close", (code, signal) => {
+      clearTimeout(timer);
+      if (code === 0) resolve(stdout);
+      else if (timedOut)
+        reject(new CommandError(command, `did not end within ${options.timeoutMs / 1000} s`, null, all));
+      else
+        reject(
+          new CommandError(command, signal === null ? `exit code ${code}` : `signal ${signal}`, code, all),
+        );
+    });
+  });
+}
