@@ -97,8 +97,10 @@ CREATE TABLE releases (
   UNIQUE (service_id, version)
 );
 
+-- Orders to end a deploy. `superseded` is the api's own: the build of an older push came after a newer release.
 CREATE TABLE deploy_cancels (
   deploy_id text PRIMARY KEY,
+  reason_code text NOT NULL DEFAULT 'cancelled' CHECK (reason_code IN ('cancelled', 'superseded')),
   requested_by text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now()
 );
