@@ -51,17 +51,22 @@ function addConsumer(
   }
 }
 
-/** The part of the JetStream API that a control-plane service needs: its own streams and durables. */
-function jetStreamApi(service: ServiceName): string[] {
+/** The streams that a control-plane service emits to or consumes from, and the one for dead letters. */
+export function streamsOf(service: ServiceName): StreamName[] {
   const streams = new Set<StreamName>(["DEAD"]);
   for (const contract of contractRegistry()) {
     if (contract.kind !== "event") continue;
     if (contract.emittedBy.includes(service) || contract.consumedBy.includes(service)) streams.add(contract.stream);
   }
+  return [...streams];
+}
+
+/** The part of the JetStream API that a control-plane service needs: its own streams and durables. */
+function jetStreamApi(service: ServiceName): string[] {
   return [
     "$JS.API.INFO",
     `berth.v1.dead.${service}.>`,
-    ...[...streams].flatMap((stream) => [
+    ...streamsOf(service).flatMap((stream) => [
       `$JS.API.STREAM.INFO.${stream}`,
       `$JS.API.STREAM.CREATE.${stream}`,
       `$JS.API.STREAM.UPDATE.${stream}`,
