@@ -1,0 +1,283 @@
+/**
+ * The lab: several real Docker hosts on one machine, made and driven from a test, a bench or the command line.
+ *
+ * A host is a network namespace, a mount and pid namespace, an own root file system and an own Docker Engine.
+ * `labUp` makes what is missing and starts what is off, so it also mends a lab after a crash in its middle;
+ * `labDown` removes all that the record names, and may be called at any time. What a host runs besides its
+ * engine is decided by the caller through `boot`.
+ */
+import { existsSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { CommandResult } from "./command.ts";
+import { tryCommand } from "./command.ts";
+import {
+  applyRoutes,
+  enterHost,
+  execInHost,
+  type HostHandle,
+  hostHandle,
+  isRunning,
+  killHost,
+  removeHost,
+  startHost,
+} from "./host-control.ts";
+import { hostNames, labNames } from "./lab-names.ts";
+import {
+  cutNetwork,
+  ensureBridge,
+  healNetwork,
+  netnsMountExists,
+  refuseTaken,
+  removeBridge,
+  removeNetnsMount,
+} from "./lab-network.ts";
+import {
+  type Boot,
+  type Cut,
+  changeRecord,
+  deleteRecord,
+  findHost,
+  type HostRecord,
+  type LabRecord,
+  labFolder,
+  readRecord,
+  writeRecord,
+} from "./lab-record.ts";
+import { ensureRootfs } from "./lab-rootfs.ts";
+import { removeCgroup } from "./namespace-processes.ts";
+
+export interface LabOptions {
+  /** 1 to 9 hosts, called h1, h2, … */
+  readonly hosts: number;
+  readonly stateDir: string;
+  /** 0 to 9: labs with different indexes run side by side (10.99.INDEX.0/24). Default 0. */
+  readonly index?: number;
+  /** Where the root file system is kept. Default `<stateDir>/cache`. */
+  readonly cacheDir?: string;
+  /** What a host runs. Default: a Docker Engine and nothing else. */
+  readonly boot?: (host: BootSite) => Boot;
+  readonly say?: (line: string) => void;
+}
+
+/** What the boot command of a host can be made of. All paths are valid inside and outside of the host. */
+export interface BootSite {
+  readonly name: string;
+  readonly address: string;
+  readonly machineAddress: string;
+  readonly dockerSocket: string;
+  readonly runDir: string;
+  readonly sharedDir: string;
+  readonly supervisorDir: string;
+  readonly cgroup: string;
+}
+
+export interface LabHost extends BootSite {
+  /** The host's folder on the machine: disk, sockets, log. */
+  readonly hostDir: string;
+  isRunning(): boolean;
+  /** Default `both`: the host neither hears nor is heard, and nothing tells it. */
+  cut(direction?: Cut): Promise<void>;
+  heal(): Promise<void>;
+  /** SIGKILL to everything of the host at once; stays off until `start`. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  /** `kill`, then `start`: the disk stays, all that was in memory is gone. */
+  powerCycle(): Promise<void>;
+  exec(argv: readonly string[], timeoutMs?: number): Promise<CommandResult>;
+  /** The command line that enters the host, for callers that want its standard input and output. */
+  enter(): string[];
+}
+
+export interface Lab {
+  readonly index: number;
+  readonly stateDir: string;
+  /** The machine's address as the hosts see it: the control plane listens here. */
+  readonly machineAddress: string;
+  readonly hosts: readonly LabHost[];
+  host(name: string): LabHost;
+  /** Tells all hosts where containers are (CIDR → host name), now and after every start. */
+  route(routes: Readonly<Record<string, string>>): Promise<void>;
+  down(): Promise<void>;
+}
+
+const neededTools = ["mmdebstrap", "ip", "nsenter", "unshare", "iptables", "nft"];
+const checkout = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
+const maxHosts = 9;
+
+/** @throws Error when a tool is missing, the index is taken, or a host's engine does not come up in time. */
+export async function labUp(options: LabOptions): Promise<Lab> {
+  const say = options.say ?? (() => undefined);
+  if (!Number.isInteger(options.hosts) || options.hosts < 1 || options.hosts > maxHosts)
+    throw new Error(`a lab has 1 to ${maxHosts} hosts, not ${options.hosts}`);
+  await checkTools();
+  const rootfs = await ensureRootfs(options.cacheDir ?? join(options.stateDir, "cache"), say);
+  const before = readRecord(options.stateDir);
+  const record = desiredRecord(options, before, rootfs);
+  refuseTaken(labNames(options.stateDir, record.index));
+  await removeSurplus(options.stateDir, before, record, say);
+  writeRecord(options.stateDir, record);
+
+  await ensureBridge(labNames(options.stateDir, record.index));
+  const startedAt = Date.now();
+  say(`starting ${record.hosts.map((host) => host.name).join(", ")}`);
+  await Promise.all(
+    record.hosts.map(async (host) => {
+      await startHost(hostHandle(options.stateDir, record, host));
+      say(`${host.name}: Docker Engine ready after ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
+    }),
+  );
+  return labOf(options.stateDir, record);
+}
+
+/** @returns the lab that is recorded in this state folder, running or not; null when there is none. */
+export function openLab(stateDir: string): Lab | null {
+  const record = readRecord(stateDir);
+  return record === null ? null : labOf(stateDir, record);
+}
+
+/** Removes everything that the record names. Without a record there is nothing, and nothing is touched. */
+export async function labDown(
+  stateDir: string,
+  say: (line: string) => void = () => undefined,
+): Promise<void> {
+  const record = readRecord(stateDir);
+  if (record === null) return;
+  const names = labNames(stateDir, record.index);
+  refuseTaken(names);
+  for (const host of record.hosts) {
+    say(`${host.name}: removing`);
+    await removeHost(hostHandle(stateDir, record, host));
+  }
+  await removeBridge(names);
+  removeCgroup(names.cgroup);
+  if (record.madeNetnsMount) await removeNetnsMount();
+  deleteRecord(stateDir);
+  rmSync(labFolder(stateDir), { recursive: true, force: true });
+}
+
+function desiredRecord(options: LabOptions, before: LabRecord | null, rootfs: string): LabRecord {
+  const index = options.index ?? before?.index ?? 0;
+  const hosts = Array.from({ length: options.hosts }, (_, i): HostRecord => {
+    const number = i + 1;
+    const site = bootSite(options.stateDir, index, number);
+    const cut = before?.hosts.find((host) => host.number === number)?.cut ?? null;
+    return { name: site.name, number, boot: (options.boot ?? engineOnly)(site), cut };
+  });
+  const routes = Object.entries(before?.routes ?? {}).filter(([, owner]) =>
+    hosts.some((host) => host.name === owner),
+  );
+  const madeNetnsMount = before?.madeNetnsMount ?? !netnsMountExists();
+  return { version: 1, index, rootfs, checkout, madeNetnsMount, hosts, routes: Object.fromEntries(routes) };
+}
+
+/** Hosts of an earlier, larger lab, or the whole of one with another index. */
+async function removeSurplus(
+  stateDir: string,
+  before: LabRecord | null,
+  record: LabRecord,
+  say: (line: string) => void,
+): Promise<void> {
+  if (before === null) return;
+  if (before.index !== record.index) return await labDown(stateDir, say);
+  for (const host of before.hosts.filter((old) => !record.hosts.some((one) => one.name === old.name))) {
+    say(`${host.name}: removing, the lab now has ${record.hosts.length} hosts`);
+    await removeHost(hostHandle(stateDir, before, host));
+  }
+}
+
+/** A Docker Engine alone. */
+function engineOnly(site: BootSite): Boot {
+  return { argv: engineCommand(site), env: {} };
+}
+
+export function engineCommand(site: BootSite): string[] {
+  return [
+    "dockerd",
+    `--host=unix://${site.dockerSocket}`,
+    "--data-root=/var/lib/docker",
+    "--storage-driver=overlay2",
+    "--exec-opt=native.cgroupdriver=cgroupfs",
+    `--cgroup-parent=/${site.cgroup}`,
+    "--bridge=none",
+  ];
+}
+
+function bootSite(stateDir: string, index: number, number: number): BootSite {
+  const { address, dockerSocket, runDir, sharedDir, supervisorDir, cgroup } = hostNames(
+    stateDir,
+    index,
+    number,
+  );
+  const machineAddress = labNames(stateDir, index).machineAddress;
+  const name = `h${number}`;
+  return { name, address, machineAddress, dockerSocket, runDir, sharedDir, supervisorDir, cgroup };
+}
+
+function labOf(stateDir: string, record: LabRecord): Lab {
+  const hosts = record.hosts.map((host) => labHost(stateDir, record.index, host));
+  return {
+    index: record.index,
+    stateDir,
+    machineAddress: labNames(stateDir, record.index).machineAddress,
+    hosts,
+    host: (name) => {
+      findHost(record, name);
+      return hosts.find((host) => host.name === name) as LabHost;
+    },
+    route: async (routes) => {
+      const changed = changeRecord(stateDir, (now) => ({ ...now, routes: { ...now.routes, ...routes } }));
+      const handles = changed.hosts.map((host) => hostHandle(stateDir, changed, host));
+      await Promise.all(handles.filter((host) => isRunning(host.names)).map(applyRoutes));
+    },
+    down: () => labDown(stateDir),
+  };
+}
+
+function labHost(stateDir: string, index: number, { name, number }: HostRecord): LabHost {
+  const names = hostNames(stateDir, index, number);
+  // Read again at each use: routes and cuts change while the lab lives.
+  const handle = (): HostHandle => {
+    const whole = changeRecord(stateDir, (now) => now);
+    return hostHandle(stateDir, whole, findHost(whole, name));
+  };
+  const recordCut = (cut: Cut | null): void => {
+    changeRecord(stateDir, (now) => ({
+      ...now,
+      hosts: now.hosts.map((host) => (host.name === name ? { ...host, cut } : host)),
+    }));
+  };
+  return {
+    ...bootSite(stateDir, index, number),
+    hostDir: names.hostDir,
+    isRunning: () => isRunning(names),
+    cut: async (direction = "both") => {
+      recordCut(direction);
+      if (existsSync(names.netnsPath)) await cutNetwork(names, direction);
+    },
+    heal: async () => {
+      recordCut(null);
+      if (existsSync(names.netnsPath)) await healNetwork(names);
+    },
+    kill: () => killHost(handle()),
+    start: () => startHost(handle()),
+    powerCycle: async () => {
+      await killHost(handle());
+      await startHost(handle());
+    },
+    exec: (argv, timeoutMs) => execInHost(handle(), argv, timeoutMs),
+    enter: () => enterHost(handle()),
+  };
+}
+
+async function checkTools(): Promise<void> {
+  const missing: string[] = [];
+  for (const tool of neededTools) {
+    if ((await tryCommand(["sh", "-c", `command -v ${tool}`])).code !== 0) missing.push(tool);
+  }
+  if (missing.length > 0)
+    throw new Error(
+      `the lab needs ${missing.join(", ")}: install the Debian packages mmdebstrap, iproute2, util-linux, ` +
+        "iptables and nftables, then run this again",
+    );
+}
