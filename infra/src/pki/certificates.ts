@@ -25,14 +25,14 @@ export type CertificateFiles = { readonly keyFile: string; readonly certFile: st
 
 export async function ensureCa(files: CertificateFiles, commonName: string): Promise<void> {
   const keyPem = await readOrCreate(files.keyFile, newKeyPem);
-  await readOrCreate(files.certFile, async () => await selfSigned(keyPem, commonName, caExtensions()));
+  await readOrCreate(files.certFile, async () => await selfSigned(keyPem, commonName, caExtensions()), 0o644);
 }
 
 /** A key pair whose certificate vouches for itself: the registry trusts exactly this one signer of tokens. */
 export async function ensureSigner(files: CertificateFiles, commonName: string): Promise<void> {
   const keyPem = await readOrCreate(files.keyFile, newKeyPem);
   const extensions = [new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true)];
-  await readOrCreate(files.certFile, async () => await selfSigned(keyPem, commonName, extensions));
+  await readOrCreate(files.certFile, async () => await selfSigned(keyPem, commonName, extensions), 0o644);
 }
 
 export type ServerCertificate = CertificateFiles & {

@@ -8,11 +8,15 @@ import { dirname } from "node:path";
 import type { UserIds } from "../supervisor/user.ts";
 
 /** Reads the file, or makes it. Two callers at once get the same content: the first link wins. */
-export async function readOrCreate(path: string, make: () => string | Promise<string>): Promise<string> {
+export async function readOrCreate(
+  path: string,
+  make: () => string | Promise<string>,
+  mode = 0o600,
+): Promise<string> {
   const present = await readIfThere(path);
   if (present !== null) return present;
   await mkdir(dirname(path), { recursive: true, mode: 0o711 });
-  const temporary = await writeTemporary(path, await make());
+  const temporary = await writeTemporary(path, await make(), mode);
   try {
     await link(temporary, path);
   } catch (error) {

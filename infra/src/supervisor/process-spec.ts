@@ -18,6 +18,8 @@ export const Readiness = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("unix"), path: AbsolutePath }),
   /** Ready when the answer's status is below 500. */
   z.object({ kind: z.literal("http"), url: z.url() }),
+  /** As `http`, over a unix socket (Docker Engine: its socket opens long before it answers). */
+  z.object({ kind: z.literal("unix-http"), socket: AbsolutePath, path: z.string().startsWith("/") }),
   /** Alive for this long. For processes that open nothing. */
   z.object({ kind: z.literal("alive"), forMs: z.int().min(0).max(60_000) }),
 ]);

@@ -2,6 +2,7 @@
  * Asks a process whether it is ready: one question with its own deadline, and the loop that asks until it is.
  */
 import { access } from "node:fs/promises";
+import { request } from "node:http";
 import { connect as connectTcp, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
@@ -29,6 +30,8 @@ export async function isReady(readiness: Readiness, aliveForMs: number): Promise
       );
     case "http":
       return await answersHttp(readiness.url);
+    case "unix-http":
+      return await answersHttpOnSocket(readiness.socket, readiness.path);
     case "alive":
       return aliveForMs >= readiness.forMs;
   }
@@ -70,4 +73,16 @@ async function answersHttp(url: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+function answersHttpOnSocket(socketPath: string, path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const call = request({ socketPath, path, timeout: oneQuestionTimeoutMs }, (response) => {
+      response.resume();
+      resolve((response.statusCode ?? 500) < 500);
+    });
+    call.on("timeout", () => call.destroy());
+    call.on("error", () => resolve(false));
+    call.end();
+  });
 }
