@@ -1,0 +1,49 @@
+/**
+ * The processes of a built app: the Procfile's, and where it has none the defaults.
+ *
+ * An image always has a `web` process; an app without one is refused here, before its image is stored.
+ */
+import type { BuildFailure } from "./build-failure.ts";
+import { parseProcfile } from "./parse-procfile.ts";
+
+export type Processes =
+  | { readonly kind: "processes"; readonly processes: Readonly<Record<string, string>> }
+  | { readonly kind: "refused"; readonly failure: BuildFailure };
+
+/**
+ * @param procfile the file's text, null when there is none
+ * @param defaults of the buildpack. A Procfile replaces them as a whole: a default behind its back would surprise.
+ */
+export function chooseBuildpackProcesses(
+  procfile: string | null,
+  defaults: Readonly<Record<string, string>>,
+): Processes {
+  const parsed = readProcfile(procfile);
+  if (parsed.kind === "refused") return parsed;
+  const named = Object.keys(parsed.processes);
+  const processes = named.length > 0 ? parsed.processes : defaults;
+  if (processes.web !== undefined) return { kind: "processes", processes };
+  return { kind: "refused", failure: { code: "no-web", found: named, hasProcfile: procfile !== null } };
+}
+
+/**
+ * A Dockerfile's image brings its own command for `web` (written as an empty command); a Procfile may name others
+ * and may replace it.
+ *
+ * @param hasCommand whether the image has a CMD or an ENTRYPOINT
+ */
+export function chooseDockerfileProcesses(procfile: string | null, hasCommand: boolean): Processes {
+  const parsed = readProcfile(procfile);
+  if (parsed.kind === "refused") return parsed;
+  if (parsed.processes.web !== undefined) return parsed;
+  if (hasCommand) return { kind: "processes", processes: { web: "", ...parsed.processes } };
+  const found = Object.keys(parsed.processes);
+  return { kind: "refused", failure: { code: "no-web", found, hasProcfile: procfile !== null } };
+}
+
+function readProcfile(procfile: string | null): Processes {
+  if (procfile === null) return { kind: "processes", processes: {} };
+  const parsed = parseProcfile(procfile);
+  if (parsed.kind === "processes") return parsed;
+  return { kind: "refused", failure: { code: "bad-procfile", problems: parsed.problems } };
+}

@@ -1,0 +1,397 @@
+/**
+ * The Docker Engine that builds: the only importer of dockerode in this service, and its types stop here.
+ *
+ * A buildpack build is one container of the build stack, as an ordinary user without any capability, with limits
+ * on memory, CPU, processes and time. It sees the pushed source, the service's own cache volume and nothing else.
+ * Its /app then becomes one layer on the run stack. Every container made here is removed here, whatever happened.
+ */
+import { createReadStream } from "node:fs";
+import { PassThrough, type Readable, Transform } from "node:stream";
+import Docker from "dockerode";
+import { extract } from "tar-stream";
+import { BuildStopped } from "../core/build-stopped.ts";
+import type { BuildOutput } from "./build-output.ts";
+
+export interface EngineLimits {
+  readonly memoryBytes: number;
+  readonly cpus: number;
+  readonly pids: number;
+  /** Of the finished /app, uncompressed. */
+  readonly maxAppBytes: number;
+}
+
+export interface BuildContainerInput {
+  readonly buildId: string;
+  readonly serviceId: string;
+  readonly image: string;
+  readonly sourceTarPath: string;
+  /** Tar with the platform's files for /berth. */
+  readonly toolsTar: Buffer;
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly output: BuildOutput;
+  readonly signal: AbortSignal;
+}
+
+export interface BuildContainerResult {
+  readonly containerId: string;
+  readonly exitCode: number;
+  readonly outOfMemory: boolean;
+  /** Small files of /tmp/berth by name. */
+  readonly notes: ReadonlyMap<string, string>;
+}
+
+export interface AppImageInput {
+  readonly buildId: string;
+  readonly buildContainerId: string;
+  readonly stackImage: string;
+  readonly reference: string;
+  readonly webCommand: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+}
+
+export interface ImageFacts {
+  readonly sizeBytes: number;
+  readonly user: string;
+  readonly exposedPorts: readonly number[];
+  readonly hasCommand: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+const CALL_TIMEOUT_MS = 60_000;
+const NOTES_MAX_BYTES = 256 * 1024;
+const APP_PATH =
+  "/app/.berth/node/bin:/app/.venv/bin:/app/node_modules/.bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
+
+export class BuildEngine {
+  readonly #docker: Docker;
+  readonly #builderId: string;
+  readonly #limits: EngineLimits;
+
+  constructor(given: { socketPath: string; builderId: string; limits: EngineLimits }) {
+    this.#docker = new Docker({ socketPath: given.socketPath });
+    this.#builderId = given.builderId;
+    this.#limits = given.limits;
+  }
+
+  /** @returns the engine's version, such as `20.10.24`; throws when it does not answer */
+  async version(): Promise<string> {
+    const answer = await deadline(this.#docker.version(), "asking for its version");
+    return answer.Version;
+  }
+
+  async hasImage(name: string): Promise<boolean> {
+    return (await missingAsNull(this.#docker.getImage(name).inspect())) !== null;
+  }
+
+  async imageFacts(name: string): Promise<ImageFacts> {
+    const facts = await deadline(this.#docker.getImage(name).inspect(), `looking at image ${name}`);
+    const config = facts.Config;
+    return {
+      sizeBytes: facts.Size,
+      user: config?.User ?? "",
+      exposedPorts: Object.keys(config?.ExposedPorts ?? {}).map((port) => Number.parseInt(port, 10)),
+      hasCommand: (config?.Cmd ?? []).length > 0 || (config?.Entrypoint ?? []).length > 0,
+      labels: config?.Labels ?? {},
+    };
+  }
+
+  /** Runs the buildpacks. The stopped container stays, for `makeAppImage`; the caller removes it. */
+  async runBuildContainer(
+    input: BuildContainerInput,
+    onCreated: (containerId: string) => void,
+  ): Promise<BuildContainerResult> {
+    const container = await deadline(
+      this.#docker.createContainer(this.#containerOptions(input)),
+      "creating the container",
+    );
+    onCreated(container.id);
+    await abortable(container.putArchive(input.toolsTar, { path: "/berth" }), input.signal);
+    await abortable(
+      container.putArchive(createReadStream(input.sourceTarPath), { path: "/app" }),
+      input.signal,
+    );
+    // Attached before the start: nothing is missed, and the engine stores no log of its own.
+    const stream = await deadline(
+      container.attach({ stream: true, stdout: true, stderr: true }),
+      "attaching",
+    );
+    const sink = new PassThrough();
+    sink.on("data", (chunk: Buffer) => input.output.write(chunk));
+    this.#docker.modem.demuxStream(stream, sink, sink);
+    const ended = new Promise<void>((resolve) =>
+      stream
+        .once("end", resolve)
+        .once("close", resolve)
+        .once("error", () => resolve()),
+    );
+    await deadline(container.start(), "starting the container");
+    try {
+      await abortable(container.wait(), input.signal);
+      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 5000).unref())]);
+    } finally {
+      (stream as unknown as { destroy: () => void }).destroy();
+      input.output.end();
+    }
+    const { State: state } = await deadline(container.inspect(), "looking at the container");
+    const notes = await this.#readNotes(container);
+    return { containerId: container.id, exitCode: state.ExitCode, outOfMemory: state.OOMKilled, notes };
+  }
+
+  #containerOptions(input: BuildContainerInput): Docker.ContainerCreateOptions {
+    return {
+      Image: input.image,
+      User: "1000:1000",
+      WorkingDir: "/app",
+      Entrypoint: [...input.command],
+      Cmd: [],
+      Env: Object.entries(input.env).map(([name, value]) => `${name}=${value}`),
+      Labels: {
+        "berth.build": input.buildId,
+        "berth.builder": this.#builderId,
+        "berth.service": input.serviceId,
+      },
+      HostConfig: {
+        Memory: this.#limits.memoryBytes,
+        MemorySwap: this.#limits.memoryBytes,
+        NanoCpus: Math.round(this.#limits.cpus * 1e9),
+        PidsLimit: this.#limits.pids,
+        CapDrop: ["ALL"],
+        SecurityOpt: ["no-new-privileges"],
+        LogConfig: { Type: "none", Config: {} },
+        Ulimits: [
+          { Name: "nofile", Soft: 65_536, Hard: 65_536 },
+          { Name: "fsize", Soft: 2 * 1024 ** 3, Hard: 2 * 1024 ** 3 },
+        ],
+        Mounts: [
+          {
+            Type: "volume",
+            Source: cacheVolume(input.serviceId),
+            Target: "/cache",
+            VolumeOptions: {
+              NoCopy: false,
+              Labels: { "berth.cache": input.serviceId },
+              DriverConfig: { Name: "local", Options: {} },
+            },
+          },
+        ],
+      },
+    };
+  }
+
+  async #readNotes(container: Docker.Container): Promise<ReadonlyMap<string, string>> {
+    const notes = new Map<string, string>();
+    const archive = await missingAsNull(container.getArchive({ path: "/tmp/berth" }));
+    if (archive === null) return notes;
+    const reader = extract();
+    archive.pipe(reader);
+    for await (const entry of reader) {
+      let text = "";
+      for await (const chunk of entry as AsyncIterable<Buffer>) {
+        if (text.length < NOTES_MAX_BYTES) text += chunk.toString("utf8");
+      }
+      notes.set(entry.header.name.replace(/^berth\//, ""), text.slice(0, NOTES_MAX_BYTES));
+    }
+    return notes;
+  }
+
+  /**
+   * The run stack and, as one layer, the /app of a build container.
+   * The container that is committed never starts: nothing but /app differs from the stack.
+   */
+  async makeAppImage(input: AppImageInput): Promise<void> {
+    const source = await deadline(
+      this.#docker.getContainer(input.buildContainerId).getArchive({ path: "/app" }),
+      "reading /app",
+    );
+    const carrier = await deadline(
+      this.#docker.createContainer({
+        Image: input.stackImage,
+        User: "app",
+        WorkingDir: "/app",
+        Entrypoint: ["/berth/launch"],
+        Cmd: [input.webCommand],
+        Env: [`PATH=${APP_PATH}`, "HOME=/app"],
+        ExposedPorts: { "8080/tcp": {} },
+        Labels: { ...input.labels, "berth.build": input.buildId, "berth.builder": this.#builderId },
+        HostConfig: { NetworkMode: "none", LogConfig: { Type: "none", Config: {} } },
+      }),
+      "creating the app's image",
+    );
+    try {
+      const counted = source.pipe(sizeLimit(this.#limits.maxAppBytes));
+      const failed = new Promise<never>((_resolve, reject) => counted.once("error", reject));
+      await Promise.race([abortable(carrier.putArchive(counted, { path: "/" }), input.signal), failed]);
+      const { repo, tag } = splitReference(input.reference);
+      await abortable(carrier.commit({ repo, tag, pause: false }), input.signal);
+    } finally {
+      (source as Readable).destroy();
+      await this.removeContainer(carrier.id);
+    }
+  }
+
+  /**
+   * Pushes an image by its reference (`host:port/org/service:tag`).
+   * The engine reports a failed push inside a stream that itself ends well, so every record is looked at.
+   *
+   * @returns the digest under which the registry stored it
+   */
+  async push(
+    reference: string,
+    registryToken: string,
+    signal: AbortSignal,
+    onProgress: (text: string) => void,
+  ): Promise<{ digest: string }> {
+    const { repo, tag } = splitReference(reference);
+    const options = { tag, authconfig: { registrytoken: registryToken }, abortSignal: signal };
+    const stream = (await this.#docker
+      .getImage(repo)
+      .push(options as unknown as Docker.ImagePushOptions)
+      .catch((error: unknown) => {
+        throw pushFailed(signal, error);
+      })) as Readable;
+    let digest: string | null = null;
+    let rest = "";
+    try {
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        const lines = (rest + chunk.toString("utf8")).split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) digest = readPushRecord(line, onProgress) ?? digest;
+      }
+    } catch (error) {
+      throw error instanceof BuildStopped ? error : pushFailed(signal, error);
+    }
+    digest = readPushRecord(rest, onProgress) ?? digest;
+    if (digest === null)
+      throw new BuildStopped({ code: "push-failed", detail: "the engine named no digest" });
+    return { digest };
+  }
+
+  async removeContainer(id: string): Promise<void> {
+    await missingAsNull(
+      deadline(this.#docker.getContainer(id).remove({ force: true, v: false }), "removing a container"),
+    );
+  }
+
+  async removeImage(reference: string): Promise<void> {
+    await missingAsNull(
+      deadline(this.#docker.getImage(reference).remove({ force: true }), "removing an image"),
+    );
+  }
+
+  /** Removes what an earlier life of this builder left behind, and caches of services that no longer build. */
+  async sweep(
+    keepCachesOf: ReadonlySet<string> | null,
+  ): Promise<{ containers: number; images: number; caches: number }> {
+    const label = [`berth.builder=${this.#builderId}`];
+    const containers = await deadline(
+      this.#docker.listContainers({ all: true, filters: { label } }),
+      "listing containers",
+    );
+    for (const container of containers) await this.removeContainer(container.Id);
+    const images = await deadline(this.#docker.listImages({ filters: { label } }), "listing images");
+    for (const image of images) await this.removeImage(image.Id);
+    const volumes = await deadline(
+      this.#docker.listVolumes({ filters: { label: ["berth.cache"] } }),
+      "listing caches",
+    );
+    const stale = volumes.Volumes.filter(
+      (volume) => keepCachesOf !== null && !keepCachesOf.has(volume.Labels["berth.cache"] ?? ""),
+    );
+    for (const volume of stale) {
+      await missingAsNull(deadline(this.#docker.getVolume(volume.Name).remove(), "removing a cache"));
+    }
+    return { containers: containers.length, images: images.length, caches: stale.length };
+  }
+
+  async removeCache(serviceId: string): Promise<void> {
+    await missingAsNull(
+      deadline(this.#docker.getVolume(cacheVolume(serviceId)).remove(), "removing a cache"),
+    );
+  }
+}
+
+function cacheVolume(serviceId: string): string {
+  return `berth-cache-${serviceId}`;
+}
+
+/** One JSON record of a push: its digest if it carries one; throws when it carries an error. */
+function readPushRecord(line: string, onProgress: (text: string) => void): string | null {
+  if (line.trim() === "") return null;
+  let record: {
+    error?: string;
+    errorDetail?: { message?: string };
+    status?: string;
+    aux?: { Digest?: string };
+  };
+  try {
+    record = JSON.parse(line) as typeof record;
+  } catch {
+    return null;
+  }
+  const problem = record.errorDetail?.message ?? record.error;
+  if (problem !== undefined) throw new BuildStopped({ code: "push-failed", detail: problem.slice(0, 500) });
+  if (record.status !== undefined) onProgress(record.status);
+  const digest = record.aux?.Digest;
+  return digest !== undefined && /^sha256:[0-9a-f]{64}$/.test(digest) ? digest : null;
+}
+
+function pushFailed(signal: AbortSignal, error: unknown): unknown {
+  if (signal.aborted) return signal.reason;
+  const detail = error instanceof Error ? error.message : String(error);
+  return new BuildStopped({ code: "push-failed", detail: detail.slice(0, 500) }, { cause: error });
+}
+
+function splitReference(reference: string): { repo: string; tag: string } {
+  const at = reference.lastIndexOf(":");
+  return { repo: reference.slice(0, at), tag: reference.slice(at + 1) };
+}
+
+function sizeLimit(maxBytes: number): Transform {
+  let bytes = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      bytes += chunk.byteLength;
+      if (bytes > maxBytes) done(new BuildStopped({ code: "image-too-large", limitBytes: maxBytes }));
+      else done(null, chunk);
+    },
+  });
+}
+
+/** Rejects with the signal's reason as soon as it fires; the call itself may go on in the engine. */
+async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  work.catch(() => undefined);
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function deadline<T>(work: Promise<T>, what: string): Promise<T> {
+  const timer = AbortSignal.timeout(CALL_TIMEOUT_MS);
+  try {
+    return await abortable(work, timer);
+  } catch (error) {
+    if (!timer.aborted) throw error;
+    throw new Error(`the Docker Engine did not answer within ${String(CALL_TIMEOUT_MS)} ms: ${what}`, {
+      cause: error,
+    });
+  }
+}
+
+async function missingAsNull<T>(work: Promise<T>): Promise<T | null> {
+  try {
+    return await work;
+  } catch (error) {
+    const status = (error as { statusCode?: number }).statusCode;
+    // 409: its removal is already on the way.
+    if (status === 404 || status === 409) return null;
+    throw error;
+  }
+}
