@@ -8,6 +8,7 @@ import { request } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type CommandResult, command, tryCommand } from "./command.ts";
+import { dockerConfigDir, writeEngineConfig } from "./host-engine.ts";
 import type { HostNames, LabNames } from "./lab-names.ts";
 import { hostNames, labNames, socketPathLimitBytes } from "./lab-names.ts";
 import { cutNetwork, ensureHostNetwork, removeHostNetwork, setRoutes } from "./lab-network.ts";
@@ -65,8 +66,9 @@ function makeFolders(names: HostNames): void {
   rmSync(names.initPidPath, { force: true });
   for (const folder of ["root", "upper", "work", "docker"])
     mkdirSync(`${names.hostDir}/${folder}`, { recursive: true, mode: 0o755 });
-  for (const folder of [names.runDir, names.supervisorDir, `${names.sharedDir}/etc-docker`])
+  for (const folder of [names.runDir, names.supervisorDir, dockerConfigDir(names)])
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeEngineConfig(names);
 }
 
 export async function applyRoutes({ names, record, whole }: HostHandle): Promise<void> {

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { readDebianMirror } from "../images/debian-mirror.ts";
+import { debianMirror } from "../install/debian-packages.ts";
 import { command } from "./command.ts";
 
 const suite = "trixie";
@@ -49,6 +49,8 @@ export async function ensureRootfs(cacheDir: string, say: (line: string) => void
   );
   const startedAt = Date.now();
   const half = `${path}.${process.pid}.half`;
+  const mirror = await debianMirror();
+  const signedBy = mirror.signedBy === null ? "" : `[signed-by=${mirror.signedBy}] `;
   await command(
     [
       "mmdebstrap",
@@ -60,7 +62,7 @@ export async function ensureRootfs(cacheDir: string, say: (line: string) => void
       ...excludedPaths.map((excluded) => `--dpkgopt=path-exclude=${excluded}`),
       suite,
       half,
-      readDebianMirror().main,
+      `deb ${signedBy}${mirror.uri} ${suite} main`,
     ],
     { timeoutMs: makeTimeoutMs },
   );

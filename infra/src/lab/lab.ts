@@ -9,8 +9,8 @@
 import { existsSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ensurePackages } from "../install/debian-packages.ts";
 import type { CommandResult } from "./command.ts";
-import { tryCommand } from "./command.ts";
 import {
   applyRoutes,
   enterHost,
@@ -22,6 +22,7 @@ import {
   removeHost,
   startHost,
 } from "./host-control.ts";
+import { engineProgram } from "./host-engine.ts";
 import { hostNames, labNames } from "./lab-names.ts";
 import {
   cutNetwork,
@@ -101,16 +102,16 @@ export interface Lab {
   down(): Promise<void>;
 }
 
-const neededTools = ["mmdebstrap", "ip", "nsenter", "unshare", "iptables", "nft"];
+const neededPackages = ["mmdebstrap", "iproute2", "util-linux", "iptables", "nftables"];
 const checkout = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 const maxHosts = 9;
 
-/** @throws Error when a tool is missing, the index is taken, or a host's engine does not come up in time. */
+/** @throws Error when a Debian package cannot be had, the index is taken, or a host's engine does not come up in time. */
 export async function labUp(options: LabOptions): Promise<Lab> {
   const say = options.say ?? (() => undefined);
   if (!Number.isInteger(options.hosts) || options.hosts < 1 || options.hosts > maxHosts)
     throw new Error(`a lab has 1 to ${maxHosts} hosts, not ${options.hosts}`);
-  await checkTools();
+  await ensurePackages(neededPackages, say);
   const rootfs = await ensureRootfs(options.cacheDir ?? join(options.stateDir, "cache"), say);
   const before = readRecord(options.stateDir);
   const record = desiredRecord(options, before, rootfs);
@@ -186,21 +187,9 @@ async function removeSurplus(
   }
 }
 
-/** A Docker Engine alone. */
-function engineOnly(site: BootSite): Boot {
-  return { argv: engineCommand(site), env: {} };
-}
-
-export function engineCommand(site: BootSite): string[] {
-  return [
-    "dockerd",
-    `--host=unix://${site.dockerSocket}`,
-    "--data-root=/var/lib/docker",
-    "--storage-driver=overlay2",
-    "--exec-opt=native.cgroupdriver=cgroupfs",
-    `--cgroup-parent=/${site.cgroup}`,
-    "--bridge=none",
-  ];
+/** A Docker Engine alone. All its settings are in /etc/docker/daemon.json, see host-engine.ts. */
+function engineOnly(): Boot {
+  return { argv: [engineProgram], env: {} };
 }
 
 function bootSite(stateDir: string, index: number, number: number): BootSite {
@@ -268,16 +257,4 @@ function labHost(stateDir: string, index: number, { name, number }: HostRecord):
     exec: (argv, timeoutMs) => execInHost(handle(), argv, timeoutMs),
     enter: () => enterHost(handle()),
   };
-}
-
-async function checkTools(): Promise<void> {
-  const missing: string[] = [];
-  for (const tool of neededTools) {
-    if ((await tryCommand(["sh", "-c", `command -v ${tool}`])).code !== 0) missing.push(tool);
-  }
-  if (missing.length > 0)
-    throw new Error(
-      `the lab needs ${missing.join(", ")}: install the Debian packages mmdebstrap, iproute2, util-linux, ` +
-        "iptables and nftables, then run this again",
-    );
 }
