@@ -1,0 +1,72 @@
+import type { RouteTable } from "@berth/shared/contracts/route.ts";
+import { describe, expect, test } from "vitest";
+import { EMPTY_STATE, forgetMissing, isHostname, mergeTables, wantedImage } from "./edge-state.ts";
+
+const table = (environmentId: string, version: number, ...hostnames: string[]): RouteTable =>
+  ({
+    environmentId,
+    version,
+    sites: hostnames.map((hostname) => ({ hostname, serviceId: "svc", backends: [] })),
+  }) as unknown as RouteTable;
+
+describe("mergeTables", () => {
+  test("ignores a late version and takes an equal one again without complaint", () => {
+    const first = mergeTables(EMPTY_STATE, [table("env_a", 3, "a.x")]);
+    const late = mergeTables(first.state, [table("env_a", 2, "b.x")]);
+    expect(late.refusals).toEqual([{ code: "older-version", environmentId: "env_a", version: 2, have: 3 }]);
+    expect(late.state.hosts).toEqual(first.state.hosts);
+    expect(mergeTables(first.state, [table("env_a", 3, "a.x")]).refusals).toEqual([]);
+  });
+
+  test("a host name stays with the environment that has it", () => {
+    const first = mergeTables(EMPTY_STATE, [table("env_b", 1, "a.x")]).state;
+    const taken = mergeTables(first, [table("env_a", 1, "a.x", "c.x")]);
+    expect(taken.refusals).toEqual([
+      { code: "hostname-taken", environmentId: "env_a", hostname: "a.x", by: "env_b" },
+    ]);
+    expect([...taken.incomplete]).toEqual(["env_a"]);
+    expect(taken.state.hosts["a.x"]).toEqual({ environmentId: "env_b", slot: 0 });
+    expect(taken.state.hosts["c.x"]).toEqual({ environmentId: "env_a", slot: 1 });
+  });
+
+  test("a given-up slot is not reused while it retires, and slots double when they run out", () => {
+    const first = mergeTables({ ...EMPTY_STATE, slots: 2 }, [table("env_a", 1, "a.x", "b.x")]).state;
+    const second = mergeTables(first, [table("env_a", 2, "b.x", "c.x")]).state;
+    expect(second.hosts).toEqual({
+      "b.x": { environmentId: "env_a", slot: 1 },
+      "c.x": { environmentId: "env_a", slot: 2 },
+    });
+    expect(second.retiring).toEqual([0]);
+    expect(second.slots).toBe(4);
+  });
+
+  test.each([
+    "a b.x",
+    "a;del map.x",
+    "A.x",
+    "a.x.",
+    "a.x:80",
+    "-a.x",
+    "",
+    "a_b.x",
+    `${"a".repeat(64)}.x`,
+    "a\n.x",
+  ])("refuses the whole table for the host name %j and keeps the one it had", (hostname) => {
+    const first = mergeTables(EMPTY_STATE, [table("env_a", 1, "a.x"), table("env_b", 1, "b.x")]).state;
+    const bad = mergeTables(first, [table("env_a", 2, hostname), table("env_b", 2, "b.x", "c.x")]);
+    expect(bad.refusals).toEqual([{ code: "bad-hostname", environmentId: "env_a", hostname }]);
+    expect(bad.state.tables.env_a?.version).toBe(1);
+    expect([...wantedImage(bad.state).hosts.keys()].sort()).toEqual(["a.x", "b.x", "c.x"]);
+  });
+});
+
+test("forgetMissing drops what is not named, but nothing on an empty answer", () => {
+  const state = mergeTables(EMPTY_STATE, [table("env_a", 1, "a.x"), table("env_b", 1, "b.x")]).state;
+  expect(forgetMissing(state, new Set())).toBe(state);
+  expect(Object.keys(forgetMissing(state, new Set(["env_b"])).hosts)).toEqual(["b.x"]);
+});
+
+test("isHostname", () => {
+  expect(isHostname("shop-production.berth.localhost")).toBe(true);
+  expect(isHostname("a..b")).toBe(false);
+});

@@ -1,0 +1,201 @@
+/**
+ * What an edge should serve: the newest route table of every environment, and which slot each host name has.
+ *
+ * A slot is a HAProxy backend declared in advance, because HAProxy before 3.4 cannot add one at run time.
+ * What must stay true:
+ *  - a host name keeps its slot for as long as a table lists it, across restarts (the state is on disk);
+ *  - a slot that a host name gave up is `retiring` until the proxy was seen without a server in it, so that one
+ *    tenant's last connections and another tenant's first ones never meet in one backend;
+ *  - a lower version never replaces a higher one, and a host name stays with the environment that has it.
+ */
+import { RouteTable } from "@berth/shared/contracts/route.ts";
+import { z } from "zod";
+
+export const INITIAL_SLOTS = 256;
+/** HAProxy 2.6 checks a configuration with this many backends in well under a second. */
+export const MAX_SLOTS = 8192;
+
+export const EdgeState = z.strictObject({
+  format: z.literal(1),
+  slots: z.int().min(1).max(MAX_SLOTS),
+  tables: z.record(z.string(), RouteTable),
+  /** Host name → who has it, and where. */
+  hosts: z.record(z.string(), z.strictObject({ environmentId: z.string(), slot: z.int().min(0) })),
+  retiring: z.array(z.int().min(0)),
+});
+export type EdgeState = z.infer<typeof EdgeState>;
+
+export const EMPTY_STATE: EdgeState = {
+  format: 1,
+  slots: INITIAL_SLOTS,
+  tables: {},
+  hosts: {},
+  retiring: [],
+};
+
+/** Why a table, or one of its host names, is not served. */
+export type TableRefusal =
+  | {
+      readonly code: "older-version";
+      readonly environmentId: string;
+      readonly version: number;
+      readonly have: number;
+    }
+  | { readonly code: "bad-hostname"; readonly environmentId: string; readonly hostname: string }
+  | { readonly code: "hostname-listed-twice"; readonly environmentId: string; readonly hostname: string }
+  | { readonly code: "backend-listed-twice"; readonly environmentId: string; readonly hostname: string }
+  | {
+      readonly code: "hostname-taken";
+      readonly environmentId: string;
+      readonly hostname: string;
+      readonly by: string;
+    }
+  | {
+      readonly code: "too-many-hostnames";
+      readonly environmentId: string;
+      readonly hostname: string;
+      readonly limit: number;
+    };
+
+export interface Merge {
+  readonly state: EdgeState;
+  readonly refusals: readonly TableRefusal[];
+  /** Environments whose table is held, but not every host name of it: these are never acknowledged. */
+  readonly incomplete: ReadonlySet<string>;
+}
+
+const LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+const HOSTNAME = new RegExp(`^${LABEL}(\\.${LABEL})*$`);
+
+/** Lower case, no port, no trailing dot: the only form that may enter a configuration file or a command. */
+export function isHostname(text: string): boolean {
+  return text.length <= 253 && HOSTNAME.test(text);
+}
+
+/** Takes the newer tables and gives their host names slots; what is not mentioned stays as it is. */
+export function mergeTables(state: EdgeState, tables: readonly RouteTable[]): Merge {
+  const refusals: TableRefusal[] = [];
+  const held: Record<string, RouteTable> = { ...state.tables };
+  for (const table of tables) {
+    const refusal = refuseTable(table, held[table.environmentId]);
+    if (refusal === null) held[table.environmentId] = table;
+    else refusals.push(refusal);
+  }
+  return assignSlots({ ...state, tables: held }, refusals);
+}
+
+/** Forgets environments that the router no longer names. An empty set of names forgets nothing. */
+export function forgetMissing(state: EdgeState, named: ReadonlySet<string>): EdgeState {
+  if (named.size === 0) return state;
+  const tables = Object.fromEntries(Object.entries(state.tables).filter(([id]) => named.has(id)));
+  return assignSlots({ ...state, tables }, []).state;
+}
+
+function refuseTable(table: RouteTable, have: RouteTable | undefined): TableRefusal | null {
+  const { environmentId, version } = table;
+  if (have !== undefined && version < have.version) {
+    return { code: "older-version", environmentId, version, have: have.version };
+  }
+  const seen = new Set<string>();
+  for (const { hostname, backends } of table.sites) {
+    if (!isHostname(hostname)) return { code: "bad-hostname", environmentId, hostname };
+    if (seen.has(hostname)) return { code: "hostname-listed-twice", environmentId, hostname };
+    seen.add(hostname);
+    const names = new Set(backends.map((b) => serverName(b)));
+    if (names.size !== backends.length) return { code: "backend-listed-twice", environmentId, hostname };
+  }
+  return null;
+}
+
+function assignSlots(state: EdgeState, earlier: readonly TableRefusal[]): Merge {
+  const refusals = [...earlier];
+  const incomplete = new Set<string>();
+  const listed = new Map<string, Set<string>>();
+  for (const table of Object.values(state.tables)) {
+    listed.set(table.environmentId, new Set(table.sites.map((site) => site.hostname)));
+  }
+  const kept = Object.entries(state.hosts).filter(([host, { environmentId }]) =>
+    listed.get(environmentId)?.has(host),
+  );
+  const hosts = new Map(kept);
+  const retiring = new Set(state.retiring);
+  for (const [host, { slot }] of Object.entries(state.hosts)) if (!hosts.has(host)) retiring.add(slot);
+  const taken = new Set([...retiring, ...[...hosts.values()].map(({ slot }) => slot)]);
+  let next = 0;
+  for (const [environmentId, names] of [...listed].sort(byFirst)) {
+    for (const hostname of names) {
+      const owner = hosts.get(hostname)?.environmentId;
+      if (owner === environmentId) continue;
+      while (taken.has(next)) next++;
+      if (owner !== undefined) refusals.push({ code: "hostname-taken", environmentId, hostname, by: owner });
+      else if (next >= MAX_SLOTS) {
+        refusals.push({ code: "too-many-hostnames", environmentId, hostname, limit: MAX_SLOTS });
+      } else {
+        hosts.set(hostname, { environmentId, slot: next });
+        taken.add(next);
+        continue;
+      }
+      incomplete.add(environmentId);
+    }
+  }
+  const slots = slotsFor(state.slots, Math.max(-1, ...taken) + 1);
+  return {
+    state: {
+      ...state,
+      slots,
+      hosts: Object.fromEntries(hosts),
+      retiring: [...retiring].sort((a, b) => a - b),
+    },
+    refusals,
+    incomplete,
+  };
+}
+
+/** Doubles until `needed` slots fit: the rare case, since it costs a reload. */
+function slotsFor(slots: number, needed: number): number {
+  let enough = slots;
+  while (enough < needed) enough = Math.min(enough * 2, MAX_SLOTS);
+  return enough;
+}
+
+function byFirst(a: readonly [string, unknown], b: readonly [string, unknown]): number {
+  return a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0;
+}
+
+/** A server's name says all that it is, so an existing server never has to change. */
+export function serverName(backend: { jobId: string; address: string; port: number }): string {
+  return `${backend.jobId}-${backend.address}-${backend.port}`;
+}
+
+export function slotName(slot: number): string {
+  return `slot_${slot}`;
+}
+
+export interface WantedServer {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What the proxy should hold: host name → slot, and slot → servers. */
+export interface WantedImage {
+  readonly hosts: ReadonlyMap<string, string>;
+  readonly servers: ReadonlyMap<string, readonly WantedServer[]>;
+}
+
+export function wantedImage(state: EdgeState): WantedImage {
+  const hosts = new Map<string, string>();
+  const servers = new Map<string, readonly WantedServer[]>();
+  for (const table of Object.values(state.tables)) {
+    for (const site of table.sites) {
+      const have = state.hosts[site.hostname];
+      if (have === undefined || have.environmentId !== table.environmentId) continue;
+      hosts.set(site.hostname, slotName(have.slot));
+      servers.set(
+        slotName(have.slot),
+        site.backends.map((b) => ({ name: serverName(b), address: b.address, port: b.port })),
+      );
+    }
+  }
+  return { hosts, servers };
+}

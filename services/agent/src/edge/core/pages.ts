@@ -1,0 +1,24 @@
+/**
+ * The pages that the edge itself answers. They name no tenant: a stranger learns nothing from them.
+ * They are put between single quotes into haproxy.cfg, so none may hold a quote, a backslash or a line end.
+ */
+const page = (title: string, text: string): string =>
+  `<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>` +
+  `<style>body{font:17px/1.5 system-ui,sans-serif;max-width:34em;margin:18vh auto;padding:0 1em}</style>` +
+  `<h1>${title}</h1><p>${text}</p>`;
+
+export const PAGES = {
+  unknownHost: page(
+    "Nothing here",
+    "No app answers to this host name. Check the address for a typing error.",
+  ),
+  notReady: page(
+    "Not ready yet",
+    "The app has no instance that can answer right now. Please try again in a few seconds.",
+  ),
+  badGateway: page("No valid answer", "The app ended the connection before it gave a complete answer."),
+  timeout: page(
+    "No answer in time",
+    "The app did not answer within 120 seconds, which is the limit of this platform.",
+  ),
+} as const;

@@ -1,0 +1,160 @@
+/**
+ * haproxy.cfg and the map of host names, as text.
+ *
+ * The file holds the current servers too, so a proxy that starts with no agent and no control plane serves
+ * what was last known. It must load in HAProxy 2.6 (Debian 12) and 3.0 (Debian 13).
+ *
+ * Choices that are not obvious:
+ *  - A connection to an app is used for one request (http-server-close, http-reuse never). An idle one races
+ *    with the app's own keep-alive timeout (Node 5 s, gunicorn 2 s) and loses as a 502, which could only be
+ *    repaired by repeating requests that may have been executed. A connect on the host's bridge is cheap.
+ *  - Only a connection that could not be made is tried again, on another server: no request is ever sent twice.
+ *  - A request with both Content-Length and Transfer-Encoding is read by the latter alone, the former is taken
+ *    out, and the client's connection ends after the answer (RFC 9112, 6.3): nothing can be smuggled behind it.
+ *  - Upgrade passes for WebSocket only: with h2c a client would get behind the rules about headers.
+ *  - Header names with `_` are taken out: X_Forwarded_For looks like X-Forwarded-For to CGI and WSGI.
+ *  - The query string is in no log.
+ */
+import { type EdgeState, slotName, wantedImage } from "./edge-state.ts";
+import { PAGES } from "./pages.ts";
+import { SERVER_OPTIONS } from "./runtime-text.ts";
+
+export interface EdgeSettings {
+  /** Where the public HTTP port listens, such as `*` or `127.0.0.1`. */
+  readonly bindAddress: string;
+  readonly port: number;
+  /** 127.0.0.1:healthPort answers 200 on /-/edge/health; null for none. */
+  readonly healthPort: number | null;
+  readonly socketPath: string;
+  readonly pidFile: string;
+  readonly mapFile: string;
+  /** Whom the worker becomes; null when the proxy is not started by root. */
+  readonly runAs: { readonly user: string; readonly group: string } | null;
+  /** Log every request as one JSON line on stdout. */
+  readonly accessLog: boolean;
+}
+
+/** The part that only a reload can change. Its digest is the description that `show info` prints. */
+export function renderStatic(settings: EdgeSettings): string {
+  return [globalSection(settings), DEFAULTS, frontend(settings), health(settings)]
+    .filter((s) => s !== "")
+    .join("\n");
+}
+
+/** @param configId names the static part and the number of slots; read back to know what is running */
+export function renderConfig(settings: EdgeSettings, state: EdgeState, configId: string): string {
+  const { servers } = wantedImage(state);
+  const lines: string[] = [];
+  for (let slot = 0; slot < state.slots; slot++) {
+    const name = slotName(slot);
+    lines.push(`backend ${name}`);
+    for (const server of servers.get(name) ?? []) {
+      lines.push(`  server ${server.name} ${server.address}:${server.port} ${SERVER_OPTIONS}`);
+    }
+  }
+  const head = "# Written by the Berth agent; changes are overwritten.";
+  const text = renderStatic(settings).replace("  description berth-edge", `  description ${configId}`);
+  return `${head}\n${text}\n${lines.join("\n")}\n`;
+}
+
+export function renderMap(state: EdgeState): string {
+  return [...wantedImage(state).hosts].map(([hostname, slot]) => `${hostname} ${slot}\n`).join("");
+}
+
+function globalSection({ socketPath, pidFile, runAs }: EdgeSettings): string {
+  const identity = runAs === null ? "" : `\n  user ${runAs.user}\n  group ${runAs.group}`;
+  return `global
+  description berth-edge
+  master-worker${identity}
+  pidfile ${pidFile}
+  stats socket ${socketPath} mode 600 level admin expose-fd listeners
+  stats timeout 30s
+  log stdout len 4096 format raw local0 info
+  # Maxconn follows from the file descriptors that the process may have; this bounds their number.
+  fd-hard-limit 65536
+  # A header block must fit into a buffer less the room kept for rewriting: about 14 KiB.
+  tune.bufsize 16384
+  tune.maxrewrite 2048
+  tune.http.maxhdr 101
+  hard-stop-after 15m
+`;
+}
+
+const DEFAULTS = `defaults
+  mode http
+  log global
+  option dontlognull
+  option http-server-close
+  http-reuse never
+  option redispatch 1
+  retries 3
+  retry-on conn-failure
+  balance leastconn
+  # Header block within 10 s (slow senders); an idle client is let go after 60 s.
+  timeout http-request 10s
+  timeout http-keep-alive 60s
+  timeout client 60s
+  timeout connect 2500ms
+  # An app may be silent for 120 s; a WebSocket for an hour.
+  timeout server 120s
+  timeout tunnel 1h
+  timeout queue 10s
+  # How long a half-closed connection may linger, also one whose session was ended by the drain's grace.
+  timeout client-fin 3s
+  timeout server-fin 3s
+  timeout check 1500ms
+  http-error status 502 content-type "text/html; charset=utf-8" string '${PAGES.badGateway}' hdr Cache-Control no-store
+  http-error status 503 content-type "text/html; charset=utf-8" string '${PAGES.notReady}' hdr Cache-Control no-store hdr Retry-After 5
+  http-error status 504 content-type "text/html; charset=utf-8" string '${PAGES.timeout}' hdr Cache-Control no-store
+`;
+
+const LOG_FORMAT = [
+  '"time":%Ts%ms',
+  '"event":"edge.request"',
+  '"host":"%[var(txn.host),json(utf8s)]"',
+  '"method":"%[var(txn.method),json(utf8s)]"',
+  '"path":"%[var(txn.path),json(utf8s)]"',
+  '"status":%ST',
+  '"bytes":%B',
+  '"ms":{"queue":%Tw,"connect":%Tc,"answer":%Tr,"total":%Ta}',
+  '"server":"%b/%s"',
+  '"retries":"%rc"',
+  '"end":"%tsc"',
+  '"client":"%ci"',
+  '"requestId":"%[unique-id]"',
+].join(",");
+
+function frontend({ bindAddress, port, mapFile, accessLog }: EdgeSettings): string {
+  return `frontend edge
+  bind ${bindAddress}:${port}
+  unique-id-format %[uuid()]
+  ${accessLog ? `log-format '{${LOG_FORMAT}}'` : "no log"}
+  option http-restrict-req-hdr-names delete
+  http-request set-var(txn.host) req.fhdr(host),field(1,:),lower,rtrim(.)
+  http-request set-var(txn.method) method
+  http-request set-var(txn.path) path,bytes(0,512)
+  http-request deny deny_status 400 if { req.fhdr(host) -m found } !{ req.fhdr(host) -m reg -i ^[a-z0-9._-]+(:[0-9]{1,5})?$ }
+  http-request deny deny_status 405 if { method CONNECT } or { method TRACE }
+  http-request set-var(txn.slot) var(txn.host),map_str(${mapFile})
+  http-request return status 404 content-type "text/html; charset=utf-8" string '${PAGES.unknownHost}' hdr Cache-Control no-store unless { var(txn.slot) -m found }
+  http-request del-header ^(x-forwarded-.*|forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|x-original-url|x-rewrite-url|x-host|proxy)$ -m reg
+  http-request del-header upgrade if { req.fhdr(upgrade) -m found } !{ req.fhdr(upgrade) -i websocket }
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.fhdr(host)]
+  http-request set-header X-Forwarded-Port %[dst_port]
+  http-request set-header X-Request-Id %[unique-id]
+  http-after-response set-header X-Request-Id %[unique-id]
+  use_backend %[var(txn.slot)]
+`;
+}
+
+function health({ healthPort }: EdgeSettings): string {
+  if (healthPort === null) return "";
+  return `frontend health
+  bind 127.0.0.1:${healthPort}
+  no log
+  http-request return status 200 content-type text/plain string ok if { path /-/edge/health }
+  http-request return status 404
+`;
+}

@@ -1,0 +1,143 @@
+/**
+ * HAProxy's Runtime API as text: commands from steps, and what it prints from `show …`.
+ *
+ * Every name that is put into a command was checked when its table came in (host names, ids, IPv4 addresses):
+ * none holds a space, a semicolon or a line end. The parsers are strict, because what they return decides
+ * whether an acknowledgement is true.
+ */
+import { assertNever } from "@berth/shared/domain/assert.ts";
+import type { ObservedServer, Step } from "./plan-steps.ts";
+
+/**
+ * Checks: TCP every 2 s, every 250 ms once something looks wrong, so that a dead replica leaves after about
+ * half a second. A failed connection of real traffic (layer 4 only: an app's own answers never count) starts
+ * the fast checks at once; it does not by itself take the server out.
+ */
+export const SERVER_OPTIONS =
+  "check inter 2s fastinter 250ms downinter 500ms fall 2 rise 1 observe layer4 error-limit 3 on-error fastinter";
+
+export interface Command {
+  readonly text: string;
+  /** Answers that mean success besides an empty one. */
+  readonly expect: RegExp | null;
+  /** Answers that mean it was not done now and the next round asks again. */
+  readonly later: RegExp | null;
+}
+
+const command = (text: string, expect: RegExp | null = null, later: RegExp | null = null): Command => {
+  if (/[\n;\\]/.test(text)) throw new Error(`not a single Runtime API command: ${JSON.stringify(text)}`);
+  return { text, expect, later };
+};
+
+/** @param mapFile the path by which the configuration names the map */
+export function commandsOf(step: Step, mapFile: string): Command[] {
+  switch (step.kind) {
+    case "add-server": {
+      const { name, address, port } = step.server;
+      const added = /^New server registered\.$/;
+      const add = command(`add server ${step.slot}/${name} ${address}:${port} ${SERVER_OPTIONS}`, added);
+      return [add, ...readyCommands(step.slot, name)];
+    }
+    case "ready-server":
+      return readyCommands(step.slot, step.name);
+    case "add-host":
+      return [command(`add map ${mapFile} ${step.hostname} ${step.slot}`)];
+    case "move-host":
+      return [command(`set map ${mapFile} ${step.hostname} ${step.slot}`)];
+    case "remove-host":
+      return [command(`del map ${mapFile} ${step.hostname}`)];
+    case "drain-server":
+      return [command(`set server ${step.slot}/${step.name} state drain`)];
+    case "remove-server": {
+      const path = `${step.slot}/${step.name}`;
+      const end = step.endConnections ? [command(`shutdown sessions server ${path}`)] : [];
+      // The proxy itself knows best: `used_cur` of `show servers conn` does not count WebSockets (2.6).
+      const busy = /^Server still has connections attached/i;
+      return [
+        command(`set server ${path} state maint`),
+        ...end,
+        command(`del server ${path}`, /deleted/i, busy),
+      ];
+    }
+    default:
+      return assertNever(step, "step");
+  }
+}
+
+function readyCommands(slot: string, name: string): Command[] {
+  return [command(`enable health ${slot}/${name}`), command(`set server ${slot}/${name} state ready`)];
+}
+
+/** Columns of `show servers state`, version 1 (HAProxy 1.6 to 3.x): named in its second line. */
+const COLUMNS = {
+  slot: "be_name",
+  name: "srv_name",
+  address: "srv_addr",
+  admin: "srv_admin_state",
+  port: "srv_port",
+};
+/** Bits of srv_admin_state: any of maintenance (forced, inherited, from the configuration, by name), or drain. */
+const MAINT_BITS = 0x01 | 0x02 | 0x04 | 0x20;
+const DRAIN_BITS = 0x08 | 0x10;
+
+export function parseServersState(text: string): ObservedServer[] {
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  if (lines[0]?.trim() !== "1")
+    throw new Error(`show servers state: unknown format ${JSON.stringify(lines[0])}`);
+  const header = lines[1]?.replace(/^#\s*/, "").trim().split(/\s+/) ?? [];
+  const at = (name: string): number => {
+    const index = header.indexOf(name);
+    if (index < 0) throw new Error(`show servers state: no column ${name}`);
+    return index;
+  };
+  const index = { slot: at(COLUMNS.slot), name: at(COLUMNS.name), address: at(COLUMNS.address) };
+  const more = { admin: at(COLUMNS.admin), port: at(COLUMNS.port) };
+  return lines.slice(2).map((line) => {
+    const cells = line.trim().split(/\s+/);
+    const cell = (i: number): string => cells[i] ?? "";
+    return {
+      slot: cell(index.slot),
+      name: cell(index.name),
+      address: cell(index.address),
+      port: Number(cell(more.port)),
+      admin: adminState(Number(cell(more.admin))),
+    };
+  });
+}
+
+function adminState(bits: number): ObservedServer["admin"] {
+  if (!Number.isInteger(bits)) throw new Error("show servers state: the admin state is not a number");
+  if ((bits & MAINT_BITS) !== 0) return "maint";
+  return (bits & DRAIN_BITS) !== 0 ? "drain" : "ready";
+}
+
+/** `show map FILE`: lines of `0xADDRESS key value`. */
+export function parseMap(text: string): Map<string, string> {
+  const hosts = new Map<string, string>();
+  for (const line of text.split("\n")) {
+    if (line.trim() === "") continue;
+    const [pointer, key, value] = line.trim().split(/\s+/);
+    if (!pointer?.startsWith("0x") || key === undefined || value === undefined) {
+      throw new Error(`show map: ${JSON.stringify(line.slice(0, 200))}`);
+    }
+    hosts.set(key, value);
+  }
+  return hosts;
+}
+
+export interface ProcessInfo {
+  readonly pid: number;
+  readonly description: string;
+  readonly version: string;
+}
+
+export function parseInfo(text: string): ProcessInfo {
+  const fields = new Map<string, string>();
+  for (const line of text.split("\n")) {
+    const colon = line.indexOf(":");
+    if (colon > 0) fields.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+  }
+  const pid = Number(fields.get("pid"));
+  if (!Number.isInteger(pid) || pid <= 0) throw new Error("show info: no Pid");
+  return { pid, description: fields.get("description") ?? "", version: fields.get("version") ?? "" };
+}

@@ -1,0 +1,382 @@
+/**
+ * The host's edge: makes the running HAProxy hold the newest route tables, and says so only when it was seen.
+ *
+ *   apply(tables) ─▶ merge (a late version is ignored) ─▶ state.json synced ─┐
+ *   every second (the proxy restarted? a drain ended?) ──────────────────────┴▶ observe proxy ─▶ plan steps
+ *                                     acknowledged ◀─ observe proxy again ◀─ Runtime API ◀────────┘
+ *
+ * What must stay true: one round at a time; an acknowledgement follows a synced state.json and a read-back;
+ * haproxy.cfg on disk follows within moments, so that a proxy that starts by itself serves the last state.
+ */
+import { createHash } from "node:crypto";
+import type { RouteTable } from "@berth/shared/contracts/route.ts";
+import {
+  type EdgeState,
+  forgetMissing,
+  INITIAL_SLOTS,
+  type Merge,
+  mergeTables,
+  slotName,
+  type TableRefusal,
+  wantedImage,
+} from "./core/edge-state.ts";
+import {
+  appliedEnvironments,
+  isUrgent,
+  type ObservedImage,
+  planSteps,
+  type Step,
+} from "./core/plan-steps.ts";
+import { type EdgeSettings, renderConfig, renderMap, renderStatic } from "./core/render-config.ts";
+import { commandsOf, type ProcessInfo } from "./core/runtime-text.ts";
+import { type EdgePaths, edgePaths, installConfig, loadState, writeAtomically } from "./shell/edge-files.ts";
+import { observeImage, observeProcess, reloadProxy } from "./shell/proxy-process.ts";
+import { RuntimeApiError, RuntimeClient } from "./shell/runtime-client.ts";
+
+export interface EdgeLog {
+  info(fields: object, event: string): void;
+  warn(fields: object, event: string): void;
+  error(fields: object, event: string): void;
+}
+
+export interface Acknowledgement {
+  readonly environmentId: string;
+  readonly version: number;
+}
+
+export interface EdgeGiven {
+  /** Folder for state.json, haproxy.cfg and hosts.map; made when absent. */
+  readonly dir: string;
+  readonly socketPath: string;
+  readonly port: number;
+  readonly bindAddress?: string;
+  readonly healthPort?: number | null;
+  readonly binary?: string;
+  readonly runAs?: EdgeSettings["runAs"];
+  readonly accessLog?: boolean;
+  readonly initialSlots?: number;
+  readonly drainGraceMs?: number;
+  readonly verifyEveryMs?: number;
+  readonly log: EdgeLog;
+  readonly clock: { now(): number };
+  /** Called with what became true outside of `apply`, such as after the proxy was away. */
+  readonly acknowledged?: (acknowledgements: readonly Acknowledgement[]) => void;
+}
+
+export interface EdgeStatus {
+  readonly reachable: boolean;
+  readonly proxyVersion: string | null;
+  readonly slotsUsed: number;
+  readonly slots: number;
+  readonly hostnames: number;
+  /** Environment → version that was seen in the proxy. */
+  readonly applied: Readonly<Record<string, number>>;
+}
+
+export interface Edge {
+  /** Reads the last state and writes haproxy.cfg: the proxy may start as soon as this returns. */
+  start(): Promise<void>;
+  /**
+   * Makes the proxy serve these tables; environments that are not mentioned stay as they are.
+   * @param named every environment that the router knows, from a whole answer: others are forgotten
+   * @returns what the proxy was seen to serve among the tables given (its own, higher version for a late one);
+   *   what is missing follows through `acknowledged` as soon as it is true
+   */
+  apply(tables: readonly RouteTable[], named?: ReadonlySet<string>): Promise<readonly Acknowledgement[]>;
+  /** Compares the proxy with the state and repairs it. Also done by itself every second. */
+  verify(): Promise<void>;
+  status(): EdgeStatus;
+  /** Environment → version held on disk: `known` of GetRouteTables. */
+  known(): Readonly<Record<string, number>>;
+  close(): Promise<void>;
+}
+
+export function createEdge(given: EdgeGiven): Edge {
+  return new HaproxyEdge(given);
+}
+
+const ROUNDS = 4;
+
+class HaproxyEdge implements Edge {
+  readonly #given: EdgeGiven;
+  readonly #paths: EdgePaths;
+  readonly #settings: EdgeSettings;
+  readonly #client: RuntimeClient;
+  readonly #drainingSinceMs = new Map<string, number>();
+  readonly #applied = new Map<string, number>();
+  #state: EdgeState | null = null;
+  #savedState = "";
+  #incomplete: ReadonlySet<string> = new Set();
+  #mayRemoveUnknown = false;
+  #process: ProcessInfo | null = null;
+  #queue: Promise<unknown> = Promise.resolve();
+  #timer: NodeJS.Timeout | null = null;
+  #installQueue: Promise<unknown> = Promise.resolve();
+  #installPending = false;
+  #installed: EdgeState | null = null;
+
+  constructor(given: EdgeGiven) {
+    this.#given = given;
+    this.#paths = edgePaths(given.dir);
+    const asRoot = process.getuid?.() === 0;
+    this.#settings = {
+      bindAddress: given.bindAddress ?? "*",
+      port: given.port,
+      healthPort: given.healthPort ?? null,
+      socketPath: given.socketPath,
+      pidFile: this.#paths.pid,
+      mapFile: this.#paths.map,
+      runAs: given.runAs !== undefined ? given.runAs : asRoot ? { user: "haproxy", group: "haproxy" } : null,
+      accessLog: given.accessLog ?? true,
+    };
+    this.#client = new RuntimeClient(given.socketPath);
+  }
+
+  async start(): Promise<void> {
+    const { state, origin } = await loadState(this.#paths);
+    if (origin === "damaged") this.#given.log.error({ path: this.#paths.state }, "edge.state-damaged");
+    this.#mayRemoveUnknown = origin === "read";
+    const slots = this.#given.initialSlots ?? INITIAL_SLOTS;
+    const first = origin === "read" ? state : { ...state, slots, retiring: await this.#slotsInUse() };
+    this.#take(mergeTables(first, []));
+    await this.#save();
+    await this.#install();
+    const every = this.#given.verifyEveryMs ?? 1000;
+    this.#timer = setInterval(() => void this.verify(), every);
+    this.#timer.unref();
+  }
+
+  apply(tables: readonly RouteTable[], named?: ReadonlySet<string>): Promise<readonly Acknowledgement[]> {
+    return this.#exclusively(async () => {
+      const merge = mergeTables(this.#now(), tables);
+      this.#report(merge.refusals);
+      this.#take(named === undefined ? merge : { ...merge, state: forgetMissing(merge.state, named) });
+      if (named !== undefined && named.size > 0) this.#mayRemoveUnknown = true;
+      const { fresh } = await this.#converge();
+      const asked = new Set(tables.map((table) => table.environmentId as string));
+      this.#announce(fresh.filter((ack) => !asked.has(ack.environmentId)));
+      return [...asked].flatMap((environmentId) => {
+        const version = this.#applied.get(environmentId);
+        return version === undefined ? [] : [{ environmentId, version }];
+      });
+    });
+  }
+
+  verify(): Promise<void> {
+    return this.#exclusively(async () => {
+      const { fresh } = await this.#converge();
+      this.#announce(fresh);
+    });
+  }
+
+  status(): EdgeStatus {
+    const state = this.#now();
+    const hostnames = Object.keys(state.hosts).length;
+    return {
+      reachable: this.#process !== null,
+      proxyVersion: this.#process?.version ?? null,
+      slotsUsed: hostnames + state.retiring.length,
+      slots: state.slots,
+      hostnames,
+      applied: Object.fromEntries(this.#applied),
+    };
+  }
+
+  known(): Readonly<Record<string, number>> {
+    return Object.fromEntries(Object.entries(this.#now().tables).map(([id, table]) => [id, table.version]));
+  }
+
+  async close(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    await this.#queue;
+    if (this.#state !== null && this.#installed !== this.#state) await this.#install();
+    await this.#installQueue;
+  }
+
+  /** Without a state, a slot that the running proxy uses must not be given to another host name. */
+  async #slotsInUse(): Promise<number[]> {
+    const observed = await observeImage(this.#client, this.#settings.mapFile).catch(() => null);
+    const slots = [...(observed?.servers.map(({ slot }) => slot) ?? []), ...(observed?.hosts.values() ?? [])];
+    return [...new Set(slots)].map((slot) => Number(slot.replace("slot_", ""))).filter(Number.isInteger);
+  }
+
+  #now(): EdgeState {
+    if (this.#state === null) throw new Error("the edge was used before start() ended");
+    return this.#state;
+  }
+
+  #take(merge: Merge): void {
+    this.#state = merge.state;
+    this.#incomplete = merge.incomplete;
+  }
+
+  #report(refusals: readonly TableRefusal[]): void {
+    for (const refusal of refusals) {
+      if (refusal.code === "older-version") this.#given.log.info(refusal, "edge.table-late");
+      else this.#given.log.error(refusal, "edge.table-refused");
+    }
+  }
+
+  #announce(acknowledgements: readonly Acknowledgement[]): void {
+    if (acknowledgements.length > 0) this.#given.acknowledged?.(acknowledgements);
+  }
+
+  /** One round at a time; a round that fails does not stop the next one. */
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Repeats observe → plan → steps until nothing urgent is left. Never throws: what failed is tried again. */
+  async #converge(): Promise<{ fresh: readonly Acknowledgement[] }> {
+    const started = performance.now();
+    try {
+      await this.#save();
+      await this.#rightProcess();
+      let observed = await observeImage(this.#client, this.#settings.mapFile);
+      let done = 0;
+      for (let round = 0; round < ROUNDS; round++) {
+        const steps = this.#plan(observed);
+        if (steps.length === 0) break;
+        await this.#execute(steps);
+        done += steps.filter(isUrgent).length;
+        observed = await observeImage(this.#client, this.#settings.mapFile);
+        if (!this.#plan(observed).some(isUrgent)) break;
+      }
+      this.#releaseSlots(observed);
+      const fresh = this.#noteApplied(observed);
+      const ms = Math.round(performance.now() - started);
+      if (done > 0) this.#given.log.info({ steps: done, ms, acknowledged: fresh }, "edge.converged");
+      this.#installSoon();
+      return { fresh };
+    } catch (error) {
+      this.#lost(error);
+      this.#installSoon();
+      return { fresh: [] };
+    }
+  }
+
+  /** The proxy that runs must have the configuration that is wanted: its settings and its number of slots. */
+  async #rightProcess(): Promise<void> {
+    const now = await observeProcess(this.#client);
+    const configId = this.#configId();
+    if (this.#process?.pid !== now.pid) {
+      this.#applied.clear();
+      this.#given.log.info(
+        { pid: now.pid, version: now.version, config: now.description },
+        "edge.proxy-seen",
+      );
+    }
+    this.#process = now;
+    if (now.description === configId) return;
+    await this.#save();
+    await this.#install();
+    this.#process = await reloadProxy(this.#client, now, configId);
+    this.#applied.clear();
+    this.#given.log.warn({ slots: this.#now().slots, configId }, "edge.proxy-reloaded");
+  }
+
+  #plan(observed: ObservedImage): Step[] {
+    const nowMs = this.#given.clock.now();
+    const drainGraceMs = this.#given.drainGraceMs ?? 30_000;
+    const leaving = observed.servers
+      .filter(({ admin }) => admin !== "ready")
+      .map((s) => `${s.slot}/${s.name}`);
+    for (const key of leaving) if (!this.#drainingSinceMs.has(key)) this.#drainingSinceMs.set(key, nowMs);
+    for (const key of this.#drainingSinceMs.keys())
+      if (!leaving.includes(key)) this.#drainingSinceMs.delete(key);
+    const wanted = wantedImage(this.#now());
+    const mayRemoveUnknown = this.#mayRemoveUnknown;
+    const drainingSinceMs = this.#drainingSinceMs;
+    return planSteps({ observed, wanted, nowMs, drainingSinceMs, drainGraceMs, mayRemoveUnknown });
+  }
+
+  /** Steps in order. A refused one ends the steps of its slot, which may rely on it, but no other tenant's. */
+  async #execute(steps: readonly Step[]): Promise<void> {
+    const failed = new Set<string>();
+    for (const step of steps) {
+      if ("slot" in step && failed.has(step.slot)) continue;
+      try {
+        for (const command of commandsOf(step, this.#settings.mapFile)) await this.#client.run(command);
+      } catch (error) {
+        if (!(error instanceof RuntimeApiError) || error.code !== "refused") throw error;
+        if ("slot" in step) failed.add(step.slot);
+        this.#given.log.warn({ step, reason: error.message }, "edge.step-refused");
+      }
+    }
+  }
+
+  #releaseSlots(observed: ObservedImage): void {
+    const state = this.#now();
+    const busy = new Set([...observed.servers.map(({ slot }) => slot), ...observed.hosts.values()]);
+    const retiring = state.retiring.filter((slot) => busy.has(slotName(slot)));
+    if (retiring.length !== state.retiring.length) this.#state = { ...state, retiring };
+  }
+
+  #noteApplied(observed: ObservedImage): readonly Acknowledgement[] {
+    const state = this.#now();
+    const owners = new Map(
+      Object.entries(state.hosts).map(([host, { environmentId }]) => [host, environmentId]),
+    );
+    const applied = appliedEnvironments(observed, wantedImage(state), owners, Object.keys(state.tables));
+    const fresh: Acknowledgement[] = [];
+    for (const environmentId of this.#applied.keys()) {
+      if (!applied.has(environmentId)) this.#applied.delete(environmentId);
+    }
+    for (const environmentId of applied) {
+      const version = state.tables[environmentId]?.version;
+      if (version === undefined || this.#incomplete.has(environmentId)) continue;
+      if (this.#applied.get(environmentId) !== version) fresh.push({ environmentId, version });
+      this.#applied.set(environmentId, version);
+    }
+    return fresh;
+  }
+
+  #lost(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#applied.clear();
+    const unreachable = error instanceof RuntimeApiError && error.code === "unreachable";
+    if (unreachable && this.#process === null) return;
+    this.#process = null;
+    this.#given.log.warn({ reason }, unreachable ? "edge.proxy-gone" : "edge.converge-failed");
+  }
+
+  #configId(): string {
+    const digest = createHash("sha256").update(renderStatic(this.#settings)).digest("hex").slice(0, 12);
+    return `berth-edge-${digest}-${this.#now().slots}`;
+  }
+
+  async #save(): Promise<void> {
+    const text = JSON.stringify(this.#now());
+    if (text === this.#savedState) return;
+    await writeAtomically(this.#paths.state, text);
+    this.#savedState = text;
+  }
+
+  /** One at a time: two would write the same candidate file. */
+  #install(): Promise<void> {
+    const result = this.#installQueue.then(async () => {
+      const state = this.#now();
+      const files = { config: renderConfig(this.#settings, state, this.#configId()), map: renderMap(state) };
+      await installConfig(this.#paths, this.#given.binary ?? "haproxy", files);
+      this.#installed = state;
+    });
+    this.#installQueue = result.catch(() => undefined);
+    return result;
+  }
+
+  /** haproxy.cfg follows the state in the background: the check of it takes longer than a change may. */
+  #installSoon(): void {
+    if (this.#installPending || this.#installed === this.#now()) return;
+    this.#installPending = true;
+    void this.#installQueue.then(async () => {
+      this.#installPending = false;
+      await this.#install().catch((error: unknown) => {
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#given.log.error({ reason }, "edge.config-refused");
+      });
+    });
+  }
+}

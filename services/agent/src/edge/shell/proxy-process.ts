@@ -1,0 +1,65 @@
+/**
+ * The running proxy: what it holds, and how it is told to load its files again.
+ *
+ * A reload is SIGUSR2 to the master: a new worker takes over the listening sockets, the old one ends its
+ * connections. The master is the worker's parent; it is signalled only when both are named haproxy, so a
+ * recycled process id is never hit.
+ */
+import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ObservedImage } from "../core/plan-steps.ts";
+import { type ProcessInfo, parseInfo, parseMap, parseServersState } from "../core/runtime-text.ts";
+import type { RuntimeClient } from "./runtime-client.ts";
+
+const RELOAD_TIMEOUT_MS = 20_000;
+const POLL_MS = 20;
+
+export async function observeProcess(client: RuntimeClient): Promise<ProcessInfo> {
+  return parseInfo(await client.ask("show info"));
+}
+
+export async function observeImage(client: RuntimeClient, mapFile: string): Promise<ObservedImage> {
+  const [state, map] = await Promise.all([
+    client.ask("show servers state"),
+    client.ask(`show map ${mapFile}`),
+  ]);
+  return { hosts: parseMap(map), servers: parseServersState(state) };
+}
+
+/** @returns once a worker with the wanted configuration answers; @throws Error after the deadline */
+export async function reloadProxy(
+  client: RuntimeClient,
+  before: ProcessInfo,
+  configId: string,
+): Promise<ProcessInfo> {
+  process.kill(await masterOf(before.pid), "SIGUSR2");
+  const deadline = performance.now() + RELOAD_TIMEOUT_MS;
+  while (performance.now() < deadline) {
+    await sleep(POLL_MS);
+    const now = await observeProcess(client).catch(() => null);
+    if (now !== null && now.pid !== before.pid && now.description === configId) return now;
+  }
+  throw new Error(
+    `the edge's proxy did not take its new configuration within ${RELOAD_TIMEOUT_MS} ms: it runs ` +
+      `${before.description || "a foreign one"}, wanted is ${configId}; its log says why`,
+  );
+}
+
+async function masterOf(worker: number): Promise<number> {
+  const { name, parent } = await processOf(worker);
+  const master = await processOf(parent);
+  if (name !== "haproxy" || master.name !== "haproxy") {
+    throw new Error(
+      `process ${worker} is ${name} under ${master.name}: the edge's proxy must run in master-worker mode ` +
+        "with the configuration that the agent wrote",
+    );
+  }
+  return parent;
+}
+
+async function processOf(pid: number): Promise<{ name: string; parent: number }> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  const field = (name: string): string =>
+    new RegExp(`^${name}:\\s*(.+)$`, "m").exec(status)?.[1]?.trim() ?? "";
+  return { name: field("Name"), parent: Number(field("PPid")) };
+}
