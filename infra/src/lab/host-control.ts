@@ -4,10 +4,10 @@
  */
 import { spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
-import { request } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type CommandResult, command, tryCommand } from "./command.ts";
+import { engineAnswers } from "./engine-http.ts";
 import { dockerConfigDir, writeEngineConfig } from "./host-engine.ts";
 import type { HostNames, LabNames } from "./lab-names.ts";
 import { hostNames, labNames, socketPathLimitBytes } from "./lab-names.ts";
@@ -19,7 +19,6 @@ const startTimeoutMs = 10_000;
 const engineTimeoutMs = 60_000;
 const killTimeoutMs = 20_000;
 const execTimeoutMs = 60_000;
-const pingTimeoutMs = 2000;
 const askEveryMs = 50;
 
 const startScript = fileURLToPath(new URL("./start-host.sh", import.meta.url));
@@ -121,19 +120,6 @@ async function waitForEngine({ names, record }: HostHandle): Promise<void> {
   }
 }
 
-/** dockerd listens long before it serves: only its answer counts. */
-function engineAnswers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const asked = request({ socketPath, path: "/_ping", timeout: pingTimeoutMs }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
-    });
-    asked.once("timeout", () => asked.destroy());
-    asked.once("error", () => resolve(false));
-    asked.end();
-  });
-}
-
 function logTail(names: HostNames): string {
   const lines = existsSync(names.logPath) ? readFileSync(names.logPath, "utf8").trimEnd().split("\n") : [];
   return `its log (${names.logPath}) ends with\n  ${lines.slice(-12).join("\n  ")}`;
@@ -167,8 +153,8 @@ export function enterHost({ names, record }: HostHandle): string[] {
   const environment = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"];
   const docker = `DOCKER_HOST=unix://${names.dockerSocket}`;
   return [
-    ...["nsenter", "--target", String(pid), "--mount", "--net", "--pid", "--uts", "--wd=/"],
-    ...["env", "-i", ...environment, docker],
+    ...["nsenter", "--target", String(pid), "--mount", "--net", "--pid", "--uts"],
+    ...["env", "--ignore-environment", "--chdir=/", ...environment, docker],
   ];
 }
 

@@ -16,6 +16,7 @@ const packages = [
   "busybox-static",
   "ca-certificates",
   "curl",
+  "docker-cli",
   "docker.io",
   "haproxy",
   "iproute2",

@@ -23,6 +23,7 @@ import {
   startHost,
 } from "./host-control.ts";
 import { engineProgram } from "./host-engine.ts";
+import { withLabLock } from "./lab-lock.ts";
 import { hostNames, labNames } from "./lab-names.ts";
 import {
   cutNetwork,
@@ -112,6 +113,10 @@ export async function labUp(options: LabOptions): Promise<Lab> {
   if (!Number.isInteger(options.hosts) || options.hosts < 1 || options.hosts > maxHosts)
     throw new Error(`a lab has 1 to ${maxHosts} hosts, not ${options.hosts}`);
   await ensurePackages(neededPackages, say);
+  return await withLabLock(options.stateDir, () => bringUp(options, say));
+}
+
+async function bringUp(options: LabOptions, say: (line: string) => void): Promise<Lab> {
   const rootfs = await ensureRootfs(options.cacheDir ?? join(options.stateDir, "cache"), say);
   const before = readRecord(options.stateDir);
   const record = desiredRecord(options, before, rootfs);
@@ -142,6 +147,11 @@ export async function labDown(
   stateDir: string,
   say: (line: string) => void = () => undefined,
 ): Promise<void> {
+  if (readRecord(stateDir) === null) return;
+  await withLabLock(stateDir, () => takeDown(stateDir, say));
+}
+
+async function takeDown(stateDir: string, say: (line: string) => void): Promise<void> {
   const record = readRecord(stateDir);
   if (record === null) return;
   const names = labNames(stateDir, record.index);
@@ -180,7 +190,7 @@ async function removeSurplus(
   say: (line: string) => void,
 ): Promise<void> {
   if (before === null) return;
-  if (before.index !== record.index) return await labDown(stateDir, say);
+  if (before.index !== record.index) return await takeDown(stateDir, say);
   for (const host of before.hosts.filter((old) => !record.hosts.some((one) => one.name === old.name))) {
     say(`${host.name}: removing, the lab now has ${record.hosts.length} hosts`);
     await removeHost(hostHandle(stateDir, before, host));
