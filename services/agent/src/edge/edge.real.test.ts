@@ -11,12 +11,13 @@ import { Agent, createServer, request, type Server } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
+import { systemClock } from "@berth/shared/kit/clock.ts";
+import { silentLog } from "@berth/shared/kit/log.ts";
 import { afterEach, expect, test, vi } from "vitest";
 import { type Acknowledgement, createEdge, type Edge, type EdgeGiven } from "./edge.ts";
 import { RuntimeClient } from "./shell/runtime-client.ts";
 
 const BINARY = process.env.BERTH_TEST_HAPROXY ?? "haproxy";
-const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const closers: (() => Promise<void> | void)[] = [];
 
 afterEach(async () => {
@@ -57,8 +58,8 @@ async function startRig(more: Partial<EdgeGiven> = {}): Promise<Rig> {
       port,
       bindAddress: "127.0.0.1",
       binary: BINARY,
-      log: quiet,
-      clock: { now: () => performance.now() },
+      log: silentLog,
+      clock: systemClock,
       acknowledged: (a) => void acks.push(...a),
       ...more,
     });

@@ -10,6 +10,8 @@
  */
 import { createHash } from "node:crypto";
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
+import type { Clock } from "@berth/shared/kit/clock.ts";
+import type { Log } from "@berth/shared/kit/log.ts";
 import {
   type EdgeState,
   forgetMissing,
@@ -33,12 +35,6 @@ import { type EdgePaths, edgePaths, installConfig, loadState, writeAtomically } 
 import { observeImage, observeProcess, reloadProxy } from "./shell/proxy-process.ts";
 import { RuntimeApiError, RuntimeClient } from "./shell/runtime-client.ts";
 
-export interface EdgeLog {
-  info(fields: object, event: string): void;
-  warn(fields: object, event: string): void;
-  error(fields: object, event: string): void;
-}
-
 export interface Acknowledgement {
   readonly environmentId: string;
   readonly version: number;
@@ -57,8 +53,8 @@ export interface EdgeGiven {
   readonly initialSlots?: number;
   readonly drainGraceMs?: number;
   readonly verifyEveryMs?: number;
-  readonly log: EdgeLog;
-  readonly clock: { now(): number };
+  readonly log: Log;
+  readonly clock: Clock;
   /** Called with what became true outside of `apply`, such as after the proxy was away. */
   readonly acknowledged?: (acknowledgements: readonly Acknowledgement[]) => void;
 }
@@ -134,7 +130,7 @@ class HaproxyEdge implements Edge {
 
   async start(): Promise<void> {
     const { state, origin } = await loadState(this.#paths);
-    if (origin === "damaged") this.#given.log.error({ path: this.#paths.state }, "edge.state-damaged");
+    if (origin === "damaged") this.#given.log.error("edge.state-damaged", { path: this.#paths.state });
     this.#mayRemoveUnknown = origin === "read";
     const slots = this.#given.initialSlots ?? INITIAL_SLOTS;
     const first = origin === "read" ? state : { ...state, slots, retiring: await this.#slotsInUse() };
@@ -213,8 +209,8 @@ class HaproxyEdge implements Edge {
 
   #report(refusals: readonly TableRefusal[]): void {
     for (const refusal of refusals) {
-      if (refusal.code === "older-version") this.#given.log.info(refusal, "edge.table-late");
-      else this.#given.log.error(refusal, "edge.table-refused");
+      if (refusal.code === "older-version") this.#given.log.info("edge.table-late", refusal);
+      else this.#given.log.error("edge.table-refused", refusal);
     }
   }
 
@@ -248,7 +244,7 @@ class HaproxyEdge implements Edge {
       this.#releaseSlots(observed);
       const fresh = this.#noteApplied(observed);
       const ms = Math.round(performance.now() - started);
-      if (done > 0) this.#given.log.info({ steps: done, ms, acknowledged: fresh }, "edge.converged");
+      if (done > 0) this.#given.log.info("edge.converged", { steps: done, ms, acknowledged: fresh });
       this.#installSoon();
       return { fresh };
     } catch (error) {
@@ -264,10 +260,8 @@ class HaproxyEdge implements Edge {
     const configId = this.#configId();
     if (this.#process?.pid !== now.pid) {
       this.#applied.clear();
-      this.#given.log.info(
-        { pid: now.pid, version: now.version, config: now.description },
-        "edge.proxy-seen",
-      );
+      const seen = { pid: now.pid, version: now.version, config: now.description };
+      this.#given.log.info("edge.proxy-seen", seen);
     }
     this.#process = now;
     if (now.description === configId) return;
@@ -275,11 +269,11 @@ class HaproxyEdge implements Edge {
     await this.#install();
     this.#process = await reloadProxy(this.#client, now, configId);
     this.#applied.clear();
-    this.#given.log.warn({ slots: this.#now().slots, configId }, "edge.proxy-reloaded");
+    this.#given.log.warn("edge.proxy-reloaded", { slots: this.#now().slots, configId });
   }
 
   #plan(observed: ObservedImage): Step[] {
-    const nowMs = this.#given.clock.now();
+    const nowMs = this.#given.clock.monotonicMs();
     const drainGraceMs = this.#given.drainGraceMs ?? 30_000;
     const leaving = observed.servers
       .filter(({ admin }) => admin !== "ready")
@@ -303,7 +297,7 @@ class HaproxyEdge implements Edge {
       } catch (error) {
         if (!(error instanceof RuntimeApiError) || error.code !== "refused") throw error;
         if ("slot" in step) failed.add(step.slot);
-        this.#given.log.warn({ step, reason: error.message }, "edge.step-refused");
+        this.#given.log.warn("edge.step-refused", { step, reason: error.message });
       }
     }
   }
@@ -340,7 +334,7 @@ class HaproxyEdge implements Edge {
     const unreachable = error instanceof RuntimeApiError && error.code === "unreachable";
     if (unreachable && this.#process === null) return;
     this.#process = null;
-    this.#given.log.warn({ reason }, unreachable ? "edge.proxy-gone" : "edge.converge-failed");
+    this.#given.log.warn(unreachable ? "edge.proxy-gone" : "edge.converge-failed", { reason });
   }
 
   #configId(): string {
@@ -375,7 +369,7 @@ class HaproxyEdge implements Edge {
       this.#installPending = false;
       await this.#install().catch((error: unknown) => {
         const reason = error instanceof Error ? error.message : String(error);
-        this.#given.log.error({ reason }, "edge.config-refused");
+        this.#given.log.error("edge.config-refused", { reason });
       });
     });
   }

@@ -127,6 +127,8 @@ const LOG_FORMAT = [
 function frontend({ bindAddress, port, mapFile, accessLog }: EdgeSettings): string {
   return `frontend edge
   bind ${bindAddress}:${port}
+  # A reload ends idle client connections with an answer, never between two requests.
+  option idle-close-on-response
   unique-id-format %[uuid()]
   ${accessLog ? `log-format '{${LOG_FORMAT}}'` : "no log"}
   option http-restrict-req-hdr-names delete
