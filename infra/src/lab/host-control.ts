@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { type CommandResult, command, tryCommand } from "./command.ts";
 import { engineAnswers } from "./engine-http.ts";
 import { dockerConfigDir, writeEngineConfig } from "./host-engine.ts";
+import { forgetSupervisorState } from "./host-supervisor.ts";
 import type { HostNames, LabNames } from "./lab-names.ts";
 import { hostNames, labNames, socketPathLimitBytes } from "./lab-names.ts";
 import { cutNetwork, ensureHostNetwork, removeHostNetwork, setRoutes } from "./lab-network.ts";
@@ -45,7 +46,9 @@ export async function startHost(host: HostHandle): Promise<void> {
   if (isRunning(names)) return;
   // What a start that broke off left: a host has one set of processes.
   if (pidsInNetns(names.netnsPath).length > 0) await killHostProcesses(names, killTimeoutMs);
+  forgetMemory(names);
   makeFolders(names);
+  writeEngineConfig(names);
   await ensureHostNetwork(host.lab, names);
   await applyRoutes(host);
   if (host.record.cut !== null) await cutNetwork(names, host.record.cut);
@@ -54,20 +57,24 @@ export async function startHost(host: HostHandle): Promise<void> {
   await waitForEngine(host);
 }
 
-function makeFolders(names: HostNames): void {
+/** @throws Error when the state folder's path is too long for the sockets below it. */
+export function makeFolders(names: HostNames): void {
   if (Buffer.byteLength(names.dockerSocket) > socketPathLimitBytes)
     throw new Error(
       `${names.dockerSocket} is longer than the ${socketPathLimitBytes} bytes that a unix socket's path may have: ` +
         "use a shorter state folder (BERTH_STATE_DIR)",
     );
-  // A host that was switched off forgets its /run, and so do its sockets on the machine's side.
-  rmSync(names.runDir, { recursive: true, force: true });
-  rmSync(names.initPidPath, { force: true });
   for (const folder of ["root", "upper", "work", "docker"])
     mkdirSync(`${names.hostDir}/${folder}`, { recursive: true, mode: 0o755 });
   for (const folder of [names.runDir, names.supervisorDir, dockerConfigDir(names)])
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-  writeEngineConfig(names);
+}
+
+/** A host that was switched off forgets its /run, and so do its sockets on the machine's side. */
+function forgetMemory(names: HostNames): void {
+  rmSync(names.runDir, { recursive: true, force: true });
+  rmSync(names.initPidPath, { force: true });
+  forgetSupervisorState(names.supervisorDir);
 }
 
 export async function applyRoutes({ names, record, whole }: HostHandle): Promise<void> {
@@ -128,8 +135,7 @@ function logTail(names: HostNames): string {
 /** The power goes: every process at once, and all that lived in memory. The disk stays. */
 export async function killHost({ names }: HostHandle): Promise<void> {
   await killHostProcesses(names, killTimeoutMs);
-  rmSync(names.runDir, { recursive: true, force: true });
-  rmSync(names.initPidPath, { force: true });
+  forgetMemory(names);
   await removeHostNetwork(names);
   removeCgroup(names.cgroup);
 }

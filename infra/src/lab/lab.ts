@@ -19,6 +19,7 @@ import {
   hostHandle,
   isRunning,
   killHost,
+  makeFolders,
   removeHost,
   startHost,
 } from "./host-control.ts";
@@ -59,6 +60,10 @@ export interface LabOptions {
   readonly cacheDir?: string;
   /** What a host runs. Default: a Docker Engine and nothing else. */
   readonly boot?: (host: BootSite) => Boot;
+  /** Runs when the bridge is up and before the first host starts: for what listens on `machineAddress`. */
+  readonly beforeHosts?: (machineAddress: string) => Promise<void>;
+  /** Runs per host, before its start and also when it runs already; its folders exist. */
+  readonly prepareHost?: (host: BootSite) => Promise<void>;
   readonly say?: (line: string) => void;
 }
 
@@ -104,7 +109,8 @@ export interface Lab {
 }
 
 const neededPackages = ["mmdebstrap", "iproute2", "util-linux", "iptables", "nftables"];
-const checkout = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
+/** The checkout that this file is in; the hosts see it read-only at the same path. */
+export const checkout = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 const maxHosts = 9;
 
 /** @throws Error when a Debian package cannot be had, the index is taken, or a host's engine does not come up in time. */
@@ -124,12 +130,17 @@ async function bringUp(options: LabOptions, say: (line: string) => void): Promis
   await removeSurplus(options.stateDir, before, record, say);
   writeRecord(options.stateDir, record);
 
-  await ensureBridge(labNames(options.stateDir, record.index));
+  const lab = labNames(options.stateDir, record.index);
+  await ensureBridge(lab);
+  await options.beforeHosts?.(lab.machineAddress);
   const startedAt = Date.now();
   say(`starting ${record.hosts.map((host) => host.name).join(", ")}`);
   await Promise.all(
     record.hosts.map(async (host) => {
-      await startHost(hostHandle(options.stateDir, record, host));
+      const handle = hostHandle(options.stateDir, record, host);
+      makeFolders(handle.names);
+      await options.prepareHost?.(bootSite(options.stateDir, record.index, host.number));
+      await startHost(handle);
       say(`${host.name}: Docker Engine ready after ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
     }),
   );
