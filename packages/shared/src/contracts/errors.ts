@@ -46,6 +46,7 @@ export const ERRORS = {
   "push-tree-depth": customer(413, "The commit's folders are nested too deep.", "Flatten the folders."),
   "push-path-length": customer(400, "A path in the commit is longer than the limit or not allowed.", "Rename the file that the message names."),
   "push-blob-size": customer(413, "A file in the commit is larger than the limit.", "Keep large files out of the repository."),
+  "push-checkout-size": customer(413, "The files of the commit are larger than the limit, all together.", "Keep data and build output out of the repository."),
   "push-fsck": customer(400, "git found a broken or dangerous object.", "Run `git fsck` in your clone and mend what it names."),
   // Builds
   "no-buildpack": customer(422, "Neither a Dockerfile nor anything that a buildpack knows was found.", "Add a Dockerfile, package.json, requirements.txt or index.html at the top of the repository."),

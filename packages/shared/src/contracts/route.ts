@@ -1,4 +1,7 @@
-/** Routes.  router ─RouteTableChanged─▶ agent's edge ─RouteApplied─▶ router, scheduler */
+/**
+ * Routes.  scheduler ─RotationChanged─▶ router ─RouteTableChanged─▶ agent's edge ─RouteApplied─▶ router
+ *          router ─RouteAcknowledged─▶ scheduler     router ─FirstResponse─▶ git, api
+ */
 import { z } from "zod";
 import { DeployId, EnvironmentId, HostId, JobId, ServiceId } from "../domain/ids.ts";
 import { defineEvent, defineRequest, defineSignal } from "./event.ts";
@@ -7,7 +10,9 @@ export const RouteSite = z.strictObject({
   /** Lower-case host name, such as `shop-production.berth.localhost`. */
   hostname: z.string().max(253),
   serviceId: ServiceId,
-  backends: z.array(z.strictObject({ jobId: JobId, address: z.ipv4(), port: z.int().min(1).max(65_535) })).max(500),
+  backends: z
+    .array(z.strictObject({ jobId: JobId, address: z.ipv4(), port: z.int().min(1).max(65_535) }))
+    .max(500),
 });
 export type RouteSite = z.infer<typeof RouteSite>;
 
@@ -18,6 +23,16 @@ export const RouteTable = z.strictObject({
   sites: z.array(RouteSite).max(500),
 });
 export type RouteTable = z.infer<typeof RouteTable>;
+
+export const RotationChanged = defineSignal({
+  name: "RotationChanged",
+  subject: "berth.v1.rotation.{serviceId}.changed",
+  emittedBy: ["scheduler"],
+  consumedBy: ["router"],
+  about:
+    "Jobs of a service came into rotation or left it (committed): a wake-up, the router reads scheduler.jobs.",
+  payload: z.strictObject({ serviceId: ServiceId }),
+});
 
 export const RouteTableChanged = defineSignal({
   name: "RouteTableChanged",
@@ -33,7 +48,8 @@ export const GetRouteTables = defineRequest({
   subject: "berth.v1.routes.get.{hostId}",
   emittedBy: ["agent"],
   consumedBy: ["router"],
-  about: "An edge asks for all tables at its start and every 10 s; `whole` lets it drop environments that are gone.",
+  about:
+    "An edge asks for all tables at its start and every 10 s; `whole` lets it drop environments that are gone.",
   payload: z.strictObject({ hostId: HostId, known: z.record(z.string(), z.int().min(0)) }),
   reply: z.strictObject({
     whole: z.boolean(),
@@ -51,8 +67,14 @@ export const RouteApplied = defineEvent({
   stream: "ROUTE",
   emittedBy: ["agent"],
   consumedBy: ["router"],
-  about: "A host's edge serves this version of an environment's table: read back from the proxy, not assumed.",
-  payload: z.strictObject({ hostId: HostId, environmentId: EnvironmentId, version: z.int().min(1), atMs: z.number() }),
+  about:
+    "A host's edge serves this version of an environment's table: read back from the proxy, not assumed.",
+  payload: z.strictObject({
+    hostId: HostId,
+    environmentId: EnvironmentId,
+    version: z.int().min(1),
+    atMs: z.number(),
+  }),
   dedupeId: ({ hostId, environmentId, version, atMs }) => `${hostId}.${environmentId}.${version}.${atMs}`,
 });
 
@@ -62,7 +84,8 @@ export const RouteAcknowledged = defineEvent({
   stream: "ROUTE",
   emittedBy: ["router"],
   consumedBy: ["scheduler"],
-  about: "Every live host's edge serves this version: a wake-up for the scheduler, which reads router.route_tables.",
+  about:
+    "Every live host's edge serves this version: a wake-up for the scheduler, which reads router.route_tables.",
   payload: z.strictObject({ environmentId: EnvironmentId, version: z.int().min(1) }),
   dedupeId: ({ environmentId, version }) => `${environmentId}.${version}.acknowledged`,
 });

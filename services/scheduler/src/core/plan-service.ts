@@ -1,0 +1,94 @@
+/**
+ * Decides what to do next for one service: desired state against observed jobs.
+ *
+ * Pure. The old release stays in rotation until the new one is ready and every edge acknowledged it; a failed
+ * deploy stops only what it started. Steps are advice from a snapshot: the executor fences them by the leader's epoch.
+ */
+import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { planDeploy } from "./plan-deploy.ts";
+import { restartDelayMs, slotKey, wantedSlots } from "./slots.ts";
+import type { JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./views.ts";
+
+export function planService(view: ServiceView, nowMs: number, limits: PlanLimits): Step[] {
+  if (view.deleted) return planRemoval(view);
+  const steps: Step[] = [];
+  if (view.target !== null && !view.targetDeployExists) steps.push({ kind: "create-deploy", release: view.target });
+  for (const deploy of view.openDeploys) steps.push(...planDeploy(view, deploy, nowMs, limits));
+  if (view.serving !== null) steps.push(...keepServing(view, view.serving, nowMs));
+  steps.push(...retireOthers(view, nowMs, limits));
+  return steps;
+}
+
+function planRemoval(view: ServiceView): Step[] {
+  const steps: Step[] = [];
+  for (const deploy of view.openDeploys) {
+    const to = deploy.state === "rolling-back" || deploy.state === "planned" ? "cancelled" : deploy.state === "draining" ? "succeeded" : "rolling-back";
+    steps.push({ kind: "step-deploy", deployId: deploy.id, to, reasonCode: "cancelled", reason: "the service was removed" });
+  }
+  for (const job of view.jobs) steps.push(...retire(job));
+  if (view.serving !== null) steps.push({ kind: "set-serving", releaseId: null });
+  return steps;
+}
+
+function retire(job: JobView): Step[] {
+  if (isFinal(job.state) || job.desired === "stop") return [];
+  return [
+    { kind: "set-rotation", jobId: job.id, rotation: "out" },
+    { kind: "stop-job", jobId: job.id },
+  ];
+}
+
+/** Every wished-for slot of the release in rotation has a live job; ready ones take traffic; surplus slots leave. */
+function keepServing(view: ServiceView, serving: ReleaseView, nowMs: number): Step[] {
+  const steps: Step[] = [];
+  const wanted = wantedSlots(view.wishes, serving);
+  const live = new Map<string, JobView>();
+  const failed = new Map<string, JobView[]>();
+  for (const job of view.jobs) {
+    if (job.releaseId !== serving.id) continue;
+    const key = slotKey(job.process, job.slot);
+    if (job.state === "failed") failed.set(key, [...(failed.get(key) ?? []), job]);
+    else if (job.state !== "finished" && job.state !== "lost" && job.desired === "run") live.set(key, job);
+  }
+  for (const [key, slot] of wanted) {
+    const job = live.get(key);
+    if (job === undefined) {
+      const past = failed.get(key) ?? [];
+      const lastMs = Math.max(0, ...past.map((one) => one.updatedAtMs));
+      if (nowMs >= lastMs + restartDelayMs(past.length)) steps.push({ kind: "create-job", release: serving, ...slot });
+    } else if (job.ready && job.rotation === "out") {
+      steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
+    }
+  }
+  for (const [key, job] of live) {
+    if (!wanted.has(key) && job.rotation === "in") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "draining" });
+    if (!wanted.has(key) && job.rotation === "out") steps.push({ kind: "stop-job", jobId: job.id });
+  }
+  return steps;
+}
+
+/**
+ * Jobs of neither the release in rotation nor an open deploy leave: out of the routes first, then, when every edge
+ * acknowledged that and the drain time passed, they stop. Lost jobs stop when their host comes back.
+ */
+function retireOthers(view: ServiceView, nowMs: number, limits: PlanLimits): Step[] {
+  const steps: Step[] = [];
+  const openReleases = new Set(view.openDeploys.map((deploy) => deploy.releaseId));
+  for (const job of view.jobs) {
+    if (isFinal(job.state) || job.desired === "stop") continue;
+    if (job.state === "lost") {
+      steps.push(...retire(job));
+      continue;
+    }
+    if (job.rotation === "draining") {
+      const gone = view.routed !== null && !view.routed.has(job.id);
+      if (gone && nowMs >= job.rotationSinceMs + limits.drainMs) steps.push(...retire(job));
+      continue;
+    }
+    if (job.releaseId === view.serving?.id || openReleases.has(job.releaseId)) continue;
+    if (view.target?.id === job.releaseId && !view.targetDeployExists) continue;
+    if (job.rotation === "in") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "draining" });
+    else steps.push(...retire(job));
+  }
+  return steps;
+}

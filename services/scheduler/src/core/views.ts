@@ -1,0 +1,90 @@
+/** What the scheduler decides from: a whole, fresh snapshot of one service, read in one transaction. */
+import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
+import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { JobState } from "@berth/shared/domain/job-state.ts";
+
+export interface ProcessWish {
+  readonly process: string;
+  readonly scale: number;
+}
+
+export interface ReleaseView {
+  readonly id: ReleaseId;
+  readonly version: number;
+  readonly deployId: DeployId;
+  /** Process types that the release can run. */
+  readonly processes: ReadonlySet<string>;
+}
+
+export interface DeployView {
+  readonly id: DeployId;
+  readonly releaseId: ReleaseId;
+  readonly state: DeployState;
+  readonly createdAtMs: number;
+  readonly stateSinceMs: number;
+  readonly reasonCode: string | null;
+  readonly reason: string | null;
+}
+
+export interface JobView {
+  readonly id: JobId;
+  readonly releaseId: ReleaseId;
+  readonly deployId: DeployId;
+  readonly process: string;
+  readonly slot: number;
+  readonly state: JobState;
+  readonly desired: "run" | "stop";
+  readonly rotation: "out" | "in" | "draining";
+  readonly rotationSinceMs: number;
+  readonly ready: boolean;
+  readonly hostId: HostId | null;
+  readonly restartsCount: number;
+  readonly reasonCode: string | null;
+  readonly reason: string | null;
+  readonly lastLines: readonly string[];
+  readonly updatedAtMs: number;
+  /** Set while no host can take the job: the reason that all hosts share, and whether waiting can help. */
+  readonly unplaceable: { readonly reason: string; readonly hopeless: boolean; readonly sinceMs: number } | null;
+}
+
+export interface ServiceView {
+  readonly serviceId: ServiceId;
+  readonly deleted: boolean;
+  /** The release that the customer wants, or null before the first one. */
+  readonly target: ReleaseView | null;
+  /** True when the target's deploy was created already, in whatever state. */
+  readonly targetDeployExists: boolean;
+  /** The release in rotation, or null before the first deploy succeeded. */
+  readonly serving: ReleaseView | null;
+  readonly wishes: readonly ProcessWish[];
+  /** Deploys that are not final. */
+  readonly openDeploys: readonly DeployView[];
+  /** Jobs that are not final, and final ones of open deploys or of the last minutes. */
+  readonly jobs: readonly JobView[];
+  readonly cancelled: ReadonlySet<DeployId>;
+  /** Jobs in the route table that every live edge acknowledged; null while the newest table is not acknowledged. */
+  readonly routed: ReadonlySet<JobId> | null;
+}
+
+export interface PlanLimits {
+  /** A deploy that is not routed by then is rolled back. */
+  readonly deployDeadlineMs: number;
+  /** How long a job may wait for a host when waiting could help. */
+  readonly unplaceableAfterMs: number;
+  /** From out of rotation to stop: time for open connections. */
+  readonly drainMs: number;
+}
+
+export type Step =
+  | { readonly kind: "create-deploy"; readonly release: ReleaseView }
+  | { readonly kind: "create-job"; readonly release: ReleaseView; readonly process: string; readonly slot: number }
+  | { readonly kind: "set-rotation"; readonly jobId: JobId; readonly rotation: "out" | "in" | "draining" }
+  | { readonly kind: "stop-job"; readonly jobId: JobId }
+  | { readonly kind: "set-serving"; readonly releaseId: ReleaseId | null }
+  | {
+      readonly kind: "step-deploy";
+      readonly deployId: DeployId;
+      readonly to: DeployState;
+      readonly reasonCode: string | null;
+      readonly reason: string | null;
+    };

@@ -1,0 +1,113 @@
+/** Writes what agents saw into the jobs table. Any scheduler may do it: an observation is a fact, not a decision. */
+import type { ObservedJob } from "@berth/shared/contracts/job.ts";
+import type { DeployId, HostId } from "@berth/shared/domain/ids.ts";
+import type { JobState } from "@berth/shared/domain/job-state.ts";
+import { isFinal } from "@berth/shared/domain/job-state.ts";
+import type { Log } from "@berth/shared/kit/log.ts";
+import type { Kysely, Transaction } from "kysely";
+import { sql } from "kysely";
+import { judgeObservation } from "../core/apply-observation.ts";
+import type { Progress } from "./steps.ts";
+import type { Tables } from "./tables.ts";
+
+interface StoredRow {
+  id: string;
+  deploy_id: DeployId;
+  process: string;
+  slot: number;
+  epoch: number;
+  state: JobState;
+  desired: string;
+  ready: boolean;
+  host_id: string | null;
+  observed_sequence: number;
+  lease_expires_at: Date | null;
+}
+
+const COLUMNS = sql`id, deploy_id, process, slot, epoch, state, desired, ready, host_id, observed_sequence, lease_expires_at`;
+
+export interface Observations {
+  /** @returns true when something changed, with lines for the pusher */
+  take(hostId: HostId, observed: ObservedJob): Promise<{ changed: boolean; told: Progress[] }>;
+  /** A heartbeat's whole list: what the host does not hold is over. @returns jobs that the record does not know */
+  takeWhole(hostId: HostId, atMs: number, observed: readonly ObservedJob[]): Promise<{ changed: boolean; strangers: ReadonlySet<string> }>;
+}
+
+export function createObservations(given: { db: Kysely<Tables>; log: Log }): Observations {
+  return {
+    take: (hostId, observed) =>
+      given.db.transaction().execute(async (trx) => {
+        const row = (await sql<StoredRow>`select ${COLUMNS} from jobs where id = ${observed.jobId} for update`.execute(trx)).rows[0];
+        if (row === undefined) return { changed: false, told: [] };
+        return takeOne(trx, given.log, row, hostId, observed);
+      }),
+    takeWhole: (hostId, atMs, observed) =>
+      given.db.transaction().execute(async (trx) => {
+        const ids = observed.map((job) => job.jobId);
+        const rows = (await sql<StoredRow>`select ${COLUMNS} from jobs where id = any(${ids}) or (host_id = ${hostId} and state not in ('requested', 'finished', 'failed')) for update`.execute(trx)).rows;
+        const known = new Map(rows.map((row) => [row.id, row]));
+        let changed = false;
+        for (const job of observed) {
+          const row = known.get(job.jobId);
+          if (row !== undefined && !isFinal(row.state)) changed = (await takeOne(trx, given.log, row, hostId, job)).changed || changed;
+        }
+        const held = new Set<string>(ids);
+        for (const row of rows) {
+          if (row.host_id === hostId && !held.has(row.id)) changed = (await takeAbsence(trx, row, atMs)) || changed;
+        }
+        return { changed, strangers: new Set(ids.filter((id) => !known.has(id))) };
+      }),
+  };
+}
+
+async function takeOne(trx: Transaction<Tables>, log: Log, row: StoredRow, hostId: HostId, observed: ObservedJob): Promise<{ changed: boolean; told: Progress[] }> {
+  const verdict = judgeObservation({ epoch: row.epoch, state: row.state, hostId: row.host_id, observedSequence: row.observed_sequence }, hostId, observed);
+  if (verdict.kind === "illegal") log.warn("observation.illegal", { jobId: row.id, from: row.state, to: observed.state });
+  if (verdict.kind === "foreign") log.warn("observation.foreign", { jobId: row.id, hostId, epoch: observed.epoch });
+  if (verdict.kind !== "take") return { changed: false, told: [] };
+  await sql`
+    update jobs set state = ${observed.state}, ready = ${observed.ready && observed.state === "running"}, observed_sequence = ${observed.sequence},
+           address = ${observed.address}, port = ${observed.port}, restarts_count = ${observed.restartsCount}, exit_code = ${observed.exitCode},
+           reason_code = ${observed.reasonCode}, reason = ${observed.reason}, last_lines = ${JSON.stringify(observed.lastLines)}::jsonb,
+           stages = coalesce((select jsonb_agg(s) from jsonb_array_elements(stages) s where s->>'name' = 'auction'), '[]'::jsonb) || ${JSON.stringify(observed.stages)}::jsonb,
+           lease_expires_at = null, updated_at = now()
+     where id = ${row.id}`.execute(trx);
+  return { changed: true, told: describe(row, observed) };
+}
+
+/** How long after the award a heartbeat may still be one that was sent before it. */
+const AWARD_GRACE_MS = 3000;
+
+/** The host lives and does not hold the job: an award that it never got, or a job that it lost or has removed. */
+async function takeAbsence(trx: Transaction<Tables>, row: StoredRow, atMs: number): Promise<boolean> {
+  if (row.state === "awarded") {
+    if (row.lease_expires_at !== null && row.lease_expires_at.getTime() + AWARD_GRACE_MS > atMs) return false;
+    const to = row.desired === "stop" ? "finished" : "requested";
+    await sql`update jobs set state = ${to}, host_id = null, lease_expires_at = null, updated_at = now() where id = ${row.id}`.execute(trx);
+    return true;
+  }
+  if (row.state === "lost" || row.desired === "stop") {
+    const over = await sql`update jobs set state = 'finished', ready = false, updated_at = now() where id = ${row.id} and updated_at < now() - interval '3 seconds' returning id`.execute(trx);
+    return over.rows.length > 0;
+  }
+  const done = await sql`update jobs set state = 'failed', ready = false, reason_code = 'start-failed', reason = 'its host no longer holds it', updated_at = now()
+                          where id = ${row.id} and updated_at < now() - interval '5 seconds' returning id`.execute(trx);
+  return done.rows.length > 0;
+}
+
+function describe(row: StoredRow, observed: ObservedJob): Progress[] {
+  const name = `${row.process}.${row.slot}`;
+  const tell = (line: string): Progress[] => [{ deployId: row.deploy_id, line }];
+  if (observed.state === "failed") return tell(`${name} failed: ${observed.reason ?? observed.reasonCode ?? "no reason given"}`);
+  if (observed.ready && !row.ready && observed.state === "running") return tell(`${name} is ready${readyAfter(observed)}`);
+  if (observed.state === row.state) return [];
+  if (observed.state === "preparing") return tell(`${name}: fetching the image and the secrets`);
+  if (observed.state === "starting") return tell(`${name}: starting`);
+  return [];
+}
+
+function readyAfter(observed: ObservedJob): string {
+  const first = observed.stages[0];
+  const last = observed.stages.at(-1);
+  return first === undefined || last === undefined ? "" : ` after ${((last.endedAtMs - first.startedAtMs) / 1000).toFixed(1)} s`;
+}

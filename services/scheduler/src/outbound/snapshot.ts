@@ -1,0 +1,177 @@
+/**
+ * Reads everything that the scheduler decides from, whole and fresh, in one repeatable-read transaction:
+ * a partial read throws, it never looks like "nothing there".
+ */
+import { ProcessTable } from "@berth/shared/contracts/build.ts";
+import { JobSpec } from "@berth/shared/contracts/job.ts";
+import { RouteTable } from "@berth/shared/contracts/route.ts";
+import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
+import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { JobState } from "@berth/shared/domain/job-state.ts";
+import type { Kysely, Transaction } from "kysely";
+import { sql } from "kysely";
+import type { DeployView, JobView, ProcessWish, ReleaseView, ServiceView } from "../core/views.ts";
+import type { Tables } from "./tables.ts";
+
+export interface StoredJob {
+  readonly view: JobView;
+  readonly serviceId: ServiceId;
+  readonly epoch: number;
+  readonly spec: JobSpec;
+  readonly observedSequence: number;
+  readonly leaseExpiresAtMs: number | null;
+}
+
+export interface Snapshot {
+  readonly services: readonly ServiceView[];
+  /** Every job that is not final, and recent final ones. */
+  readonly jobs: readonly StoredJob[];
+  readonly hosts: readonly { readonly id: HostId; readonly name: string }[];
+}
+
+type Unplaceable = ReadonlyMap<JobId, JobView["unplaceable"]>;
+
+export function readSnapshot(db: Kysely<Tables>, unplaceable: Unplaceable): Promise<Snapshot> {
+  return db
+    .transaction()
+    .setIsolationLevel("repeatable read")
+    .execute(async (trx) => {
+      const jobs = await readJobs(trx, unplaceable);
+      const services = await readServices(trx, jobs);
+      const hosts = await sql<{ id: HostId; name: string }>`select id, name from api.hosts where removed_at is null`.execute(trx);
+      return { services, jobs, hosts: hosts.rows };
+    });
+}
+
+interface JobRow {
+  id: JobId;
+  service_id: ServiceId;
+  release_id: ReleaseId;
+  deploy_id: DeployId;
+  process: string;
+  slot: number;
+  spec: unknown;
+  epoch: number;
+  state: JobState;
+  desired: "run" | "stop";
+  rotation: "out" | "in" | "draining";
+  rotation_since: Date;
+  ready: boolean;
+  host_id: HostId | null;
+  observed_sequence: number;
+  restarts_count: number;
+  reason_code: string | null;
+  reason: string | null;
+  last_lines: string[];
+  lease_expires_at: Date | null;
+  updated_at: Date;
+}
+
+async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Promise<StoredJob[]> {
+  const rows = await sql<JobRow>`
+    select j.id, j.service_id, j.release_id, j.deploy_id, j.process, j.slot, j.spec, j.epoch, j.state, j.desired, j.rotation,
+           j.rotation_since, j.ready, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
+           j.lease_expires_at, j.updated_at
+      from jobs j
+     where j.state not in ('finished', 'failed')
+        or j.updated_at > now() - interval '10 minutes'
+        or j.deploy_id in (select id from deploys where finished_at is null)
+     order by j.created_at`.execute(trx);
+  return rows.rows.map((row) => ({
+    serviceId: row.service_id,
+    epoch: row.epoch,
+    spec: JobSpec.parse({ ...(row.spec as object), epoch: Math.max(1, row.epoch) }),
+    observedSequence: row.observed_sequence,
+    leaseExpiresAtMs: row.lease_expires_at?.getTime() ?? null,
+    view: {
+      id: row.id,
+      releaseId: row.release_id,
+      deployId: row.deploy_id,
+      process: row.process,
+      slot: row.slot,
+      state: row.state,
+      desired: row.desired,
+      rotation: row.rotation,
+      rotationSinceMs: row.rotation_since.getTime(),
+      ready: row.ready,
+      hostId: row.host_id,
+      restartsCount: row.restarts_count,
+      reasonCode: row.reason_code,
+      reason: row.reason,
+      lastLines: row.last_lines,
+      updatedAtMs: row.updated_at.getTime(),
+      unplaceable: unplaceable.get(row.id) ?? null,
+    },
+  }));
+}
+
+interface ServiceRow {
+  id: ServiceId;
+  environment_id: string;
+  deleted: boolean;
+  target_id: ReleaseId | null;
+  target_version: number | null;
+  target_deploy_id: DeployId | null;
+  target_processes: unknown;
+  target_deploy_exists: boolean;
+  serving_id: ReleaseId | null;
+  serving_version: number | null;
+  serving_deploy_id: DeployId | null;
+  serving_processes: unknown;
+}
+
+async function readServices(trx: Transaction<Tables>, jobs: readonly StoredJob[]): Promise<ServiceView[]> {
+  const busy = [...new Set(jobs.map((job) => job.serviceId))];
+  const services = await sql<ServiceRow>`
+    select s.id, s.environment_id, s.deleted_at is not null as deleted,
+           t.id as target_id, t.version as target_version, t.deploy_id as target_deploy_id, t.processes as target_processes,
+           exists (select 1 from deploys d where d.id = t.deploy_id) as target_deploy_exists,
+           r.id as serving_id, r.version as serving_version, r.deploy_id as serving_deploy_id, r.processes as serving_processes
+      from api.services s
+      left join api.releases t on t.id = s.current_release_id
+      left join serving v on v.service_id = s.id
+      left join api.releases r on r.id = v.release_id
+     where (s.deleted_at is null and s.current_release_id is not null) or s.id = any(${busy}) or v.service_id is not null`.execute(trx);
+  const wishes = await sql<{ service_id: ServiceId; process: string; scale: number }>`select service_id, process, scale from api.processes`.execute(trx);
+  const deploys = await sql<{ id: DeployId; service_id: ServiceId; release_id: ReleaseId; state: DeployState; reason_code: string | null; reason: string | null; created_at: Date; state_since: Date }>`
+    select id, service_id, release_id, state, reason_code, reason, created_at, state_since from deploys where finished_at is null order by created_at`.execute(trx);
+  const cancels = await sql<{ deploy_id: DeployId }>`select c.deploy_id from api.deploy_cancels c join deploys d on d.id = c.deploy_id where d.finished_at is null`.execute(trx);
+  const routes = await sql<{ environment_id: string; settled: boolean; content: unknown }>`
+    select environment_id, acknowledged_version = version as settled, content from router.route_tables`.execute(trx);
+  const routed = new Map(routes.rows.map((row) => [row.environment_id, row.settled ? routedJobs(row.content) : null]));
+  const cancelled = new Set(cancels.rows.map((row) => row.deploy_id));
+  return services.rows.map((row) => ({
+    serviceId: row.id,
+    deleted: row.deleted,
+    target: release(row.target_id, row.target_version, row.target_deploy_id, row.target_processes),
+    targetDeployExists: row.target_deploy_exists,
+    serving: release(row.serving_id, row.serving_version, row.serving_deploy_id, row.serving_processes),
+    wishes: wishes.rows.filter((wish) => wish.service_id === row.id) satisfies readonly ProcessWish[],
+    openDeploys: deploys.rows.filter((deploy) => deploy.service_id === row.id).map(deployView),
+    jobs: jobs.filter((job) => job.serviceId === row.id).map((job) => job.view),
+    cancelled,
+    routed: routed.get(row.environment_id) ?? null,
+  }));
+}
+
+function release(id: ReleaseId | null, version: number | null, deployId: DeployId | null, processes: unknown): ReleaseView | null {
+  if (id === null || version === null || deployId === null) return null;
+  return { id, version, deployId, processes: new Set(Object.keys(ProcessTable.parse(processes))) };
+}
+
+function deployView(row: { id: DeployId; release_id: ReleaseId; state: DeployState; reason_code: string | null; reason: string | null; created_at: Date; state_since: Date }): DeployView {
+  return {
+    id: row.id,
+    releaseId: row.release_id,
+    state: row.state,
+    createdAtMs: row.created_at.getTime(),
+    stateSinceMs: row.state_since.getTime(),
+    reasonCode: row.reason_code,
+    reason: row.reason,
+  };
+}
+
+function routedJobs(content: unknown): ReadonlySet<JobId> {
+  const table = RouteTable.parse(content);
+  return new Set(table.sites.flatMap((site) => site.backends.map((backend) => backend.jobId)));
+}

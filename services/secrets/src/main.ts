@@ -1,0 +1,31 @@
+/** Wiring of the secrets service. */
+import { JobObserved } from "@berth/shared/contracts/job.ts";
+import { ChangeVars, GetSealingKey, ListVars, MintPushToken } from "@berth/shared/contracts/secret.ts";
+import { connectBus } from "@berth/shared/kit/bus.ts";
+import { connectDatabase } from "@berth/shared/kit/database.ts";
+import { runService } from "@berth/shared/kit/service.ts";
+import { SecretsConfig } from "./config.ts";
+import { onChangeVars } from "./inbound/change-vars.ts";
+import { onJobObserved } from "./inbound/job-observed.ts";
+import { onMintPushToken } from "./inbound/mint-push-token.ts";
+import { createRegistryTokens } from "./outbound/registry-tokens.ts";
+import type { VaultTables } from "./outbound/vault.ts";
+import { Vault } from "./outbound/vault.ts";
+
+await runService("secrets", SecretsConfig, async ({ config, log, scope }) => {
+  const { db } = scope.use(connectDatabase<VaultTables>({ url: config.databaseUrl, schema: "secrets", log }));
+  const vault = new Vault(db, config.masterKeyFile);
+  const curve = await vault.curve();
+  const tokens = createRegistryTokens({ keyFile: config.registrySigningKeyFile, certFile: config.registrySigningCertFile });
+  const bus = scope.use(connectBus({ service: "secrets", url: config.natsUrl, credsFile: config.natsCredsFile, caFile: config.natsCaFile, log }));
+
+  scope.use(bus.serve(GetSealingKey, {}, async () => ({ publicKey: curve.publicKey })));
+  scope.use(bus.serve(ChangeVars, {}, onChangeVars({ vault, curve })));
+  scope.use(bus.serve(ListVars, {}, async ({ serviceId }) => {
+    const { version, variables } = await vault.list(serviceId);
+    return { version, variables: [...variables] };
+  }));
+  scope.use(bus.serve(MintPushToken, {}, onMintPushToken({ db, tokens, lifeSeconds: config.pushTokenSeconds })));
+  // Not retried from the stream: an agent that still waits says `accepted` again.
+  scope.use(bus.consume(JobObserved, { maxDeliver: 3 }, onJobObserved({ db, vault, tokens, curve, bus, log, pullTokenSeconds: config.pullTokenSeconds })));
+});

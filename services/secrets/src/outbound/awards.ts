@@ -1,0 +1,39 @@
+/** Reads from the record who may have what: an award that stands, a build that runs. */
+import type { OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { Kysely } from "kysely";
+import { sql } from "kysely";
+import type { VaultTables } from "./vault.ts";
+
+export interface StandingAward {
+  readonly orgId: OrgId;
+  readonly serviceId: ServiceId;
+  readonly configVersion: number;
+  readonly imageRepository: string;
+  /** Curve public key of the host, from its join. */
+  readonly hostCurveKey: string;
+}
+
+/** @returns null unless this very (job, epoch) is awarded to this host, wanted, and the host belongs to the pod */
+export async function findStandingAward(db: Kysely<VaultTables>, jobId: string, epoch: number, hostId: string): Promise<StandingAward | null> {
+  const rows = await sql<{ org_id: OrgId; service_id: ServiceId; spec: { configVersion: number; image: { repository: string } }; curve_key: string }>`
+    select j.org_id, j.service_id, j.spec, h.curve_key
+      from scheduler.jobs j join api.hosts h on h.id = j.host_id
+     where j.id = ${jobId} and j.epoch = ${epoch} and j.host_id = ${hostId} and j.desired = 'run'
+       and j.state in ('awarded', 'accepted', 'preparing', 'starting', 'running') and h.removed_at is null`.execute(db);
+  const row = rows.rows[0];
+  if (row === undefined) return null;
+  return {
+    orgId: row.org_id,
+    serviceId: row.service_id,
+    configVersion: row.spec.configVersion,
+    imageRepository: row.spec.image.repository,
+    hostCurveKey: row.curve_key,
+  };
+}
+
+/** True when the build is running and the repository is its service's own. */
+export async function mayPush(db: Kysely<VaultTables>, buildId: string, repository: string): Promise<boolean> {
+  const rows = await sql`
+    select 1 from builder.builds where id = ${buildId} and state = 'running' and ${repository} = org_id || '/' || service_id`.execute(db);
+  return rows.rows.length > 0;
+}
