@@ -1,0 +1,87 @@
+/** Number and size of a service's processes: what a new release adds, and what a scale request changes. */
+import type { ProcessTable } from "@berth/shared/contracts/build.ts";
+import { DEFAULT_RESOURCES } from "@berth/shared/domain/resources.ts";
+
+export interface ProcessSetting {
+  readonly process: string;
+  readonly scale: number;
+  readonly memoryBytes: number;
+  readonly cpuMillis: number;
+  readonly healthPath: string | null;
+}
+
+/** A request to change some of a process's settings; what is absent stays. */
+export interface ProcessChange {
+  readonly process: string;
+  readonly scale?: number | undefined;
+  readonly memoryBytes?: number | undefined;
+  readonly cpuMillis?: number | undefined;
+  readonly healthPath?: string | null | undefined;
+}
+
+/** Only `web` starts by itself: a worker that nobody asked for could do harm. */
+export function defaultSetting(process: string, healthPath: string | null): ProcessSetting {
+  return {
+    process,
+    scale: process === "web" ? 1 : 0,
+    memoryBytes: DEFAULT_RESOURCES.memoryBytes,
+    cpuMillis: DEFAULT_RESOURCES.cpuMillis,
+    healthPath: process === "web" ? healthPath : null,
+  };
+}
+
+/** Settings for process types that the service sees for the first time. */
+export function newSettings(
+  table: ProcessTable,
+  known: readonly ProcessSetting[],
+  healthPath: string | null,
+): ProcessSetting[] {
+  const names = new Set(known.map((setting) => setting.process));
+  return Object.keys(table)
+    .filter((process) => !names.has(process))
+    .map((process) => defaultSetting(process, healthPath));
+}
+
+/** The settings of the processes that a release has: its snapshot, `web` first. */
+export function snapshot(table: ProcessTable, settings: readonly ProcessSetting[]): ProcessSetting[] {
+  return settings.filter((setting) => setting.process in table).toSorted(byProcess);
+}
+
+export function byProcess(a: { process: string }, b: { process: string }): number {
+  const rank = (process: string) => (process === "web" ? 0 : 1);
+  return rank(a.process) - rank(b.process) || (a.process < b.process ? -1 : a.process > b.process ? 1 : 0);
+}
+
+export type ScalePlan =
+  | {
+      readonly kind: "change";
+      readonly settings: ProcessSetting[];
+      /** New sizes mean new containers, so a new release. */
+      readonly sizesChanged: boolean;
+      readonly countsChanged: boolean;
+    }
+  | { readonly kind: "unknown-process"; readonly process: string };
+
+/** Applies changes, in order, to the settings that are there. */
+export function planScale(current: readonly ProcessSetting[], changes: readonly ProcessChange[]): ScalePlan {
+  const next = new Map(current.map((setting) => [setting.process, setting]));
+  for (const change of changes) {
+    const before = next.get(change.process);
+    if (before === undefined) return { kind: "unknown-process", process: change.process };
+    next.set(change.process, {
+      process: change.process,
+      scale: change.scale ?? before.scale,
+      memoryBytes: change.memoryBytes ?? before.memoryBytes,
+      cpuMillis: change.cpuMillis ?? before.cpuMillis,
+      healthPath: change.healthPath === undefined ? before.healthPath : change.healthPath,
+    });
+  }
+  const differs = (of: (setting: ProcessSetting) => unknown) =>
+    current.some((before) => of(before) !== of(next.get(before.process) ?? before));
+  return {
+    kind: "change",
+    settings: [...next.values()].toSorted(byProcess),
+    sizesChanged: differs((s) => s.memoryBytes) || differs((s) => s.cpuMillis) || differs((s) => s.healthPath),
+    countsChanged: differs((s) => s.scale),
+  };
+}

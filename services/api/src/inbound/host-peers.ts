@@ -1,0 +1,25 @@
+/** Tells every agent which hosts there are: asked for at its start, on change, and every 10 s. */
+import { GetHostPeers, HostPeersChanged } from "@berth/shared/contracts/host.ts";
+import type { Bus } from "@berth/shared/kit/bus.ts";
+import type { Log } from "@berth/shared/kit/log.ts";
+import { Reconciler } from "@berth/shared/kit/reconciler.ts";
+import type { Closable } from "@berth/shared/kit/service.ts";
+import { readPeers } from "../outbound/host-store.ts";
+import type { Db } from "../outbound/tables.ts";
+
+export function sharePeers({ db, bus, log }: { db: Db; bus: Bus; log: Log }): Closable & { changed(): void } {
+  const served = bus.serve(GetHostPeers, {}, () => readPeers(db));
+  const teller = new Reconciler({
+    name: "host-peers",
+    everyMs: 10_000,
+    log,
+    run: async () => bus.signal(HostPeersChanged, await readPeers(db)),
+  });
+  return {
+    changed: teller.wake,
+    close: async () => {
+      await served.close();
+      await teller.close();
+    },
+  };
+}

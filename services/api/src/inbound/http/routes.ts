@@ -1,0 +1,64 @@
+/**
+ * The routes of the contract by name, and for each how its object is reached: that is where the caller's
+ * membership is checked. A route without an entry here, or without a handler, does not compile.
+ */
+import * as contract from "@berth/shared/contracts/http/api.ts";
+import type { HttpRoute } from "@berth/shared/contracts/http/route.ts";
+import type { z } from "zod";
+
+type Contract = typeof contract;
+export type RouteName = { [K in keyof Contract]: Contract[K] extends HttpRoute ? K : never }[keyof Contract];
+export type Route<N extends RouteName> = Contract[N];
+export type EventRouteName = "watchDeploy" | "readLogs";
+export type JsonRouteName = Exclude<RouteName, EventRouteName>;
+
+/**
+ * - `anyone`: no token; the body proves the right.
+ * - `self`: what the caller is a member of, nothing else is named.
+ * - `pod`: things of the whole pod, operators only.
+ * - the rest: an object of that kind is named, and found only inside the caller's orgs.
+ */
+export type Reach = "anyone" | "self" | "pod" | "org" | "environment" | "service" | "deploy" | "build";
+
+export const AUTHORIZATION = {
+  getWhoAmI: "self",
+  listOrgs: "self",
+  createOrg: "pod",
+  listEnvironments: "self",
+  createEnvironment: "org",
+  listServices: "environment",
+  createService: "environment",
+  showService: "service",
+  removeService: "service",
+  scaleService: "service",
+  serviceStatus: "service",
+  whyService: "service",
+  listVars: "service",
+  changeVars: "service",
+  listDeploys: "service",
+  showDeploy: "deploy",
+  cancelDeploy: "deploy",
+  watchDeploy: "deploy",
+  listReleases: "service",
+  showBuild: "build",
+  readLogs: "service",
+  listHosts: "pod",
+  createJoinToken: "pod",
+  joinHost: "anyone",
+} as const satisfies Record<RouteName, Reach>;
+
+export type Params<N extends RouteName> = z.output<Route<N>["params"]>;
+export type Query<N extends RouteName> = z.output<Route<N>["query"]>;
+export type Body<N extends RouteName> = z.output<Route<N>["body"]>;
+export type Reply<N extends RouteName> = z.input<Route<N>["reply"]>;
+
+function isRoute(value: unknown): value is HttpRoute {
+  return typeof value === "object" && value !== null && "method" in value && "path" in value && "reply" in value;
+}
+
+/** Every route of the contract, found by its shape: a new one appears here by itself. */
+export function allRoutes(): [RouteName, HttpRoute][] {
+  return Object.entries(contract as Record<string, unknown>).filter((entry): entry is [RouteName, HttpRoute] =>
+    isRoute(entry[1]),
+  );
+}

@@ -1,0 +1,89 @@
+/** Builds that succeeded and have neither a release nor a stated reason for having none. */
+import { crashPoint } from "@berth/shared/kit/crash-point.ts";
+import type { DeployId } from "@berth/shared/domain/ids.ts";
+import { sql } from "kysely";
+import type { Image } from "./release-store.ts";
+import { lockService, makeRelease } from "./release-store.ts";
+import type { Db, Trx } from "./tables.ts";
+
+export interface FinishedBuild extends Image {
+  readonly buildId: string;
+  readonly deployId: DeployId;
+  readonly serviceId: string;
+  readonly traceparent: string | null;
+  readonly finishedAtMs: number;
+}
+
+const BATCH = 50;
+
+/** Oldest first, so that pushes become releases in their order. */
+export async function findBuildsWithoutRelease(db: Db): Promise<FinishedBuild[]> {
+  const found = await sql<FinishedBuild>`
+    select b.id as "buildId", b.deploy_id as "deployId", b.service_id as "serviceId", b.commit,
+           b.image_repository as "imageRepository", b.image_digest as "imageDigest", b.image_bytes as "imageBytes",
+           b.processes, b.profile, b.traceparent,
+           (extract(epoch from coalesce(b.finished_at, b.created_at)) * 1000)::float8 as "finishedAtMs"
+    from builder.builds b
+      join api.services s on s.id = b.service_id and s.deleted_at is null
+    where b.state = 'succeeded'
+      and not exists (select 1 from api.releases r where r.deploy_id = b.deploy_id)
+      and not exists (select 1 from api.deploy_cancels c where c.deploy_id = b.deploy_id)
+    order by b.created_at
+    limit ${BATCH}
+  `.execute(db);
+  return found.rows;
+}
+
+export type ReleaseOutcome =
+  | { readonly kind: "released"; readonly releaseId: string; readonly version: number }
+  | { readonly kind: "superseded" }
+  | { readonly kind: "nothing"; readonly because: "service-removed" | "already-released" | "cancelled" };
+
+/** Everything is checked again under the service's lock; a repeat finds the release and does nothing. */
+export async function releaseBuild(db: Db, build: FinishedBuild): Promise<ReleaseOutcome> {
+  return db.transaction().execute(async (trx) => {
+    const service = await lockService(trx, build.serviceId);
+    if (service === undefined) return { kind: "nothing", because: "service-removed" };
+    const stands = await standingOf(trx, build);
+    if (stands.released) return { kind: "nothing", because: "already-released" };
+    if (stands.cancelled) return { kind: "nothing", because: "cancelled" };
+    if (stands.newerReleased) {
+      const row = { deploy_id: build.deployId, reason_code: "superseded" as const, requested_by: "api" };
+      await trx.insertInto("deploy_cancels").values(row).onConflict((c) => c.doNothing()).execute();
+      return { kind: "superseded" };
+    }
+    const made = await makeRelease(trx, service, build, {
+      deployId: build.deployId,
+      cause: "push",
+      description: `push of ${build.commit.slice(0, 12)}`,
+      traceparent: build.traceparent,
+      stages: [{ name: "release", startedAtMs: build.finishedAtMs, endedAtMs: Math.max(Date.now(), build.finishedAtMs) }],
+    });
+    crashPoint("api.release-not-committed");
+    return { kind: "released", ...made };
+  });
+}
+
+interface Standing {
+  readonly released: boolean;
+  readonly cancelled: boolean;
+  /** A later push of this service has its release: this build came too late. */
+  readonly newerReleased: boolean;
+}
+
+async function standingOf(trx: Trx, build: FinishedBuild): Promise<Standing> {
+  const found = await sql<Standing>`
+    select
+      exists (select 1 from api.releases where deploy_id = ${build.deployId}) as released,
+      exists (select 1 from api.deploy_cancels where deploy_id = ${build.deployId}) as cancelled,
+      exists (
+        select 1 from api.releases r
+          join git.pushes later on later.deploy_id = r.deploy_id
+          join git.pushes mine on mine.deploy_id = ${build.deployId}
+        where r.service_id = ${build.serviceId} and later.created_at > mine.created_at
+      ) as "newerReleased"
+  `.execute(trx);
+  const row = found.rows[0];
+  if (row === undefined) throw new Error("a select without a table answered no row");
+  return row;
+}

@@ -1,0 +1,117 @@
+/** Hosts, their container subnets and the one-time tokens with which they join. */
+import { randomBytes } from "node:crypto";
+import type { HostPeer } from "@berth/shared/contracts/host.ts";
+import { BerthError } from "@berth/shared/contracts/errors.ts";
+import { sql } from "kysely";
+import { formatCidr, nextSlice, parseCidr } from "../core/allocate-subnet.ts";
+import type { Cidr } from "../core/allocate-subnet.ts";
+import type { Reply } from "../inbound/http/routes.ts";
+import { hashToken } from "./reach-store.ts";
+import type { Db, Trx } from "./tables.ts";
+
+export interface NewHost {
+  readonly id: string;
+  readonly name: string;
+  readonly nodeAddress: string;
+  readonly zone: string;
+  readonly agentKey: string;
+  readonly logshipperKey: string;
+  readonly curveKey: string;
+}
+
+/** @returns the token, which is shown once and stored as a hash */
+export async function storeJoinToken(trx: Trx, createdBy: string, expiresAt: Date): Promise<string> {
+  const token = `join_${randomBytes(20).toString("hex")}`;
+  await trx.insertInto("join_tokens").values({ hash: hashToken(token), expires_at: expiresAt, created_by: createdBy }).execute();
+  return token;
+}
+
+/**
+ * Uses the token up, or throws. The row's lock makes a second user of the same token wait and then fail; a
+ * rolled-back transaction leaves the token unused.
+ */
+export async function spendJoinToken(trx: Trx, token: string): Promise<{ hash: string; createdBy: string }> {
+  const spent = await trx
+    .updateTable("join_tokens")
+    .set({ used_at: sql`now()` })
+    .where("hash", "=", hashToken(token))
+    .where("used_at", "is", null)
+    .where("expires_at", ">", sql<Date>`now()`)
+    .returning(["hash", "created_by as createdBy"])
+    .executeTakeFirst();
+  if (spent === undefined) throw new BerthError("join-token-invalid", "the join token is unknown, used or expired");
+  return spent;
+}
+
+/**
+ * Adds the host with the lowest free subnet.
+ * @throws an exclusion violation when another join took it first: the caller tries its transaction again
+ */
+export async function addHost(trx: Trx, host: NewHost, podCidr: string): Promise<string> {
+  const pool = parseCidr(podCidr);
+  if (pool === null) throw new Error(`not a network: ${podCidr}`);
+  const rows = await trx.selectFrom("hosts").select("subnet").where("removed_at", "is", null).execute();
+  const used = rows.map((row) => parseCidr(row.subnet)).filter((cidr): cidr is Cidr => cidr !== null);
+  const slice = nextSlice(pool, used);
+  if (slice === null) throw new BerthError("address-pool-exhausted", `all container subnets of ${podCidr} are taken`);
+  const subnet = formatCidr(slice);
+  await trx
+    .insertInto("hosts")
+    .values({
+      id: host.id,
+      name: host.name,
+      node_address: host.nodeAddress,
+      subnet,
+      zone: host.zone,
+      agent_key: host.agentKey,
+      logshipper_key: host.logshipperKey,
+      curve_key: host.curveKey,
+    })
+    .execute();
+  return subnet;
+}
+
+/** All hosts with a revision that grows by every join and every removal. */
+export async function readPeers(db: Db): Promise<{ revision: number; peers: HostPeer[] }> {
+  const found = await sql<HostPeer & { removed: boolean }>`
+    select id as "hostId", name, node_address as "nodeAddress", subnet::text as subnet, removed_at is not null as removed
+    from api.hosts order by joined_at, id
+  `.execute(db);
+  const removedCount = found.rows.filter((row) => row.removed).length;
+  const peers = found.rows.filter((row) => !row.removed).map(({ removed: _removed, ...peer }) => peer);
+  return { revision: found.rows.length + removedCount, peers };
+}
+
+type Host = Reply<"listHosts">["hosts"][number];
+interface HostRow extends Omit<Host, "joinedAt" | "lastHeartbeatAt"> {
+  readonly joinedAt: Date;
+  readonly lastHeartbeatAt: Date | null;
+}
+
+export async function readHosts(db: Db): Promise<Host[]> {
+  const found = await sql<HostRow>`
+    select h.id, h.name, h.node_address as "nodeAddress", h.subnet::text as subnet, h.zone,
+           coalesce(seen.state, 'never-seen') as state, seen.last_heartbeat_at as "lastHeartbeatAt",
+           seen.heartbeat->>'engineVersion' as "engineVersion", seen.heartbeat->'state' as bid,
+           (select count(*)::int from scheduler.jobs j
+             where j.host_id = h.id and j.state not in ('requested', 'finished', 'failed', 'lost')) as "jobsCount",
+           h.joined_at as "joinedAt"
+    from api.hosts h left join scheduler.hosts_seen seen on seen.host_id = h.id
+    where h.removed_at is null order by h.name
+  `.execute(db);
+  return found.rows.map((row) => ({
+    ...row,
+    joinedAt: row.joinedAt.toISOString(),
+    lastHeartbeatAt: row.lastHeartbeatAt?.toISOString() ?? null,
+  }));
+}
+
+/** Hosts that may hold log lines: all but those known to be lost. */
+export async function readLogHosts(db: Db): Promise<{ id: string; name: string; lost: boolean }[]> {
+  const found = await sql<{ id: string; name: string; lost: boolean }>`
+    select h.id, h.name, coalesce(seen.state = 'lost', false) as lost
+    from api.hosts h left join scheduler.hosts_seen seen on seen.host_id = h.id
+    where h.removed_at is null order by h.name
+  `.execute(db);
+  return found.rows;
+}

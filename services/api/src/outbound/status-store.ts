@@ -1,0 +1,103 @@
+/** What runs and why it runs where it does, read from the scheduler's tables. */
+import { sql } from "kysely";
+import type { Reply } from "../inbound/http/routes.ts";
+import type { Db } from "./tables.ts";
+
+type Instance = Reply<"serviceStatus">["instances"][number];
+type Decision = Reply<"whyService">["decisions"][number];
+type Release = Reply<"listReleases">["releases"][number];
+type Build = Reply<"showBuild">;
+
+/** Everything that is not over, and what should run but failed. */
+export async function readInstances(db: Db, serviceId: string): Promise<Instance[]> {
+  const found = await sql<Instance>`
+    select j.id as "jobId", j.process, j.slot, coalesce(r.version, 0) as release, j.state, j.ready,
+           j.rotation = 'in' as "inRotation", h.name as host, j.address, j.restarts_count as "restartsCount", j.reason,
+           (extract(epoch from j.updated_at) * 1000)::float8 as "sinceMs"
+    from scheduler.jobs j
+      left join api.releases r on r.id = j.release_id
+      left join api.hosts h on h.id = j.host_id
+    where j.service_id = ${serviceId} and j.state <> 'finished' and (j.desired = 'run' or j.state not in ('failed', 'lost'))
+    order by j.process = 'web' desc, j.process, release desc, j.slot limit 500
+  `.execute(db);
+  return found.rows;
+}
+
+type StoredCandidate = Omit<Decision["candidates"][number], "host">;
+interface DecisionRow extends Omit<Decision, "candidates"> {
+  readonly candidates: StoredCandidate[];
+  readonly imageDigest: string | null;
+}
+
+/** Decisions, newest first; a host's bid shows only what concerns this service: the rest is other customers'. */
+export async function readDecisions(db: Db, serviceId: string, limit: number): Promise<Decision[]> {
+  const found = await sql<DecisionRow>`
+    select d.id, d.job_id as "jobId", j.process, j.slot, d.epoch, coalesce(r.version, 0) as release,
+           (extract(epoch from d.decided_at) * 1000)::float8 as "decidedAtMs", d.outcome, w.name as winner, d.answer,
+           (j.epoch = d.epoch and j.state not in ('finished', 'failed', 'lost') and d.outcome = 'placed') as current,
+           d.candidates, d.common_refusal as "commonRefusal", r.image_digest as "imageDigest"
+    from scheduler.decisions d
+      join scheduler.jobs j on j.id = d.job_id
+      left join api.releases r on r.id = j.release_id
+      left join api.hosts w on w.id = d.winner_host_id
+    where d.service_id = ${serviceId} order by d.decided_at desc, d.id desc limit ${limit}
+  `.execute(db);
+  const names = await readHostNames(db);
+  return found.rows.map(({ imageDigest, candidates, ...decision }) => ({
+    ...decision,
+    candidates: candidates.map((candidate) => ({
+      hostId: candidate.hostId,
+      host: names.get(candidate.hostId) ?? candidate.hostId,
+      bid: ownPart(candidate.bid ?? null, serviceId, imageDigest),
+      score: candidate.score ?? null,
+      terms: candidate.terms ?? null,
+      refusal: candidate.refusal ?? null,
+    })),
+  }));
+}
+
+function ownPart(bid: StoredCandidate["bid"], serviceId: string, imageDigest: string | null): StoredCandidate["bid"] {
+  if (bid === null) return null;
+  const own = bid.instancesByService[serviceId];
+  return {
+    ...bid,
+    instancesByService: own === undefined ? {} : { [serviceId]: own },
+    imageDigests: bid.imageDigests.filter((digest) => digest === imageDigest),
+  };
+}
+
+async function readHostNames(db: Db): Promise<Map<string, string>> {
+  const rows = await db.selectFrom("hosts").select(["id", "name"]).execute();
+  return new Map(rows.map((row) => [row.id, row.name]));
+}
+
+interface ReleaseRow extends Omit<Release, "createdAt" | "processes"> {
+  readonly createdAt: Date;
+  readonly table: Readonly<Record<string, { command: string }>>;
+}
+
+export async function readReleases(db: Db, serviceId: string, limit: number): Promise<Release[]> {
+  const found = await sql<ReleaseRow>`
+    select r.id, r.version, r.commit, r.image_digest as "imageDigest", r.config_version as "configVersion",
+           r.processes as table, r.description, r.created_at as "createdAt",
+           (s.current_release_id = r.id) is true as current
+    from api.releases r join api.services s on s.id = r.service_id
+    where r.service_id = ${serviceId} order by r.version desc limit ${limit}
+  `.execute(db);
+  return found.rows.map(({ table, createdAt, ...release }) => ({
+    ...release,
+    processes: Object.entries(table).map(([process, { command }]) => ({ process, command })),
+    createdAt: createdAt.toISOString(),
+  }));
+}
+
+export async function readBuild(db: Db, buildId: string): Promise<Build | undefined> {
+  const found = await sql<Omit<Build, "createdAt" | "finishedAt"> & { createdAt: Date; finishedAt: Date | null }>`
+    select id, deploy_id as "deployId", state, commit, reason_code as "reasonCode", reason, coalesce(log, '') as log,
+           created_at as "createdAt", finished_at as "finishedAt"
+    from builder.builds where id = ${buildId}
+  `.execute(db);
+  const row = found.rows[0];
+  if (row === undefined) return undefined;
+  return { ...row, createdAt: row.createdAt.toISOString(), finishedAt: row.finishedAt?.toISOString() ?? null };
+}
