@@ -1,0 +1,41 @@
+/** Every key of the router's configuration. */
+import type { ConfigOf } from "@berth/shared/kit/config.ts";
+import { key } from "@berth/shared/kit/config.ts";
+import { Secret } from "@berth/shared/kit/secret.ts";
+import { z } from "zod";
+
+const port = z.coerce.number().int().min(1).max(65_535);
+const path = z.string().startsWith("/");
+const milliseconds = z.coerce.number().int().min(10).max(600_000);
+
+export const RouterConfig = {
+  databaseUrl: key(
+    "BERTH_DATABASE_URL",
+    z.url().transform((url) => new Secret(url)),
+    { why: "PostgreSQL, as the role berth_router" },
+  ),
+  natsUrl: key("BERTH_NATS_URL", z.string().min(1), { why: "the bus" }),
+  natsCredsFile: key("BERTH_NATS_CREDS", path, { why: "the router's user on the bus" }),
+  natsCaFile: key("BERTH_NATS_CA", path, { why: "the pod's CA" }),
+  podDomain: key("BERTH_POD_DOMAIN", z.string().min(1), {
+    default: "berth.localhost",
+    why: "domain of the services' host names",
+  }),
+  edgePort: key("BERTH_EDGE_PORT", port, {
+    default: "8000",
+    why: "port of the edges, where the first answer is asked for",
+  }),
+  watchEveryMs: key("BERTH_ROUTER_WATCH_EVERY_MS", milliseconds, {
+    default: "100",
+    why: "how often the newest change of a job is looked at; heals a lost wake-up",
+  }),
+  wholeEveryMs: key("BERTH_ROUTER_WHOLE_EVERY_MS", milliseconds, {
+    default: "2000",
+    why: "how often all tables are made anew from what is stored",
+  }),
+  probeTimeoutMs: key("BERTH_ROUTER_PROBE_TIMEOUT_MS", milliseconds, {
+    default: "10000",
+    why: "how long the first answer of a deploy's URL may take",
+  }),
+};
+export type RouterConfig = ConfigOf<typeof RouterConfig>;

@@ -1,0 +1,88 @@
+import type { RouteTable } from "@berth/shared/contracts/route.ts";
+import type { EnvironmentId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { fitTables } from "./fit-tables.ts";
+import { type BackendRow, planTables, type ServiceRow, type StoredTable } from "./plan-tables.ts";
+
+const service = (environment: string, name: string): ServiceRow => ({
+  environmentId: `env_${environment}` as EnvironmentId,
+  serviceId: `svc_${environment}_${name}` as ServiceId,
+  hostnameLabel: `${name}-${environment}`,
+});
+const backend = (serviceId: ServiceId, n: number): BackendRow => ({
+  serviceId,
+  jobId: `job_${n}` as JobId,
+  address: `10.210.0.${n}`,
+  port: 8080,
+});
+const podDomain = "berth.localhost";
+
+describe("planTables", () => {
+  test("a service without a ready job keeps its site; the version starts at 1", () => {
+    const shop = service("production", "shop");
+    expect(planTables({ services: [shop], backends: [], stored: [], podDomain })).toEqual([
+      {
+        environmentId: "env_production",
+        version: 1,
+        sites: [{ hostname: "shop-production.berth.localhost", serviceId: shop.serviceId, backends: [] }],
+      },
+    ]);
+  });
+
+  test("a new version only when the content changed, also when jsonb turned the keys round", () => {
+    const shop = service("production", "shop");
+    const sites = [
+      {
+        backends: [{ port: 8080, address: "10.210.0.2", jobId: "job_2" as JobId }],
+        serviceId: shop.serviceId,
+        hostname: "shop-production.berth.localhost",
+      },
+    ];
+    const stored: StoredTable[] = [{ environmentId: shop.environmentId, version: 7, sites }];
+    const input = { services: [shop], stored, podDomain };
+    expect(planTables({ ...input, backends: [backend(shop.serviceId, 2)] })).toEqual([]);
+    expect(planTables({ ...input, backends: [backend(shop.serviceId, 3)] })[0]?.version).toBe(8);
+  });
+
+  test("an environment that is gone gets a table without sites, once", () => {
+    const stored: StoredTable[] = [{ environmentId: "env_x" as EnvironmentId, version: 3, sites: [] }];
+    const old = {
+      ...stored[0],
+      sites: [{ hostname: "a.x", serviceId: "svc_a" as ServiceId, backends: [] }],
+    } as StoredTable;
+    const nothing = { services: [], backends: [], podDomain };
+    expect(planTables({ ...nothing, stored: [old] })).toEqual([
+      { environmentId: "env_x", version: 4, sites: [] },
+    ]);
+    expect(planTables({ ...nothing, stored })).toEqual([]);
+  });
+
+  test("the order of rows does not matter, and what was planned is stable", () => {
+    const services = [service("a", "one"), service("a", "two"), service("b", "one")];
+    const backends = services.flatMap((s, i) => [
+      backend(s.serviceId, i * 2),
+      backend(s.serviceId, i * 2 + 1),
+    ]);
+    const reference = planTables({ services, backends, stored: [], podDomain });
+    const shuffledServices = fc.shuffledSubarray(services, { minLength: 3 });
+    const shuffledBackends = fc.shuffledSubarray(backends, { minLength: 6 });
+    fc.assert(
+      fc.property(shuffledServices, shuffledBackends, (s, b) => {
+        expect(planTables({ services: s, backends: b, stored: [], podDomain })).toEqual(reference);
+        expect(planTables({ services: s, backends: b, stored: reference, podDomain })).toEqual([]);
+      }),
+    );
+  });
+});
+
+test("fitTables sends what is newer, as much as fits, and always at least one", () => {
+  const tables = ["a", "b", "c"].map((id, i) => ({
+    environmentId: `env_${id}`,
+    version: i + 1,
+    sites: [],
+  })) as unknown as RouteTable[];
+  expect(fitTables(tables, {}).map((t) => t.version)).toEqual([1, 2, 3]);
+  expect(fitTables(tables, { env_a: 1, env_b: 1, env_c: 9 }).map((t) => t.environmentId)).toEqual(["env_b"]);
+  expect(fitTables(tables, {}, 10)).toHaveLength(1);
+});

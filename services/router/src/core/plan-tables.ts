@@ -1,0 +1,86 @@
+/**
+ * From stored services and jobs to route tables.
+ *
+ * Pure. The order of the rows does not matter: sites are sorted by host name and backends by job, so that equal
+ * tables are equal text. A service without a ready job keeps its site without backends: its edge answers 503
+ * (not yet), while an unknown host name answers 404. An environment whose services are gone gets a table without
+ * sites: what is not mentioned is never taken away.
+ */
+import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
+import type { EnvironmentId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
+
+export interface ServiceRow {
+  readonly environmentId: EnvironmentId;
+  readonly serviceId: ServiceId;
+  readonly hostnameLabel: string;
+}
+
+/** A job that may get traffic: web, running, ready and in rotation, with an address. */
+export interface BackendRow {
+  readonly serviceId: ServiceId;
+  readonly jobId: JobId;
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface StoredTable {
+  readonly environmentId: EnvironmentId;
+  readonly version: number;
+  readonly sites: readonly RouteSite[];
+}
+
+export interface PlanTablesInput {
+  readonly services: readonly ServiceRow[];
+  readonly backends: readonly BackendRow[];
+  readonly stored: readonly StoredTable[];
+  readonly podDomain: string;
+}
+
+/** @returns only the tables that differ from the stored ones, each with the next version */
+export function planTables(input: PlanTablesInput): RouteTable[] {
+  const wanted = wantedSites(input);
+  const stored = new Map(input.stored.map((table) => [table.environmentId, table]));
+  const changed: RouteTable[] = [];
+  for (const environmentId of [...new Set([...wanted.keys(), ...stored.keys()])].sort()) {
+    const sites = wanted.get(environmentId) ?? [];
+    const have = stored.get(environmentId);
+    if (have !== undefined && canonical(have.sites) === canonical(sites)) continue;
+    changed.push({ environmentId, version: (have?.version ?? 0) + 1, sites });
+  }
+  return changed;
+}
+
+function wantedSites({ services, backends, podDomain }: PlanTablesInput): Map<EnvironmentId, RouteSite[]> {
+  const byService = Map.groupBy(backends, (backend) => backend.serviceId);
+  const byEnvironment = Map.groupBy(services, (service) => service.environmentId);
+  const wanted = new Map<EnvironmentId, RouteSite[]>();
+  for (const [environmentId, rows] of byEnvironment) {
+    const sites = rows.map(({ serviceId, hostnameLabel }) => ({
+      hostname: `${hostnameLabel}.${podDomain}`.toLowerCase(),
+      serviceId,
+      backends: (byService.get(serviceId) ?? [])
+        .map(({ jobId, address, port }) => ({ jobId, address, port }))
+        .sort((a, b) => compare(a.jobId, b.jobId)),
+    }));
+    wanted.set(
+      environmentId,
+      sites.sort((a, b) => compare(a.hostname, b.hostname)),
+    );
+  }
+  return wanted;
+}
+
+/** Key order must not matter: what comes out of jsonb is ordered by the database. */
+function canonical(sites: readonly RouteSite[]): string {
+  return JSON.stringify(
+    sites.map(({ hostname, serviceId, backends }) => [
+      hostname,
+      serviceId,
+      backends.map(({ jobId, address, port }) => [jobId, address, port]),
+    ]),
+  );
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

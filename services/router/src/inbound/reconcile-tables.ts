@@ -1,0 +1,48 @@
+/** Makes the tables anew and tells the edges of those that changed, or that some live edge still lacks. */
+import type { RouteTable } from "@berth/shared/contracts/route.ts";
+import { RouteTableChanged } from "@berth/shared/contracts/route.ts";
+import type { Bus } from "@berth/shared/kit/bus.ts";
+import type { Log } from "@berth/shared/kit/log.ts";
+import type { Kysely } from "kysely";
+import { TABLES_LIMIT_BYTES, tableBytes } from "../core/fit-tables.ts";
+import { readLagging, storeTables } from "../outbound/route-store.ts";
+import type { RouterTables } from "../outbound/tables.ts";
+
+interface Given {
+  readonly db: Kysely<RouterTables>;
+  readonly bus: Bus;
+  readonly log: Log;
+  readonly podDomain: string;
+}
+
+export async function reconcileTables(given: Given): Promise<void> {
+  for (const table of await storeTables(given.db, given.podDomain)) {
+    tell(given, table);
+    const backends = table.sites.reduce((sum, site) => sum + site.backends.length, 0);
+    const { environmentId, version } = table;
+    given.log.info("routes.changed", { environmentId, version, sites: table.sites.length, backends });
+  }
+}
+
+/** A table is told again after this, to whom it did not reach. */
+const REPEAT_AFTER_MS = 1500;
+
+export async function repeatLagging(given: Given): Promise<void> {
+  for (const table of await readLagging(given.db, REPEAT_AFTER_MS)) {
+    tell(given, table);
+    given.log.warn("routes.repeated", { environmentId: table.environmentId, version: table.version });
+  }
+}
+
+/** A table past the limit is not told: the edges fetch it, one table in one answer. */
+function tell({ bus, log }: Given, table: RouteTable): void {
+  const bytes = tableBytes(table);
+  if (bytes <= TABLES_LIMIT_BYTES)
+    bus.signal(RouteTableChanged, { environmentId: table.environmentId, table });
+  else
+    log.warn("routes.too-large-to-tell", {
+      environmentId: table.environmentId,
+      bytes,
+      limitBytes: TABLES_LIMIT_BYTES,
+    });
+}

@@ -1,0 +1,98 @@
+/** The router: wiring only. */
+import { HostHeartbeat } from "@berth/shared/contracts/host.ts";
+import { ServiceChanged } from "@berth/shared/contracts/release.ts";
+import { GetRouteTables, RotationChanged, RouteApplied } from "@berth/shared/contracts/route.ts";
+import { connectBus } from "@berth/shared/kit/bus.ts";
+import { connectDatabase } from "@berth/shared/kit/database.ts";
+import { createOutboxRelay } from "@berth/shared/kit/outbox.ts";
+import { Reconciler } from "@berth/shared/kit/reconciler.ts";
+import { runService } from "@berth/shared/kit/service.ts";
+import { RouterConfig } from "./config.ts";
+import { FirstResponses } from "./inbound/first-responses.ts";
+import { onGetRouteTables } from "./inbound/get-route-tables.ts";
+import { HostAcks } from "./inbound/host-acks.ts";
+import { reconcileAcknowledgements } from "./inbound/reconcile-acknowledgements.ts";
+import { reconcileTables, repeatLagging } from "./inbound/reconcile-tables.ts";
+import { readWatermark } from "./outbound/route-store.ts";
+import type { RouterTables } from "./outbound/tables.ts";
+
+await runService("router", RouterConfig, async ({ config, log, scope, clock }) => {
+  const { db } = scope.use(
+    connectDatabase<RouterTables>({ url: config.databaseUrl.reveal(), schema: "router", log }),
+  );
+  const bus = scope.use(
+    connectBus({
+      service: "router",
+      url: config.natsUrl,
+      credsFile: config.natsCredsFile,
+      caFile: config.natsCaFile,
+      log,
+    }),
+  );
+  const outbox = scope.use(createOutboxRelay({ db, bus, log }));
+
+  const { podDomain, edgePort, probeTimeoutMs: timeoutMs } = config;
+  const tables = scope.use(
+    new Reconciler({
+      name: "tables",
+      everyMs: config.wholeEveryMs,
+      log,
+      run: () => reconcileTables({ db, bus, log, podDomain }),
+    }),
+  );
+  scope.use(
+    new Reconciler({
+      name: "lagging",
+      everyMs: 2000,
+      log,
+      run: () => repeatLagging({ db, bus, log, podDomain }),
+    }),
+  );
+  const asking = new FirstResponses({
+    db,
+    bus,
+    log,
+    clock,
+    podDomain,
+    edgePort,
+    timeoutMs,
+    stored: outbox.wake,
+  });
+  const firstResponses = scope.use(
+    new Reconciler({ name: "first-responses", everyMs: 2000, log, run: asking.run }),
+  );
+  const marked = () => {
+    outbox.wake();
+    firstResponses.wake();
+  };
+  const acknowledgements = scope.use(
+    new Reconciler({
+      name: "acknowledgements",
+      everyMs: 1000,
+      log,
+      run: () => reconcileAcknowledgements({ db, log, marked }),
+    }),
+  );
+  let watermark = "";
+  scope.use(
+    new Reconciler({
+      name: "watch",
+      everyMs: config.watchEveryMs,
+      log,
+      run: async () => {
+        const now = await readWatermark(db);
+        if (now === watermark) return;
+        watermark = now;
+        tables.wake();
+        firstResponses.wake();
+      },
+    }),
+  );
+
+  const acks = new HostAcks(db, acknowledgements.wake);
+  bus.consume(ServiceChanged, {}, async () => tables.wake());
+  bus.consume(RouteApplied, {}, acks.onRouteApplied);
+  bus.on(RotationChanged, {}, tables.wake);
+  bus.on(HostHeartbeat, {}, acks.onHeartbeat);
+  bus.serve(GetRouteTables, {}, onGetRouteTables(db));
+});

@@ -1,0 +1,154 @@
+/**
+ * Route tables and their acknowledgements in PostgreSQL.
+ *
+ * A host counts as live while the scheduler does not call it lost: one place decides that. The tables are made
+ * and stored in one transaction under a lock, so two routers can run without a version being given twice.
+ */
+import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
+import { RouteAcknowledged } from "@berth/shared/contracts/route.ts";
+import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
+import { addToOutbox } from "@berth/shared/kit/outbox.ts";
+import { type Kysely, sql, type Transaction } from "kysely";
+import { type BackendRow, planTables, type ServiceRow, type StoredTable } from "../core/plan-tables.ts";
+import type { RouterTables } from "./tables.ts";
+
+const TABLES_LOCK = 7_420_010;
+
+const LIVE_HOSTS = sql`
+  select h.id from api.hosts h join scheduler.hosts_seen s on s.host_id = h.id
+   where h.removed_at is null and s.state <> 'lost'`;
+
+/** Makes all tables from what is stored and keeps those that changed. @returns the changed ones */
+export function storeTables(db: Kysely<RouterTables>, podDomain: string): Promise<RouteTable[]> {
+  return db.transaction().execute(async (trx) => {
+    await sql`select pg_advisory_xact_lock(${TABLES_LOCK})`.execute(trx);
+    const { services, backends } = await readWorld(trx);
+    const changed = planTables({ services, backends, stored: await readTables(trx), podDomain });
+    for (const table of changed) {
+      const row = {
+        environment_id: table.environmentId,
+        version: table.version,
+        sites: JSON.stringify(table.sites),
+      };
+      const update = { version: row.version, sites: row.sites, changed_at: sql<Date>`now()` };
+      await trx
+        .insertInto("route_tables")
+        .values(row)
+        .onConflict((oc) => oc.column("environment_id").doUpdateSet(update))
+        .execute();
+    }
+    return changed;
+  });
+}
+
+/** Services and their backends as one statement: one snapshot, so a site never loses its jobs to a race. */
+async function readWorld(
+  trx: Transaction<RouterTables>,
+): Promise<{ services: ServiceRow[]; backends: BackendRow[] }> {
+  interface Row {
+    environment_id: ServiceRow["environmentId"];
+    service_id: ServiceRow["serviceId"];
+    hostname_label: string;
+    job_id: BackendRow["jobId"] | null;
+    address: string | null;
+    port: number | null;
+  }
+  const { rows } = await sql<Row>`
+    select s.environment_id, s.id as service_id, s.hostname_label, j.id as job_id, j.address, j.port
+      from api.services s
+      join api.environments e on e.id = s.environment_id and e.deleted_at is null
+      left join scheduler.jobs j
+        on j.service_id = s.id and j.process = 'web' and j.rotation = 'in' and j.ready and j.state = 'running'
+       and j.desired = 'run' and j.address is not null and j.port is not null
+     where s.deleted_at is null`.execute(trx);
+  const services = new Map<string, ServiceRow>();
+  const backends: BackendRow[] = [];
+  for (const row of rows) {
+    const serviceId = row.service_id;
+    services.set(serviceId, {
+      environmentId: row.environment_id,
+      serviceId,
+      hostnameLabel: row.hostname_label,
+    });
+    if (row.job_id === null || row.address === null || row.port === null) continue;
+    backends.push({ serviceId, jobId: row.job_id, address: row.address, port: row.port });
+  }
+  return { services: [...services.values()], backends };
+}
+
+export async function readTables(db: Kysely<RouterTables>): Promise<(StoredTable & RouteTable)[]> {
+  interface Row {
+    environment_id: EnvironmentId;
+    version: number;
+    sites: RouteSite[];
+  }
+  const { rows } =
+    await sql<Row>`select environment_id, version, sites from route_tables order by environment_id`.execute(
+      db,
+    );
+  return rows.map((row) => ({ environmentId: row.environment_id, version: row.version, sites: row.sites }));
+}
+
+/** The newest change of any job: a cheap question that tells whether the tables may differ. */
+export async function readWatermark(db: Kysely<RouterTables>): Promise<string> {
+  const { rows } = await sql<{
+    at: string | null;
+  }>`select max(updated_at)::text as at from scheduler.jobs`.execute(db);
+  return rows[0]?.at ?? "";
+}
+
+/** Keeps what a host's edge said; an older word than the stored one changes nothing. @returns whether it did */
+export async function storeAck(
+  db: Kysely<RouterTables>,
+  ack: { hostId: HostId; environmentId: string; version: number; atMs: number },
+): Promise<boolean> {
+  const { rows } = await sql<{ host_id: string }>`
+    insert into route_acks (host_id, environment_id, version, at_ms)
+    values (${ack.hostId}, ${ack.environmentId}, ${ack.version}, ${ack.atMs})
+    on conflict (host_id, environment_id) do update set version = excluded.version, at_ms = excluded.at_ms
+      where route_acks.at_ms < excluded.at_ms and route_acks.version <> excluded.version
+    returning host_id`.execute(db);
+  return rows.length > 0;
+}
+
+export async function readAcks(db: Kysely<RouterTables>, hostId: HostId): Promise<Map<string, number>> {
+  const rows = await db
+    .selectFrom("route_acks")
+    .select(["environment_id", "version"])
+    .where("host_id", "=", hostId)
+    .execute();
+  return new Map(rows.map((row) => [row.environment_id, row.version]));
+}
+
+/** Marks tables that every live host serves, with the fact in the same transaction. @returns those marked now */
+export function acknowledgeTables(
+  db: Kysely<RouterTables>,
+): Promise<{ environmentId: EnvironmentId; version: number }[]> {
+  return db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ environment_id: EnvironmentId; version: number }>`
+      with live as (${LIVE_HOSTS})
+      update route_tables t set acknowledged_version = t.version, acknowledged_at = now()
+       where t.acknowledged_version < t.version
+         and exists (select 1 from live)
+         and not exists (
+           select 1 from live left join route_acks a on a.host_id = live.id and a.environment_id = t.environment_id
+            where coalesce(a.version, 0) < t.version)
+      returning t.environment_id, t.version`.execute(trx);
+    const marked = rows.map((row) => ({ environmentId: row.environment_id, version: row.version }));
+    for (const fact of marked) await addToOutbox(trx, RouteAcknowledged, fact);
+    return marked;
+  });
+}
+
+/** Tables that some live host does not serve yet although they are older than `olderThanMs`. */
+export async function readLagging(db: Kysely<RouterTables>, olderThanMs: number): Promise<RouteTable[]> {
+  const { rows } = await sql<{ environment_id: EnvironmentId; version: number; sites: RouteSite[] }>`
+    with live as (${LIVE_HOSTS})
+    select t.environment_id, t.version, t.sites from route_tables t
+     where t.changed_at < now() - make_interval(secs => ${olderThanMs / 1000})
+       and exists (
+         select 1 from live left join route_acks a on a.host_id = live.id and a.environment_id = t.environment_id
+          where coalesce(a.version, 0) < t.version)
+     order by t.changed_at limit 100`.execute(db);
+  return rows.map((row) => ({ environmentId: row.environment_id, version: row.version, sites: row.sites }));
+}
