@@ -15,8 +15,12 @@ export function lockPath(runDir: string): string {
 
 /** @returns the pid of the living supervisor of this folder, or null. */
 export function lockHolder(runDir: string): number | null {
+  return holderOf(lockPath(runDir));
+}
+
+export function holderOf(path: string): number | null {
   try {
-    const { pid, startTicks } = Lock.parse(JSON.parse(readFileSync(lockPath(runDir), "utf8")));
+    const { pid, startTicks } = Lock.parse(JSON.parse(readFileSync(path, "utf8")));
     return isAlive(pid, startTicks) ? pid : null;
   } catch {
     return null;
@@ -25,18 +29,25 @@ export function lockHolder(runDir: string): number | null {
 
 /** @throws Error when another supervisor holds the folder. */
 export function takeLock(runDir: string): void {
-  const mine = `${lockPath(runDir)}.${process.pid}`;
+  if (!tryLock(lockPath(runDir)))
+    throw new Error(`another supervisor (pid ${lockHolder(runDir) ?? "unknown"}) already runs ${runDir}`);
+}
+
+/** @returns false when a living process holds this lock file. */
+export function tryLock(path: string): boolean {
+  const mine = `${path}.${process.pid}`;
   writeFileSync(
     mine,
     JSON.stringify({ pid: process.pid, startTicks: readProcStat(process.pid)?.startTicks ?? "" }),
     { mode: 0o600 },
   );
   try {
-    if (lockHolder(runDir) === null) rmSync(lockPath(runDir), { force: true });
+    if (holderOf(path) === null) rmSync(path, { force: true });
     // A link fails when the name exists, so of two that start together one wins.
-    linkSync(mine, lockPath(runDir));
+    linkSync(mine, path);
+    return true;
   } catch {
-    throw new Error(`another supervisor (pid ${lockHolder(runDir) ?? "unknown"}) already runs ${runDir}`);
+    return false;
   } finally {
     rmSync(mine, { force: true });
   }

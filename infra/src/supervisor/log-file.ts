@@ -35,6 +35,22 @@ export function closeLog(descriptor: number): void {
   closeSync(descriptor);
 }
 
+export function logSize(runDir: string, name: string): number {
+  const path = logPath(runDir, name);
+  return existsSync(path) ? statSync(path).size : 0;
+}
+
+/** What was written after `offset`, at most 256 KiB; all of it when the file was rotated meanwhile. */
+export function logSince(runDir: string, name: string, offset: number): string {
+  const path = logPath(runDir, name);
+  if (!existsSync(path)) return "";
+  const content = readFileSync(path);
+  return content
+    .subarray(content.length < offset ? 0 : offset)
+    .subarray(0, 262_144)
+    .toString("utf8");
+}
+
 export function rotateIfLarge(runDir: string, name: string): void {
   const path = logPath(runDir, name);
   if (!existsSync(path) || statSync(path).size < maxBytes) return;

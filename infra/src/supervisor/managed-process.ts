@@ -164,7 +164,7 @@ export class ManagedProcess {
     const timer = setTimeout(() => gaveUp.abort(), spec.readyTimeoutMs);
     const ready = await waitUntilReady(
       spec.readiness,
-      handle.startedAtMs,
+      handle,
       AbortSignal.any([gaveUp.signal, this.#stop.signal]),
     );
     clearTimeout(timer);

@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { limitProcess, removeCgroups } from "./cgroup.ts";
-import { closeLog, openLog } from "./log-file.ts";
+import { closeLog, logSince, logSize, openLog } from "./log-file.ts";
 import { isAlive, readProcStat } from "./proc-stat.ts";
 import type { ProcessSpec } from "./process-spec.ts";
 import { userIds } from "./user.ts";
@@ -17,6 +17,8 @@ export type ProcessHandle = {
   readonly startTicks: string;
   readonly startedAtMs: number;
   readonly adopted: boolean;
+  /** Output since the start; null when adopted. */
+  readonly readOutput: () => string | null;
   /** Resolves with a sentence about how it ended; never rejects. */
   readonly ended: Promise<string>;
 };
@@ -25,6 +27,7 @@ export type ProcessHandle = {
 export async function startProcess(runDir: string, spec: ProcessSpec): Promise<ProcessHandle> {
   const [file, ...args] = spec.command;
   if (file === undefined) throw new Error(`${spec.name}: the command is empty`);
+  const logOffset = logSize(runDir, spec.name);
   const log = openLog(runDir, spec.name);
   try {
     const child = spawn(file, args, {
@@ -44,7 +47,14 @@ export async function startProcess(runDir: string, spec: ProcessSpec): Promise<P
     if (pid === undefined) throw new Error(`${spec.name} cannot be started: ${await ended}`);
     if (spec.cgroupLimits !== undefined) limitOrKill(spec, pid);
     const startTicks = readProcStat(pid)?.startTicks ?? "ended";
-    return { pid, startTicks, startedAtMs: Date.now(), adopted: false, ended };
+    return {
+      pid,
+      startTicks,
+      startedAtMs: Date.now(),
+      adopted: false,
+      readOutput: () => logSince(runDir, spec.name, logOffset),
+      ended,
+    };
   } finally {
     closeLog(log);
   }
@@ -66,7 +76,7 @@ export function adoptProcess(pid: number, startTicks: string, startedAtMs: numbe
     while (isAlive(pid, startTicks)) await delay(adoptedPollMs);
     return "ended (it was adopted, so its exit code is unknown)";
   })();
-  return { pid, startTicks, startedAtMs, adopted: true, ended };
+  return { pid, startTicks, startedAtMs, adopted: true, readOutput: () => null, ended };
 }
 
 /**

@@ -20,6 +20,8 @@ export const Readiness = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("http"), url: z.url() }),
   /** As `http`, over a unix socket (Docker Engine: its socket opens long before it answers). */
   z.object({ kind: z.literal("unix-http"), socket: AbsolutePath, path: z.string().startsWith("/") }),
+  /** Its output since its start holds this text. An adopted process counts as ready. */
+  z.object({ kind: z.literal("log"), text: z.string().min(3).max(200) }),
   /** Alive for this long. For processes that open nothing. */
   z.object({ kind: z.literal("alive"), forMs: z.int().min(0).max(60_000) }),
 ]);

@@ -11,7 +11,13 @@ import type { Readiness } from "./process-spec.ts";
 const oneQuestionTimeoutMs = 2000;
 const askEveryMs = 50;
 
-export async function isReady(readiness: Readiness, aliveForMs: number): Promise<boolean> {
+export type ReadinessContext = {
+  readonly startedAtMs: number;
+  /** What the process wrote since its start; null for an adopted process, of which the start is not known. */
+  readonly readOutput: () => string | null;
+};
+
+export async function isReady(readiness: Readiness, context: ReadinessContext): Promise<boolean> {
   switch (readiness.kind) {
     case "tcp":
       return await answers(connectTcp({ host: readiness.host, port: readiness.port }), "connect");
@@ -32,19 +38,21 @@ export async function isReady(readiness: Readiness, aliveForMs: number): Promise
       return await answersHttp(readiness.url);
     case "unix-http":
       return await answersHttpOnSocket(readiness.socket, readiness.path);
+    case "log":
+      return context.readOutput()?.includes(readiness.text) ?? true;
     case "alive":
-      return aliveForMs >= readiness.forMs;
+      return Date.now() - context.startedAtMs >= readiness.forMs;
   }
 }
 
 /** Asks until ready. @returns false when `signal` was aborted first. */
 export async function waitUntilReady(
   readiness: Readiness,
-  startedAtMs: number,
+  context: ReadinessContext,
   signal: AbortSignal,
 ): Promise<boolean> {
   while (!signal.aborted) {
-    if (await isReady(readiness, Date.now() - startedAtMs)) return true;
+    if (await isReady(readiness, context)) return true;
     await delay(askEveryMs, undefined, { signal }).catch(() => undefined);
   }
   return false;

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { readBootId } from "./proc-stat.ts";
+import { isAlive, readBootId } from "./proc-stat.ts";
 import type { ProcessSpec } from "./process-spec.ts";
 
 const Survivor = z.object({
@@ -75,6 +75,15 @@ function parseJsonOrNull(text: string): unknown {
   } catch {
     return null;
   }
+}
+
+/** True when processes of an earlier supervisor of this folder still run. */
+export function hasSurvivors(runDir: string): boolean {
+  const state = new SupervisorState(runDir);
+  return state.names().some((name) => {
+    const survivor = state.get(name);
+    return survivor !== undefined && isAlive(survivor.pid, survivor.startTicks);
+  });
 }
 
 /** Two specifications with equal hashes start the same process. Readiness and stop settings do not count. */

@@ -18,7 +18,7 @@ afterEach(async () => {
   rmSync(runDir, { recursive: true, force: true });
 });
 
-const env = { PATH: process.env["PATH"] ?? "" };
+const env = { PATH: process.env.PATH ?? "" };
 
 function server(name: string, dependsOn: readonly string[] = []): ProcessSpecInput {
   const socket = join(runDir, `${name}.sock`);

@@ -91,7 +91,7 @@ export class Supervisor {
   }
 
   async #stopNames(names: readonly string[]): Promise<void> {
-    const items = names.map((name) => ({ name, dependsOn: this.#processes.get(name)?.spec.dependsOn ?? [] }));
+    const items = names.map((name) => ({ name, dependsOn: this.#dependenciesOf(name) }));
     const stops = new Map<string, Promise<void>>();
     for (const { name } of [...inStartOrder(items)].reverse()) {
       const before = dependantsOf(items, name).map((dependant) => stops.get(dependant));
@@ -101,6 +101,13 @@ export class Supervisor {
       );
     }
     await Promise.all(stops.values());
+  }
+
+  #dependenciesOf(name: string): readonly string[] {
+    const running = this.#processes.get(name)?.spec;
+    if (running !== undefined) return running.dependsOn;
+    const survivor = ProcessSpec.safeParse(this.#state.get(name)?.spec);
+    return survivor.success ? survivor.data.dependsOn : [];
   }
 
   async #stopOne(name: string): Promise<void> {

@@ -1,0 +1,92 @@
+/**
+ * The processes of a host that has joined: the edge's proxy, the agent and the log shipper.
+ *
+ * The agent writes the proxy's configuration, so the proxy waits for that file; the agent itself waits for nothing
+ * but the engine, because running work must come back without the control plane.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { systemPath } from "../parts/part-files.ts";
+import { codeVersion, serviceMain } from "../pod/code.ts";
+import { nodeProcess } from "../pod/services.ts";
+import type { ProcessSpecInput } from "../supervisor/process-spec.ts";
+
+export type HostProcessesOptions = {
+  readonly hostDir: string;
+  readonly dockerSocket: string;
+  readonly edgePort: number;
+  /** From host.json: where this host finds the bus. */
+  readonly natsUrl: string;
+  readonly logLevel?: string;
+  /** Processes of the same supervisor that must be ready before: `dockerd` where we run it. */
+  readonly dependsOn?: readonly string[];
+  /** Put before each name, for several hosts under one supervisor. */
+  readonly namePrefix?: string;
+  /** Put before each command: `nsenter …` for a host in a namespace. */
+  readonly commandPrefix?: readonly string[];
+  /** More environment for the agent and the log shipper. */
+  readonly env?: Readonly<Record<string, string>>;
+};
+
+export function edgePaths(hostDir: string): { readonly config: string; readonly socket: string } {
+  return { config: join(hostDir, "edge", "haproxy.cfg"), socket: join(hostDir, "edge", "haproxy.sock") };
+}
+
+/** Processes whose code is there. */
+export function hostProcesses(options: HostProcessesOptions): ProcessSpecInput[] {
+  const edge = edgePaths(options.hostDir);
+  const agentEnv = { BERTH_HAPROXY_SOCKET: edge.socket, BERTH_EDGE_PORT: String(options.edgePort) };
+  const own = [ourProcess("agent", options, agentEnv), ourProcess("logshipper", options, {})];
+  return [edgeProcess(options, edge), ...own.filter((spec) => spec !== null)];
+}
+
+function edgeProcess(
+  options: HostProcessesOptions,
+  edge: { readonly config: string; readonly socket: string },
+): ProcessSpecInput {
+  return {
+    name: `${options.namePrefix ?? ""}edge`,
+    command: [...(options.commandPrefix ?? []), "/usr/sbin/haproxy", "-W", "-db", "-f", edge.config],
+    env: { PATH: systemPath },
+    startWhenFile: edge.config,
+    readiness: { kind: "unix", path: edge.socket },
+    // Soft stop: the workers finish their requests, then the deadline ends them.
+    stopSignal: "SIGUSR1",
+    stopTimeoutMs: 3000,
+  };
+}
+
+function ourProcess(
+  name: "agent" | "logshipper",
+  options: HostProcessesOptions,
+  extra: Readonly<Record<string, string>>,
+): ProcessSpecInput | null {
+  if (!existsSync(serviceMain(name))) return null;
+  const { hostDir } = options;
+  const spec = nodeProcess(name);
+  const folder = join(hostDir, name);
+  return {
+    ...spec,
+    name: `${options.namePrefix ?? ""}${name}`,
+    command: [...(options.commandPrefix ?? []), ...spec.command],
+    dependsOn: [...(options.dependsOn ?? [])],
+    env: {
+      PATH: systemPath,
+      HOME: folder,
+      LANG: "C.UTF-8",
+      TZ: "UTC",
+      NODE_ENV: "production",
+      NODE_EXTRA_CA_CERTS: join(hostDir, "ca.crt"),
+      BERTH_STATE_DIR: folder,
+      BERTH_HOST_DIR: hostDir,
+      BERTH_DOCKER_SOCKET: options.dockerSocket,
+      BERTH_NATS_URL: options.natsUrl,
+      BERTH_NATS_CREDS: join(hostDir, `${name}.creds`),
+      BERTH_NATS_CA: join(hostDir, "ca.crt"),
+      BERTH_LOG_LEVEL: options.logLevel ?? "info",
+      BERTH_CODE_VERSION: codeVersion(name),
+      ...extra,
+      ...options.env,
+    },
+  };
+}

@@ -1,0 +1,276 @@
+/**
+ * `berth up`: from whatever is there to a running pod. Idempotent: what is there and right is left alone, what
+ * changed is restarted, what is missing is made. Safe to run again after any failure and after a power cut.
+ *
+ *   packages → keys → nats, PostgreSQL, registry, engine → migrations → services → admin → this machine as a host
+ */
+import { copyFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createJoinToken } from "@berth/shared/contracts/http/api.ts";
+import { callApi, joinHost, readHostFile } from "../host/join.ts";
+import { hostProcesses } from "../host/processes.ts";
+import { ensurePackages } from "../install/debian-packages.ts";
+import { chooseEngine } from "../install/docker-engine.ts";
+import { ensureNatsServer } from "../install/nats-server.ts";
+import { type DatabaseService, migrate } from "../migrate.ts";
+import { engineProcesses, ownDockerSocket } from "../parts/docker-engine.ts";
+import { raiseKernelLimits } from "../parts/kernel-limits.ts";
+import { natsProcess } from "../parts/nats.ts";
+import { ensureFolder } from "../parts/part-files.ts";
+import { postgresProcess } from "../parts/postgres.ts";
+import { registryProcess } from "../parts/registry.ts";
+import { newPassword } from "../pki/key-file.ts";
+import { ensurePassword, ensurePodPki, type PodPki } from "../pki/pod-pki.ts";
+import { type Progress, seconds } from "../progress.ts";
+import { type SupervisorClient, startDetached } from "../supervisor/client.ts";
+import { type ProcessSpecInput, readProcesses, writeProcesses } from "../supervisor/process-spec.ts";
+import { ensureAdmin, writeCliCredentials } from "./admin.ts";
+import { servicesDir } from "./code.ts";
+import { withPodLock } from "./pod-lock.ts";
+import { apiUrl, serviceProcesses } from "./services.ts";
+import {
+  type PodSettings,
+  type PodSettingsInput,
+  readPodFile,
+  resolveSettings,
+  writePodFile,
+} from "./settings.ts";
+
+const partsDeadlineMs = 120_000;
+const servicesDeadlineMs = 60_000;
+
+const packages = [
+  ...["ca-certificates", "git", "haproxy", "docker-registry", "busybox-static", "iptables", "iproute2"],
+  ...["mmdebstrap", "zstd", "xz-utils", "util-linux"],
+];
+
+export type UpOptions = {
+  /** Win over environment and stored settings. */
+  readonly settings?: Partial<PodSettingsInput>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly progress: Progress;
+  /** False: the CLI's own credentials file is left alone (tests). */
+  readonly writeCredentials?: boolean;
+};
+
+export type RunningPod = {
+  readonly settings: PodSettings;
+  readonly runDir: string;
+  readonly apiUrl: string;
+  readonly gitUrl: string;
+  readonly adminToken: string;
+  readonly dockerSocket: string;
+  readonly caFile: string;
+};
+
+/** @throws Error that says which step failed, with the last log lines of what did not start. */
+export async function up(options: UpOptions): Promise<RunningPod> {
+  const settings = await resolveSettings(options.settings ?? {}, options.environment);
+  assertRoot();
+  await ensureFolder(settings.stateDir, 0o711);
+  return await withPodLock(settings.stateDir, "up", () => bringUp(settings, options));
+}
+
+async function bringUp(settings: PodSettings, options: UpOptions): Promise<RunningPod> {
+  const { progress } = options;
+  const runDir = join(settings.stateDir, "run");
+  progress(`state folder ${settings.stateDir}`);
+  await ensurePackages(packages, progress);
+  for (const folder of ["run", "tools", "pki", "services"])
+    await ensureFolder(join(settings.stateDir, folder), 0o711);
+  const pki = await ensurePodPki(join(settings.stateDir, "pki"));
+  const parts = await prepareParts(settings, pki, progress);
+  await writePodFile(settings, { engine: parts.engine, versions: parts.versions });
+
+  // Services that already run stay in the list, so that an `up` on a running pod stops nothing.
+  const supervisor = await applyKeeping(runDir, parts.specs);
+  await waitFor(supervisor, parts.specs, partsDeadlineMs, parts.versions, progress);
+  const passwordOf = (service: DatabaseService) =>
+    ensurePassword(pki.dir, `postgres-${service}`, newPassword);
+  const databaseUrls = await migrate({
+    adminUrl: parts.adminUrl,
+    database: "berth",
+    servicesDir,
+    passwordOf,
+    progress,
+  });
+  const adminToken = await ensureAdmin({
+    databaseUrl: databaseUrls.api,
+    pkiDir: pki.dir,
+    email: settings.adminEmail,
+  });
+
+  const partNames = parts.specs.map(({ name }) => name);
+  const services = await serviceProcesses({
+    ...options,
+    settings,
+    pki,
+    databaseUrls,
+    dockerSocket: parts.dockerSocket,
+    partNames,
+  });
+  await applyKeeping(runDir, [...parts.specs, ...services]);
+  await waitFor(supervisor, services, servicesDeadlineMs, {}, progress);
+  if (options.writeCredentials !== false) await writeCliCredentials(apiUrl(settings), adminToken, progress);
+
+  const host = settings.joinThisMachine ? await thisMachine(settings, pki, parts, adminToken, progress) : [];
+  await writeProcesses(runDir, [...parts.specs, ...services, ...host]);
+  await supervisor.apply();
+  await waitFor(supervisor, host, servicesDeadlineMs, {}, progress);
+  return {
+    settings,
+    runDir,
+    apiUrl: apiUrl(settings),
+    gitUrl: `http://${settings.publicAddress}:${settings.gitPort}`,
+    adminToken,
+    dockerSocket: parts.dockerSocket,
+    caFile: pki.ca.certFile,
+  };
+}
+
+type Parts = {
+  readonly specs: readonly ProcessSpecInput[];
+  readonly adminUrl: string;
+  readonly dockerSocket: string;
+  readonly engine: "own" | "given";
+  readonly versions: Readonly<Record<string, string>>;
+};
+
+async function prepareParts(settings: PodSettings, pki: PodPki, progress: Progress): Promise<Parts> {
+  const { stateDir, listenHost } = settings;
+  const tool = await ensureNatsServer(join(stateDir, "tools"), progress);
+  const engine = await decideEngine(settings, progress);
+  const addresses = [
+    ...new Set([
+      "127.0.0.1",
+      "localhost",
+      settings.publicAddress,
+      ...(listenHost === "0.0.0.0" ? [] : [listenHost]),
+    ]),
+  ];
+  const nats = await natsProcess({
+    ...{ stateDir, tool, pki, listenHost, addresses },
+    port: settings.natsPort,
+    monitorPort: settings.natsMonitorPort,
+    maxStoreBytes: settings.natsStoreBytes,
+  });
+  const registry = await registryProcess({
+    stateDir,
+    pki,
+    listenHost,
+    port: settings.registryPort,
+    addresses,
+  });
+  const postgres =
+    settings.postgresUrl === undefined
+      ? await postgresProcess({ stateDir, pkiDir: pki.dir, port: settings.postgresPort, progress })
+      : null;
+  await raiseKernelLimits(progress);
+  return {
+    specs: [
+      nats,
+      ...(postgres === null ? [] : [postgres.spec]),
+      registry,
+      ...(engine.kind === "own" ? await engineProcesses({ stateDir }) : []),
+    ],
+    adminUrl: postgres?.adminUrl ?? settings.postgresUrl ?? "",
+    dockerSocket: engine.kind === "own" ? ownDockerSocket(stateDir) : engine.socket,
+    engine: engine.kind === "own" ? "own" : "given",
+    versions: {
+      nats: tool.version,
+      ...(postgres === null ? {} : { postgres: postgres.version }),
+      ...(engine.kind === "running" ? { docker: engine.version } : {}),
+      node: process.versions.node,
+    },
+  };
+}
+
+/** An engine of our own stays ours: containers live in it. */
+async function decideEngine(
+  settings: PodSettings,
+  progress: Progress,
+): Promise<Awaited<ReturnType<typeof chooseEngine>>> {
+  const before = await readPodFile(settings.stateDir);
+  if (before?.engine === "own") return { kind: "own" };
+  return await chooseEngine(settings.dockerSocket, progress);
+}
+
+/** Applies `specs` and keeps processes that are in the list of an earlier `up` under other names. */
+async function applyKeeping(runDir: string, specs: readonly ProcessSpecInput[]): Promise<SupervisorClient> {
+  const names = new Set(specs.map(({ name }) => name));
+  const earlier = await readProcesses(runDir).catch(() => []);
+  const kept = earlier
+    .filter(({ name }) => !names.has(name))
+    .map((spec) => ({
+      ...spec,
+      dependsOn: spec.dependsOn.filter(
+        (needed) => names.has(needed) || earlier.some(({ name }) => name === needed),
+      ),
+    }));
+  await writeProcesses(runDir, [...specs, ...kept]);
+  const supervisor = await startDetached(runDir);
+  await supervisor.apply();
+  return supervisor;
+}
+
+async function waitFor(
+  supervisor: SupervisorClient,
+  specs: readonly ProcessSpecInput[],
+  deadlineMs: number,
+  versions: Readonly<Record<string, string>>,
+  progress: Progress,
+): Promise<void> {
+  await supervisor.waitReady({
+    names: specs.map(({ name }) => name),
+    deadlineMs,
+    onReady: ({ name, readyAfterMs, adopted }) => {
+      const version = versions[name] === undefined ? "" : ` ${versions[name]}`;
+      progress(`${name}${version} ${adopted ? "runs already" : `ready in ${seconds(readyAfterMs ?? 0)}`}`);
+    },
+  });
+}
+
+/** Joins once, by the same road as every other host, and gives its processes. */
+async function thisMachine(
+  settings: PodSettings,
+  pki: PodPki,
+  parts: Parts,
+  adminToken: string,
+  progress: Progress,
+): Promise<readonly ProcessSpecInput[]> {
+  const hostDir = join(settings.stateDir, "host");
+  let host = await readHostFile(hostDir);
+  if (host === null) {
+    const answer = createJoinToken.reply.parse(
+      await callApi(apiUrl(settings), createJoinToken, { lifetimeMinutes: 5 }, adminToken),
+    );
+    host = await joinHost({
+      apiUrl: apiUrl(settings),
+      joinToken: answer.token,
+      name: settings.hostName,
+      nodeAddress: settings.publicAddress,
+      hostDir,
+    });
+    progress(`this machine joined as host ${host.name}, containers in ${host.subnet}`);
+  }
+  // The CA may have been restored, the engine's folder of certificates lost: both are cheap to write again.
+  await copyFile(pki.ca.certFile, join(hostDir, "ca.crt"));
+  const dependsOn = parts.engine === "own" ? ["dockerd"] : [];
+  const { edgePort, logLevel } = settings;
+  return hostProcesses({
+    hostDir,
+    dockerSocket: parts.dockerSocket,
+    edgePort,
+    natsUrl: host.natsUrl,
+    logLevel,
+    dependsOn,
+    env: settings.serviceEnv.agent ?? {},
+  });
+}
+
+function assertRoot(): void {
+  if (process.getuid?.() === 0) return;
+  throw new Error(
+    "berth up needs root: it runs a Docker Engine, system users and networks. Run it with sudo.",
+  );
+}
