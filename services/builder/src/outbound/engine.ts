@@ -160,10 +160,7 @@ export class BuildEngine {
         CapDrop: ["ALL"],
         SecurityOpt: ["no-new-privileges"],
         LogConfig: { Type: "none", Config: {} },
-        Ulimits: [
-          { Name: "nofile", Soft: 65_536, Hard: 65_536 },
-          { Name: "fsize", Soft: 2 * 1024 ** 3, Hard: 2 * 1024 ** 3 },
-        ],
+        Ulimits: [{ Name: "fsize", Soft: 2 * 1024 ** 3, Hard: 2 * 1024 ** 3 }],
         Mounts: [
           {
             Type: "volume",
@@ -280,10 +277,8 @@ export class BuildEngine {
     );
   }
 
-  /** Removes what an earlier life of this builder left behind, and caches of services that no longer build. */
-  async sweep(
-    keepCachesOf: ReadonlySet<string> | null,
-  ): Promise<{ containers: number; images: number; caches: number }> {
+  /** Removes the containers and images that an earlier life of this builder left behind. */
+  async sweep(): Promise<{ containers: number; images: number }> {
     const label = [`berth.builder=${this.#builderId}`];
     const containers = await deadline(
       this.#docker.listContainers({ all: true, filters: { label } }),
@@ -292,17 +287,20 @@ export class BuildEngine {
     for (const container of containers) await this.removeContainer(container.Id);
     const images = await deadline(this.#docker.listImages({ filters: { label } }), "listing images");
     for (const image of images) await this.removeImage(image.Id);
-    const volumes = await deadline(
+    return { containers: containers.length, images: images.length };
+  }
+
+  /** @param keep services whose caches stay; null, when they are not known, removes nothing */
+  async removeStaleCaches(keep: ReadonlySet<string> | null): Promise<void> {
+    if (keep === null) return;
+    const { Volumes: volumes } = await deadline(
       this.#docker.listVolumes({ filters: { label: ["berth.cache"] } }),
       "listing caches",
     );
-    const stale = volumes.Volumes.filter(
-      (volume) => keepCachesOf !== null && !keepCachesOf.has(volume.Labels["berth.cache"] ?? ""),
-    );
-    for (const volume of stale) {
-      await missingAsNull(deadline(this.#docker.getVolume(volume.Name).remove(), "removing a cache"));
+    for (const volume of volumes) {
+      const serviceId = volume.Labels["berth.cache"] ?? "";
+      if (!keep.has(serviceId)) await this.removeCache(serviceId);
     }
-    return { containers: containers.length, images: images.length, caches: stale.length };
   }
 
   async removeCache(serviceId: string): Promise<void> {
