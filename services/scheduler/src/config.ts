@@ -8,13 +8,40 @@ const ms = (least: number, most: number) => z.coerce.number().int().min(least).m
 export const SchedulerConfig = {
   ...BusConfig,
   ...DatabaseConfig,
-  reconcileEveryMs: key("BERTH_RECONCILE_EVERY_MS", ms(100, 60_000), { default: 1000, why: "period that heals lost wake-ups" }),
-  leaderLeaseMs: key("BERTH_LEADER_LEASE_MS", ms(1000, 60_000), { default: 4000, why: "how long a dead leader blocks the next one" }),
-  awardLeaseMs: key("BERTH_AWARD_LEASE_MS", ms(2000, 600_000), { default: 10_000, why: "how long an unanswered award stays open" }),
-  suspectAfterMs: key("BERTH_HOST_SUSPECT_AFTER_MS", ms(2000, 600_000), { default: 6000, why: "silence until a host gets no new work" }),
-  lostAfterMs: key("BERTH_HOST_LOST_AFTER_MS", ms(4000, 3_600_000), { default: 15_000, why: "silence until a host's jobs are replaced" }),
-  deployDeadlineMs: key("BERTH_DEPLOY_DEADLINE_MS", ms(5000, 3_600_000), { default: 300_000, why: "a deploy not routed by then is rolled back" }),
-  unplaceableAfterMs: key("BERTH_UNPLACEABLE_AFTER_MS", ms(0, 3_600_000), { default: 30_000, why: "how long a job waits for room" }),
-  drainMs: key("BERTH_DRAIN_MS", ms(0, 600_000), { default: 5000, why: "time for open connections between out of rotation and stop" }),
-  readinessDeadlineMs: key("BERTH_READINESS_DEADLINE_MS", ms(1000, 1_800_000), { default: 60_000, why: "from start to listening" }),
+  reconcileEveryMs: key("BERTH_RECONCILE_EVERY_MS", ms(100, 60_000), {
+    default: 1000,
+    why: "period that heals lost wake-ups",
+  }),
+  leaderLeaseMs: key("BERTH_LEADER_LEASE_MS", ms(1000, 60_000), {
+    default: 4000,
+    why: "how long a dead leader blocks the next one",
+  }),
+  awardLeaseMs: key("BERTH_AWARD_LEASE_MS", ms(2000, 600_000), {
+    default: 10_000,
+    why: "how long an unanswered award stays open",
+  }),
+  suspectAfterMs: key("BERTH_HOST_SUSPECT_AFTER_MS", ms(2000, 600_000), {
+    default: 6000,
+    why: "silence until a host gets no new work",
+  }),
+  lostAfterMs: key("BERTH_HOST_LOST_AFTER_MS", ms(4000, 3_600_000), {
+    default: 15_000,
+    why: "silence until a host's jobs are replaced",
+  }),
+  deployDeadlineMs: key("BERTH_DEPLOY_DEADLINE_MS", ms(5000, 3_600_000), {
+    default: 300_000,
+    why: "a deploy not routed by then is rolled back",
+  }),
+  unplaceableAfterMs: key("BERTH_UNPLACEABLE_AFTER_MS", ms(0, 3_600_000), {
+    default: 30_000,
+    why: "how long a job waits for room",
+  }),
+  drainMs: key("BERTH_DRAIN_MS", ms(0, 600_000), {
+    default: 5000,
+    why: "time for open connections between out of rotation and stop",
+  }),
+  readinessDeadlineMs: key("BERTH_READINESS_DEADLINE_MS", ms(1000, 1_800_000), {
+    default: 60_000,
+    why: "from start to listening",
+  }),
 } as const;

@@ -16,16 +16,39 @@ await runService("secrets", SecretsConfig, async ({ config, log, scope }) => {
   const { db } = scope.use(connectDatabase<VaultTables>({ url: config.databaseUrl, schema: "secrets", log }));
   const vault = new Vault(db, config.masterKeyFile);
   const curve = await vault.curve();
-  const tokens = createRegistryTokens({ keyFile: config.registrySigningKeyFile, certFile: config.registrySigningCertFile });
-  const bus = scope.use(connectBus({ service: "secrets", url: config.natsUrl, credsFile: config.natsCredsFile, caFile: config.natsCaFile, log }));
+  const tokens = createRegistryTokens({
+    keyFile: config.registrySigningKeyFile,
+    certFile: config.registrySigningCertFile,
+    issuer: config.registryTokenIssuer,
+    audience: config.registryTokenAudience,
+  });
+  const bus = scope.use(
+    connectBus({
+      service: "secrets",
+      url: config.natsUrl,
+      credsFile: config.natsCredsFile,
+      caFile: config.natsCaFile,
+      log,
+    }),
+  );
 
   scope.use(bus.serve(GetSealingKey, {}, async () => ({ publicKey: curve.publicKey })));
   scope.use(bus.serve(ChangeVars, {}, onChangeVars({ vault, curve })));
-  scope.use(bus.serve(ListVars, {}, async ({ serviceId }) => {
-    const { version, variables } = await vault.list(serviceId);
-    return { version, variables: [...variables] };
-  }));
-  scope.use(bus.serve(MintPushToken, {}, onMintPushToken({ db, tokens, lifeSeconds: config.pushTokenSeconds })));
+  scope.use(
+    bus.serve(ListVars, {}, async ({ serviceId }) => {
+      const { version, variables } = await vault.list(serviceId);
+      return { version, variables: [...variables] };
+    }),
+  );
+  scope.use(
+    bus.serve(MintPushToken, {}, onMintPushToken({ db, tokens, lifeSeconds: config.pushTokenSeconds })),
+  );
   // Not retried from the stream: an agent that still waits says `accepted` again.
-  scope.use(bus.consume(JobObserved, { maxDeliver: 3 }, onJobObserved({ db, vault, tokens, curve, bus, log, pullTokenSeconds: config.pullTokenSeconds })));
+  scope.use(
+    bus.consume(
+      JobObserved,
+      { maxDeliver: 3 },
+      onJobObserved({ db, vault, tokens, curve, bus, log, pullTokenSeconds: config.pullTokenSeconds }),
+    ),
+  );
 });

@@ -1,7 +1,7 @@
 /** A deploy's progress, live.  builder, scheduler, router ─DeployProgressed─▶ git (into the push), api (watch) */
 import { z } from "zod";
-import { DeployId, ReleaseId, ServiceId } from "../domain/ids.ts";
 import { DeployState } from "../domain/deploy-state.ts";
+import { DeployId, ReleaseId, ServiceId } from "../domain/ids.ts";
 import { defineEvent, defineSignal } from "./event.ts";
 
 export const DeployProgressed = defineSignal({
@@ -9,7 +9,8 @@ export const DeployProgressed = defineSignal({
   subject: "berth.v1.progress.{deployId}",
   emittedBy: ["git", "builder", "api", "scheduler", "router"],
   consumedBy: ["git", "api"],
-  about: "One or more lines for the person who waits: build output, or what the platform is doing. May be lost.",
+  about:
+    "One or more lines for the person who waits: build output, or what the platform is doing. May be lost.",
   payload: z.strictObject({
     deployId: DeployId,
     /** `output` is the build's own text, `step` is the platform speaking. */

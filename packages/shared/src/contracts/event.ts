@@ -8,7 +8,7 @@
  * Subjects carry ids as tokens (`{hostId}`); a token must equal the payload's field of that name, checked at
  * both ends, and NATS permissions confine a host to its own token.
  */
-import { z } from "zod";
+import type { z } from "zod";
 
 export const SERVICE_NAMES = [
   "api",
@@ -70,7 +70,9 @@ export function defineEvent<P extends z.ZodType>(contract: Omit<EventContract<P>
   return made;
 }
 
-export function defineSignal<P extends z.ZodType>(contract: Omit<SignalContract<P>, "kind">): SignalContract<P> {
+export function defineSignal<P extends z.ZodType>(
+  contract: Omit<SignalContract<P>, "kind">,
+): SignalContract<P> {
   const made = { kind: "signal" as const, ...contract };
   register(made as unknown as AnyContract);
   return made;

@@ -7,9 +7,9 @@
  * Everything about a job carries its `epoch`. Who holds a higher epoch drops the message.
  */
 import { z } from "zod";
+import { Stage } from "../domain/deploy-state.ts";
 import { DeployId, EnvironmentId, HostId, JobId, OrgId, ReleaseId, ServiceId } from "../domain/ids.ts";
 import { JobState } from "../domain/job-state.ts";
-import { Stage } from "../domain/deploy-state.ts";
 import { GitCommit, ImageDigest, ImageRepository, ProcessName } from "../domain/names.ts";
 import { HostState, RefusalCode } from "../domain/placement.ts";
 import { Resources } from "../domain/resources.ts";
@@ -78,7 +78,13 @@ export const AwardJobs = defineRequest({
     answers: z.array(
       z.discriminatedUnion("answer", [
         z.strictObject({ answer: z.literal("accepted"), jobId: JobId, epoch: z.int() }),
-        z.strictObject({ answer: z.literal("declined"), jobId: JobId, epoch: z.int(), code: RefusalCode, detail: z.string().max(300) }),
+        z.strictObject({
+          answer: z.literal("declined"),
+          jobId: JobId,
+          epoch: z.int(),
+          code: RefusalCode,
+          detail: z.string().max(300),
+        }),
       ]),
     ),
     /** Fresh state after the answers: the host's next standing bid. */
@@ -95,7 +101,8 @@ export const HostDesired = defineSignal({
   subject: "berth.v1.host.{hostId}.desired",
   emittedBy: ["scheduler"],
   consumedBy: ["agent"],
-  about: "The whole desired set of one host, read whole and fresh; sent on change and every few seconds. Jobs of the host's ledger that a newer set does not name are stopped.",
+  about:
+    "The whole desired set of one host, read whole and fresh; sent on change and every few seconds. Jobs of the host's ledger that a newer set does not name are stopped.",
   payload: z.strictObject({
     hostId: HostId,
     leaderEpoch: z.int().min(1),
@@ -136,7 +143,8 @@ export const JobObserved = defineEvent({
   stream: "JOB",
   emittedBy: ["agent"],
   consumedBy: ["scheduler", "secrets"],
-  about: "What an agent saw of one of its jobs. `accepted` asks the secrets service for the job's envelope and is repeated until it came.",
+  about:
+    "What an agent saw of one of its jobs. `accepted` asks the secrets service for the job's envelope and is repeated until it came.",
   payload: z.strictObject({ hostId: HostId, atMs: z.number(), job: ObservedJob }),
   dedupeId: ({ hostId, job, atMs }) => `${hostId}.${job.jobId}.${job.epoch}.${job.sequence}.${atMs}`,
 });

@@ -24,8 +24,10 @@ const ON_HOSTS: ReadonlySet<ServiceName> = new Set(["agent", "logshipper"]);
  * @param hostId needed for `agent` and `logshipper`: every `{hostId}` and `{source}` token is confined to it
  */
 export function permissionsFor(service: ServiceName, hostId?: string): Permissions {
-  if (ON_HOSTS.has(service) !== (hostId !== undefined)) throw new Error(`${service}: a host id is for host processes`);
-  const known: Record<string, string> = hostId === undefined ? { source: service } : { hostId, source: hostId };
+  if (ON_HOSTS.has(service) !== (hostId !== undefined))
+    throw new Error(`${service}: a host id is for host processes`);
+  const known: Record<string, string> =
+    hostId === undefined ? { source: service } : { hostId, source: hostId };
   const publish = new Set<string>();
   const subscribe = new Set<string>([`${inboxPrefix(service, hostId)}.>`]);
   for (const contract of contractRegistry()) {
@@ -56,7 +58,8 @@ export function streamsOf(service: ServiceName): StreamName[] {
   const streams = new Set<StreamName>(["DEAD"]);
   for (const contract of contractRegistry()) {
     if (contract.kind !== "event") continue;
-    if (contract.emittedBy.includes(service) || contract.consumedBy.includes(service)) streams.add(contract.stream);
+    if (contract.emittedBy.includes(service) || contract.consumedBy.includes(service))
+      streams.add(contract.stream);
   }
   return [...streams];
 }

@@ -58,7 +58,11 @@ export const ChangeVars = defineRequest({
     requestId: z.string().max(64),
   }),
   reply: z.discriminatedUnion("outcome", [
-    z.strictObject({ outcome: z.literal("changed"), version: z.int().min(1), variables: z.array(VariableInfo) }),
+    z.strictObject({
+      outcome: z.literal("changed"),
+      version: z.int().min(1),
+      variables: z.array(VariableInfo),
+    }),
     z.strictObject({ outcome: z.literal("refused"), reason: z.string().max(500) }),
   ]),
   timeoutMs: 5000,
@@ -104,7 +108,8 @@ export const DeliverEnvelope = defineRequest({
   subject: "berth.v1.host.{hostId}.deliver-envelope",
   emittedBy: ["secrets"],
   consumedBy: ["agent"],
-  about: "A job's variables and pull token, sealed to the host's curve key; the agent takes it only for an award it holds.",
+  about:
+    "A job's variables and pull token, sealed to the host's curve key; the agent takes it only for an award it holds.",
   payload: z.strictObject({
     hostId: HostId,
     jobId: JobId,

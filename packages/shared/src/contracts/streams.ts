@@ -36,7 +36,11 @@ export const STREAMS: readonly StreamContract[] = [
   facts("DEPLOY", "deploy"),
   {
     ...facts("DEAD", "dead"),
-    subjects: ["berth.v1.dead.>", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>", "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>"],
+    subjects: [
+      "berth.v1.dead.>",
+      "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
+      "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>",
+    ],
     maxAgeMs: 30 * DAY_MS,
     discard: "old",
   },

@@ -25,7 +25,10 @@ export type IdKind = keyof typeof ID_PREFIXES;
 function idSchema<Brand extends string>(kind: IdKind) {
   return z
     .string()
-    .regex(new RegExp(`^${ID_PREFIXES[kind]}_${BODY}$`), `must be a ${kind} id, such as ${ID_PREFIXES[kind]}_01j…`)
+    .regex(
+      new RegExp(`^${ID_PREFIXES[kind]}_${BODY}$`),
+      `must be a ${kind} id, such as ${ID_PREFIXES[kind]}_01j…`,
+    )
     .brand<Brand>();
 }
 

@@ -27,7 +27,17 @@ export type JobState = z.infer<typeof JobState>;
  */
 const NEXT: Record<JobState, readonly JobState[]> = {
   requested: ["awarded", "finished", "failed"],
-  awarded: ["requested", "accepted", "preparing", "starting", "running", "stopping", "finished", "failed", "lost"],
+  awarded: [
+    "requested",
+    "accepted",
+    "preparing",
+    "starting",
+    "running",
+    "stopping",
+    "finished",
+    "failed",
+    "lost",
+  ],
   accepted: ["preparing", "starting", "running", "stopping", "finished", "failed", "lost"],
   preparing: ["starting", "running", "stopping", "finished", "failed", "lost"],
   starting: ["preparing", "running", "stopping", "finished", "failed", "lost"],

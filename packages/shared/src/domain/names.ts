@@ -25,14 +25,22 @@ export const ProcessName = z
 export const VariableName = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, "a variable's name must be letters, digits and _, at most 128")
-  .refine((name) => !name.startsWith("BERTH_") && name !== "PORT", "BERTH_* and PORT are set by the platform");
+  .refine(
+    (name) => !name.startsWith("BERTH_") && name !== "PORT",
+    "BERTH_* and PORT are set by the platform",
+  );
 
 export const GitCommit = z.string().regex(/^[0-9a-f]{40}$/, "a commit must be 40 hexadecimal digits");
 
 /** `sha256:` and 64 hexadecimal digits. */
-export const ImageDigest = z.string().regex(/^sha256:[0-9a-f]{64}$/, "an image digest must be sha256:<64 hex>");
+export const ImageDigest = z
+  .string()
+  .regex(/^sha256:[0-9a-f]{64}$/, "an image digest must be sha256:<64 hex>");
 /** Path in the registry: `<orgId>/<serviceId>`, both lower-case. */
-export const ImageRepository = z.string().regex(/^[a-z0-9_]+\/[a-z0-9_]+$/).max(100);
+export const ImageRepository = z
+  .string()
+  .regex(/^[a-z0-9_]+\/[a-z0-9_]+$/)
+  .max(100);
 
 /** The label of a service's default host name: `SERVICE-ENVIRONMENT`. */
 export function hostnameLabel(service: string, environment: string): string {

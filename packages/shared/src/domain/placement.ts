@@ -8,8 +8,8 @@
 import { z } from "zod";
 import { assert } from "./assert.ts";
 import { HostId, JobId, ServiceId } from "./ids.ts";
-import { Resources } from "./resources.ts";
 import type { Resources as ResourcesType } from "./resources.ts";
+import { Resources } from "./resources.ts";
 
 /** What is auctioned: one job's needs. `count` jobs of one lot are equal. */
 export const Lot = z.strictObject({
@@ -95,19 +95,29 @@ export function refuse(host: HostState, lot: Lot): Refusal | null {
   if (host.cordoned) return { code: "cordoned", detail: "an operator cordoned this host" };
   const unavailable = RefusalCode.safeParse(host.unavailable[0]);
   if (host.unavailable.length > 0) {
-    return { code: unavailable.success ? unavailable.data : "engine-unreachable", detail: host.unavailable.join(", ") };
+    return {
+      code: unavailable.success ? unavailable.data : "engine-unreachable",
+      detail: host.unavailable.join(", "),
+    };
   }
   return refuseForCapacity(host, lot.resources);
 }
 
 function refuseForCapacity(host: HostState, needs: ResourcesType): Refusal | null {
   if (needs.memoryBytes > host.memoryFreeBytes) {
-    return { code: "not-enough-memory", detail: `needs ${needs.memoryBytes} B, free ${host.memoryFreeBytes} B of ${host.memoryTotalBytes} B` };
+    return {
+      code: "not-enough-memory",
+      detail: `needs ${needs.memoryBytes} B, free ${host.memoryFreeBytes} B of ${host.memoryTotalBytes} B`,
+    };
   }
   if (needs.diskBytes > host.diskFreeBytes) {
-    return { code: "not-enough-disk", detail: `needs ${needs.diskBytes} B, free ${host.diskFreeBytes} B of ${host.diskTotalBytes} B` };
+    return {
+      code: "not-enough-disk",
+      detail: `needs ${needs.diskBytes} B, free ${host.diskFreeBytes} B of ${host.diskTotalBytes} B`,
+    };
   }
-  if (host.jobSlotsFree < 1) return { code: "no-job-slot", detail: `all ${host.jobSlotsTotal} job slots are taken` };
+  if (host.jobSlotsFree < 1)
+    return { code: "no-job-slot", detail: `all ${host.jobSlotsTotal} job slots are taken` };
   return null;
 }
 

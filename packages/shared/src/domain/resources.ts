@@ -6,11 +6,17 @@ export const GIB = 1024 ** 3;
 
 /** Hard limits of one job's container. All of them are always set. */
 export const Resources = z.strictObject({
-  memoryBytes: z.int().min(16 * MIB).max(1024 * GIB),
+  memoryBytes: z
+    .int()
+    .min(16 * MIB)
+    .max(1024 * GIB),
   /** Thousandths of one CPU. */
   cpuMillis: z.int().min(10).max(256_000),
   /** Writable layer, volumes not included; checked against the host's free disk. */
-  diskBytes: z.int().min(0).max(1024 * GIB),
+  diskBytes: z
+    .int()
+    .min(0)
+    .max(1024 * GIB),
   /** Processes and threads. */
   pidsCount: z.int().min(8).max(32_768),
 });
@@ -24,10 +30,17 @@ export const DEFAULT_RESOURCES: Resources = {
 };
 
 const UNITS: Record<string, number> = {
-  "": 1, b: 1,
-  k: 1024, kb: 1024, kib: 1024,
-  m: MIB, mb: MIB, mib: MIB,
-  g: GIB, gb: GIB, gib: GIB,
+  "": 1,
+  b: 1,
+  k: 1024,
+  kb: 1024,
+  kib: 1024,
+  m: MIB,
+  mb: MIB,
+  mib: MIB,
+  g: GIB,
+  gb: GIB,
+  gib: GIB,
 };
 
 /**

@@ -1,6 +1,7 @@
 /** Declares the streams of the contracts, idempotently, and reads back what the server made of them. */
-import { DiscardPolicy, RetentionPolicy, StorageType, jetstreamManager } from "@nats-io/jetstream";
+
 import type { JetStreamManager, StreamConfig } from "@nats-io/jetstream";
+import { DiscardPolicy, jetstreamManager, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { StreamName } from "../contracts/event.ts";
 import { STREAMS } from "../contracts/streams.ts";

@@ -7,14 +7,15 @@
  * - Nobody speaks for another: a subject's tokens must equal the payload's fields.
  */
 import { readFileSync } from "node:fs";
-import { connect, credsAuthenticator, headers as natsHeaders } from "@nats-io/transport-node";
-import type { MsgHdrs, NatsConnection, Subscription } from "@nats-io/transport-node";
 import { jetstream } from "@nats-io/jetstream";
+import type { MsgHdrs, NatsConnection, Subscription } from "@nats-io/transport-node";
+import { connect, credsAuthenticator, headers as natsHeaders } from "@nats-io/transport-node";
 import type { z } from "zod";
+import { BerthError } from "../contracts/errors.ts";
 import type { EventContract, RequestContract, ServiceName, SignalContract } from "../contracts/event.ts";
 import { fillSubject, subjectMatches, subjectPattern } from "../contracts/event.ts";
-import { BerthError } from "../contracts/errors.ts";
 import { inboxPrefix, streamsOf } from "../contracts/permissions.ts";
+import { SpansExported } from "../contracts/telemetry.ts";
 import type { ConsumeOptions } from "./bus-consumer.ts";
 import { startConsumer } from "./bus-consumer.ts";
 import { ensureStreams } from "./bus-streams.ts";
@@ -22,7 +23,6 @@ import type { Log } from "./log.ts";
 import { describeError } from "./log.ts";
 import type { Closable } from "./service.ts";
 import { startTelemetry, traceparent, withRemoteParent } from "./telemetry.ts";
-import { SpansExported } from "../contracts/telemetry.ts";
 
 export interface BusOptions {
   readonly service: ServiceName;
@@ -51,13 +51,34 @@ export interface Bus extends Closable {
   emit<P extends z.ZodType>(event: EventContract<P>, payload: z.infer<P>): Promise<void>;
   /** Publishes what may be lost. Dropped while disconnected. */
   signal<P extends z.ZodType>(signal: SignalContract<P>, payload: z.infer<P>): void;
-  on<P extends z.ZodType>(signal: SignalContract<P>, tokens: Tokens, handler: (payload: z.infer<P>, context: MessageContext) => void | Promise<void>): Closable;
+  on<P extends z.ZodType>(
+    signal: SignalContract<P>,
+    tokens: Tokens,
+    handler: (payload: z.infer<P>, context: MessageContext) => void | Promise<void>,
+  ): Closable;
   /** @throws BerthError `unavailable` when nobody answers in time or the bus is away */
-  request<P extends z.ZodType, R extends z.ZodType>(request: RequestContract<P, R>, payload: z.infer<P>, options?: { timeoutMs?: number }): Promise<z.infer<R>>;
-  serve<P extends z.ZodType, R extends z.ZodType>(request: RequestContract<P, R>, tokens: Tokens, handler: (payload: z.infer<P>, context: MessageContext) => Promise<z.infer<R>>): Closable;
-  consume<P extends z.ZodType>(event: EventContract<P>, options: ConsumeOptions, handler: (payload: z.infer<P>, context: MessageContext) => Promise<void>): Closable;
+  request<P extends z.ZodType, R extends z.ZodType>(
+    request: RequestContract<P, R>,
+    payload: z.infer<P>,
+    options?: { timeoutMs?: number },
+  ): Promise<z.infer<R>>;
+  serve<P extends z.ZodType, R extends z.ZodType>(
+    request: RequestContract<P, R>,
+    tokens: Tokens,
+    handler: (payload: z.infer<P>, context: MessageContext) => Promise<z.infer<R>>,
+  ): Closable;
+  consume<P extends z.ZodType>(
+    event: EventContract<P>,
+    options: ConsumeOptions,
+    handler: (payload: z.infer<P>, context: MessageContext) => Promise<void>,
+  ): Closable;
   /** For the outbox relay: bytes that were validated when they were stored. */
-  publishStored(subject: string, data: string, dedupeId: string, headers: Readonly<Record<string, string>>): Promise<void>;
+  publishStored(
+    subject: string,
+    data: string,
+    dedupeId: string,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<void>;
 }
 
 /** Connects in the background and for ever; returns at once, so a service can start while NATS is away. */
@@ -82,7 +103,8 @@ class NatsBus implements Bus {
     this.ready = this.#connected.then(() => undefined);
     const source = options.hostId ?? options.service;
     this.#telemetry = startTelemetry(options.service, (spans) => {
-      for (let i = 0; i < spans.length; i += 256) this.signal(SpansExported, { source, spans: spans.slice(i, i + 256) });
+      for (let i = 0; i < spans.length; i += 256)
+        this.signal(SpansExported, { source, spans: spans.slice(i, i + 256) });
     });
   }
 
@@ -110,7 +132,9 @@ class NatsBus implements Bus {
     });
     this.#connection = connection;
     if (hostId === undefined) {
-      await ensureStreams(connection, streamsOf(service)).catch((error: unknown) => log.warn("bus.streams-missing", { error: describeError(error) }));
+      await ensureStreams(connection, streamsOf(service)).catch((error: unknown) =>
+        log.warn("bus.streams-missing", { error: describeError(error) }),
+      );
     }
     this.#up = true;
     log.info("bus.connected", { server: connection.getServer() });
@@ -128,17 +152,29 @@ class NatsBus implements Bus {
     for await (const status of connection.status()) {
       if (status.type === "disconnect") this.#up = false;
       if (status.type === "reconnect") this.#up = true;
-      if (status.type === "disconnect" || status.type === "reconnect") this.#options.log.info(`bus.${status.type}`);
-      if (status.type === "error") this.#options.log.warn("bus.error", { error: describeError(status.error) });
+      if (status.type === "disconnect" || status.type === "reconnect")
+        this.#options.log.info(`bus.${status.type}`);
+      if (status.type === "error")
+        this.#options.log.warn("bus.error", { error: describeError(status.error) });
     }
   }
 
   async emit<P extends z.ZodType>(event: EventContract<P>, payload: z.infer<P>): Promise<void> {
     const parsed = event.payload.parse(payload);
-    await this.publishStored(fillSubject(event.subject, parsed as object), JSON.stringify(parsed), event.dedupeId(parsed), traceHeaders());
+    await this.publishStored(
+      fillSubject(event.subject, parsed as object),
+      JSON.stringify(parsed),
+      event.dedupeId(parsed),
+      traceHeaders(),
+    );
   }
 
-  async publishStored(subject: string, data: string, dedupeId: string, headers: Readonly<Record<string, string>>): Promise<void> {
+  async publishStored(
+    subject: string,
+    data: string,
+    dedupeId: string,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<void> {
     if (!this.#up) throw new BerthError("unavailable", "the bus is not connected");
     const connection = await this.#connected;
     const hdrs = natsHeaders();
@@ -156,7 +192,9 @@ class NatsBus implements Bus {
     if (this.#options.hostId !== undefined || this.#repairing) return;
     this.#repairing = true;
     ensureStreams(connection, streamsOf(this.#options.service))
-      .catch((error: unknown) => this.#options.log.warn("bus.streams-missing", { error: describeError(error) }))
+      .catch((error: unknown) =>
+        this.#options.log.warn("bus.streams-missing", { error: describeError(error) }),
+      )
       .finally(() => {
         this.#repairing = false;
       });
@@ -165,46 +203,98 @@ class NatsBus implements Bus {
   signal<P extends z.ZodType>(signal: SignalContract<P>, payload: z.infer<P>): void {
     if (!this.#up || this.#connection === undefined) return;
     const parsed = signal.payload.parse(payload);
-    this.#connection.publish(fillSubject(signal.subject, parsed as object), JSON.stringify(parsed), { headers: toHeaders(traceHeaders()) });
+    this.#connection.publish(fillSubject(signal.subject, parsed as object), JSON.stringify(parsed), {
+      headers: toHeaders(traceHeaders()),
+    });
   }
 
-  on<P extends z.ZodType>(signal: SignalContract<P>, tokens: Tokens, handler: (payload: z.infer<P>, context: MessageContext) => void | Promise<void>): Closable {
-    return this.#subscribe(signal.subject, tokens, async (message) => {
-      const payload = this.#read(signal.payload, signal.subject, message.subject, message.data);
-      if (payload === undefined) return;
-      await withRemoteParent(message.parent, async () => handler(payload as z.infer<P>, contextOf(message)));
-    }, {});
+  on<P extends z.ZodType>(
+    signal: SignalContract<P>,
+    tokens: Tokens,
+    handler: (payload: z.infer<P>, context: MessageContext) => void | Promise<void>,
+  ): Closable {
+    return this.#subscribe(
+      signal.subject,
+      tokens,
+      async (message) => {
+        const payload = this.#read(signal.payload, signal.subject, message.subject, message.data);
+        if (payload === undefined) return;
+        await withRemoteParent(message.parent, async () =>
+          handler(payload as z.infer<P>, contextOf(message)),
+        );
+      },
+      {},
+    );
   }
 
-  serve<P extends z.ZodType, R extends z.ZodType>(request: RequestContract<P, R>, tokens: Tokens, handler: (payload: z.infer<P>, context: MessageContext) => Promise<z.infer<R>>): Closable {
+  serve<P extends z.ZodType, R extends z.ZodType>(
+    request: RequestContract<P, R>,
+    tokens: Tokens,
+    handler: (payload: z.infer<P>, context: MessageContext) => Promise<z.infer<R>>,
+  ): Closable {
     // One queue per service: of several instances one answers. Host processes have their own subject.
-    return this.#subscribe(request.subject, tokens, async (message) => {
-      const payload = this.#read(request.payload, request.subject, message.subject, message.data);
-      if (payload === undefined || message.reply === undefined) return;
-      const answer = await withRemoteParent(message.parent, () => handler(payload as z.infer<P>, contextOf(message)));
-      this.#connection?.publish(message.reply, JSON.stringify(request.reply.parse(answer)));
-    }, this.#options.hostId === undefined ? { queue: this.#options.service } : {});
+    return this.#subscribe(
+      request.subject,
+      tokens,
+      async (message) => {
+        const payload = this.#read(request.payload, request.subject, message.subject, message.data);
+        if (payload === undefined || message.reply === undefined) return;
+        const answer = await withRemoteParent(message.parent, () =>
+          handler(payload as z.infer<P>, contextOf(message)),
+        );
+        this.#connection?.publish(message.reply, JSON.stringify(request.reply.parse(answer)));
+      },
+      this.#options.hostId === undefined ? { queue: this.#options.service } : {},
+    );
   }
 
-  async request<P extends z.ZodType, R extends z.ZodType>(request: RequestContract<P, R>, payload: z.infer<P>, options: { timeoutMs?: number } = {}): Promise<z.infer<R>> {
-    if (!this.#up || this.#connection === undefined) throw new BerthError("unavailable", "the bus is not connected");
+  async request<P extends z.ZodType, R extends z.ZodType>(
+    request: RequestContract<P, R>,
+    payload: z.infer<P>,
+    options: { timeoutMs?: number } = {},
+  ): Promise<z.infer<R>> {
+    if (!this.#up || this.#connection === undefined)
+      throw new BerthError("unavailable", "the bus is not connected");
     const parsed = request.payload.parse(payload);
     const subject = fillSubject(request.subject, parsed as object);
     try {
-      const reply = await this.#connection.request(subject, JSON.stringify(parsed), { timeout: options.timeoutMs ?? request.timeoutMs, headers: toHeaders(traceHeaders()) });
+      const reply = await this.#connection.request(subject, JSON.stringify(parsed), {
+        timeout: options.timeoutMs ?? request.timeoutMs,
+        headers: toHeaders(traceHeaders()),
+      });
       return request.reply.parse(JSON.parse(reply.string()));
     } catch (cause) {
-      throw new BerthError("unavailable", `${request.name}: no usable answer from ${request.consumedBy.join(", ")}`, { cause });
+      throw new BerthError(
+        "unavailable",
+        `${request.name}: no usable answer from ${request.consumedBy.join(", ")}`,
+        { cause },
+      );
     }
   }
 
-  consume<P extends z.ZodType>(event: EventContract<P>, options: ConsumeOptions, handler: (payload: z.infer<P>, context: MessageContext) => Promise<void>): Closable {
-    const consumer = startConsumer({ connected: this.#connected, event, options, handler, service: this.#options.service, log: this.#options.log });
+  consume<P extends z.ZodType>(
+    event: EventContract<P>,
+    options: ConsumeOptions,
+    handler: (payload: z.infer<P>, context: MessageContext) => Promise<void>,
+  ): Closable {
+    const consumer = startConsumer({
+      connected: this.#connected,
+      event,
+      options,
+      handler,
+      service: this.#options.service,
+      log: this.#options.log,
+    });
     this.#closables.push(consumer);
     return consumer;
   }
 
-  #subscribe(subject: string, tokens: Tokens, handle: (message: RawMessage) => Promise<void>, extra: { queue?: string }): Closable {
+  #subscribe(
+    subject: string,
+    tokens: Tokens,
+    handle: (message: RawMessage) => Promise<void>,
+    extra: { queue?: string },
+  ): Closable {
     let subscription: Subscription | undefined;
     let closed = false;
     const log = this.#options.log;
@@ -212,9 +302,16 @@ class NatsBus implements Bus {
       if (closed) return;
       subscription = connection.subscribe(subjectPattern(subject, tokens), extra);
       for await (const message of subscription) {
-        const raw: RawMessage = { subject: message.subject, data: message.data, reply: message.reply, parent: message.headers?.get("traceparent") || null };
+        const raw: RawMessage = {
+          subject: message.subject,
+          data: message.data,
+          reply: message.reply,
+          parent: message.headers?.get("traceparent") || null,
+        };
         // Not awaited: one slow handler must not hold up the rest. Handlers bound their own work.
-        void handle(raw).catch((error: unknown) => log.warn("bus.handler-failed", { subject: message.subject, error: describeError(error) }));
+        void handle(raw).catch((error: unknown) =>
+          log.warn("bus.handler-failed", { subject: message.subject, error: describeError(error) }),
+        );
       }
     });
     return {
@@ -228,7 +325,10 @@ class NatsBus implements Bus {
   #read(schema: z.ZodType, pattern: string, subject: string, data: Uint8Array): unknown {
     const payload = decode(schema, data);
     if (payload.ok && subjectMatches(pattern, subject, payload.value as object)) return payload.value;
-    this.#options.log.warn("bus.message-refused", { subject, reason: payload.ok ? "the payload's ids are not the subject's" : payload.reason });
+    this.#options.log.warn("bus.message-refused", {
+      subject,
+      reason: payload.ok ? "the payload's ids are not the subject's" : payload.reason,
+    });
     return undefined;
   }
 
@@ -265,11 +365,20 @@ function toHeaders(entries: Record<string, string>): MsgHdrs {
 }
 
 /** Parses bytes as JSON and by the schema. */
-export function decode(schema: z.ZodType, data: Uint8Array): { ok: true; value: unknown } | { ok: false; reason: string } {
+export function decode(
+  schema: z.ZodType,
+  data: Uint8Array,
+): { ok: true; value: unknown } | { ok: false; reason: string } {
   try {
     const parsed = schema.safeParse(JSON.parse(new TextDecoder().decode(data)));
     if (parsed.success) return { ok: true, value: parsed.data };
-    return { ok: false, reason: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; ").slice(0, 500) };
+    return {
+      ok: false,
+      reason: parsed.error.issues
+        .map((issue) => `${issue.path.join(".")}: ${issue.message}`)
+        .join("; ")
+        .slice(0, 500),
+    };
   } catch (error) {
     return { ok: false, reason: error instanceof Error ? error.message : String(error) };
   }

@@ -1,6 +1,7 @@
 /** Sealing to a curve key (X25519 + XSalsa20-Poly1305): only the holder of the recipient's seed can open it. */
-import { createCurve as nkeysCurve, fromCurveSeed } from "@nats-io/nkeys";
+
 import type { KeyPair } from "@nats-io/nkeys";
+import { fromCurveSeed, createCurve as nkeysCurve } from "@nats-io/nkeys";
 
 export interface Curve {
   readonly publicKey: string;

@@ -34,17 +34,35 @@ export function connectDatabase<Tables>(options: DatabaseOptions): Database<Tabl
     keepAlive: true,
   });
   // Without a listener a lost idle connection would end the process.
-  pool.on("error", (error) => options.log.warn("database.idle-connection-lost", { error: describeError(error) }));
+  pool.on("error", (error) =>
+    options.log.warn("database.idle-connection-lost", { error: describeError(error) }),
+  );
   pool.on("connect", (client) => {
-    client.on("error", (error) => options.log.warn("database.connection-lost", { error: describeError(error) }));
+    client.on("error", (error) =>
+      options.log.warn("database.connection-lost", { error: describeError(error) }),
+    );
   });
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   return { db, close: () => db.destroy() };
 }
 
 const TRANSIENT = new Set([
-  "ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "ENOENT",
-  "57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001", "40P01", "25006", "57014",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ENOENT",
+  "57P01",
+  "57P02",
+  "57P03",
+  "53300",
+  "08000",
+  "08003",
+  "08006",
+  "40001",
+  "40P01",
+  "25006",
+  "57014",
 ]);
 
 /** True when the database is away, busy or asks for another try: the caller answers 503 or tries again. */
@@ -52,5 +70,7 @@ export function isTransient(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = (error as { code?: unknown }).code;
   if (typeof code === "string" && TRANSIENT.has(code)) return true;
-  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(error.message);
+  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(
+    error.message,
+  );
 }

@@ -1,6 +1,19 @@
 /** Makes new ids: time from the clock, randomness from the operating system. */
 import { randomBytes } from "node:crypto";
-import type { BuildId, DecisionId, DeployId, EnvironmentId, HostId, IdKind, JobId, OrgId, ReleaseId, ServiceId, TokenId, UserId } from "../domain/ids.ts";
+import type {
+  BuildId,
+  DecisionId,
+  DeployId,
+  EnvironmentId,
+  HostId,
+  IdKind,
+  JobId,
+  OrgId,
+  ReleaseId,
+  ServiceId,
+  TokenId,
+  UserId,
+} from "../domain/ids.ts";
 import { formatId } from "../domain/ids.ts";
 
 interface IdByKind {

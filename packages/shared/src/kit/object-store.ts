@@ -24,7 +24,8 @@ export class ObjectMissing extends Error {
 const KEY = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*){0,9}$/;
 
 function checkKey(key: string): string {
-  if (key.length > 500 || !KEY.test(key)) throw new Error(`not a key of the object store: ${JSON.stringify(key)}`);
+  if (key.length > 500 || !KEY.test(key))
+    throw new Error(`not a key of the object store: ${JSON.stringify(key)}`);
   return key;
 }
 
@@ -44,7 +45,10 @@ function folderStore(root: string): ObjectStore {
       await mkdir(dirname(target), { recursive: true, mode: 0o700 });
       const temporary = `${target}.${randomBytes(6).toString("hex")}.part`;
       try {
-        await pipeline(Buffer.isBuffer(content) ? Readable.from([content]) : content, createWriteStream(temporary, { mode: 0o600 }));
+        await pipeline(
+          Buffer.isBuffer(content) ? Readable.from([content]) : content,
+          createWriteStream(temporary, { mode: 0o600 }),
+        );
         const file = await open(temporary, "r");
         await file.sync();
         await file.close();
@@ -60,13 +64,19 @@ function folderStore(root: string): ObjectStore {
       });
       return createReadStream(target);
     },
-    exists: (key) => access(path(key)).then(() => true, () => false),
+    exists: (key) =>
+      access(path(key)).then(
+        () => true,
+        () => false,
+      ),
     delete: (key) => rm(path(key), { force: true }),
   };
 }
 
 async function s3Store(url: URL): Promise<ObjectStore> {
-  const { S3Client, GetObjectCommand, HeadObjectCommand, DeleteObjectCommand } = await import("@aws-sdk/client-s3");
+  const { S3Client, GetObjectCommand, HeadObjectCommand, DeleteObjectCommand } = await import(
+    "@aws-sdk/client-s3"
+  );
   const { Upload } = await import("@aws-sdk/lib-storage");
   const endpoint = url.searchParams.get("endpoint");
   const client = new S3Client({

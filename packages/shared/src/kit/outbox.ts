@@ -27,13 +27,18 @@ export interface OutboxTable {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: any database that has an `outbox` table in its own schema
-type AnyTransaction = Transaction<any>;
+type AnyTables = any;
 
 /**
  * Stores a fact for the relay.
  * @param parent traceparent to send along; the active span's by default
  */
-export async function addToOutbox<P extends z.ZodType>(trx: AnyTransaction, event: EventContract<P>, payload: z.infer<P>, parent: string | null = traceparent()): Promise<void> {
+export async function addToOutbox<P extends z.ZodType>(
+  trx: Transaction<AnyTables>,
+  event: EventContract<P>,
+  payload: z.infer<P>,
+  parent: string | null = traceparent(),
+): Promise<void> {
   const parsed = event.payload.parse(payload);
   await trx
     .insertInto("outbox")
@@ -64,8 +69,12 @@ interface OutboxRow {
 
 const BATCH = 64;
 
-// biome-ignore lint/suspicious/noExplicitAny: as above
-export function createOutboxRelay(given: { db: Kysely<any>; bus: Bus; log: Log; everyMs?: number }): OutboxRelay {
+export function createOutboxRelay(given: {
+  db: Kysely<AnyTables>;
+  bus: Bus;
+  log: Log;
+  everyMs?: number;
+}): OutboxRelay {
   const reconciler = new Reconciler({
     name: "outbox",
     everyMs: given.everyMs ?? 1000,
@@ -80,23 +89,35 @@ export function createOutboxRelay(given: { db: Kysely<any>; bus: Bus; log: Log; 
 }
 
 /** Publishes the oldest rows and deletes what was acknowledged. @returns the number of rows seen */
-// biome-ignore lint/suspicious/noExplicitAny: as above
-async function relayBatch(db: Kysely<any>, bus: Bus): Promise<number> {
+async function relayBatch(db: Kysely<AnyTables>, bus: Bus): Promise<number> {
   return db.transaction().execute(async (trx) => {
     const rows = (
-      await sql<OutboxRow>`select id, event, subject, payload, dedupe_id, headers, attempts from outbox order by id limit ${BATCH} for update skip locked`.execute(trx)
+      await sql<OutboxRow>`select id, event, subject, payload, dedupe_id, headers, attempts from outbox order by id limit ${BATCH} for update skip locked`.execute(
+        trx,
+      )
     ).rows;
     if (rows.length === 0) return 0;
     // A second attempt gets its own id: inside the duplicate window the server would drop it in silence.
     const outcomes = await Promise.allSettled(
-      rows.map((row) => bus.publishStored(row.subject, JSON.stringify(row.payload), `${row.dedupe_id}.${row.attempts}`, row.headers)),
+      rows.map((row) =>
+        bus.publishStored(
+          row.subject,
+          JSON.stringify(row.payload),
+          `${row.dedupe_id}.${row.attempts}`,
+          row.headers,
+        ),
+      ),
     );
     crashPoint("outbox.published-not-deleted");
     const done = rows.filter((_row, i) => outcomes[i]?.status === "fulfilled").map((row) => row.id);
     const failed = rows.filter((_row, i) => outcomes[i]?.status === "rejected").map((row) => row.id);
     if (done.length > 0) await trx.deleteFrom("outbox").where("id", "in", done).execute();
     if (failed.length > 0) {
-      await trx.updateTable("outbox").set({ attempts: sql`attempts + 1` }).where("id", "in", failed).execute();
+      await trx
+        .updateTable("outbox")
+        .set({ attempts: sql`attempts + 1` })
+        .where("id", "in", failed)
+        .execute();
       return 0; // the period tries again
     }
     return rows.length;

@@ -2,8 +2,9 @@
  * A level-triggered loop. It takes no input: a message may wake it, but only stored state steers it, and a period
  * heals what a lost message left. One run at a time; wakes during a run lead to exactly one more run.
  */
-import { describeError } from "./log.ts";
+
 import type { Log } from "./log.ts";
+import { describeError } from "./log.ts";
 
 export interface ReconcilerOptions {
   readonly name: string;
@@ -41,19 +42,26 @@ export class Reconciler {
 
   #start(): void {
     clearTimeout(this.#timer);
-    this.#running = this.#options.run().then(
-      () => {
-        this.#failures = 0;
-      },
-      (error: unknown) => {
-        this.#failures += 1;
-        const level = this.#failures < 3 ? "warn" : "error";
-        this.#options.log[level]("reconciler.failed", { reconciler: this.#options.name, failures: this.#failures, error: describeError(error) });
-      },
-    ).then(() => {
-      this.#running = undefined;
-      this.#schedule();
-    });
+    this.#running = this.#options
+      .run()
+      .then(
+        () => {
+          this.#failures = 0;
+        },
+        (error: unknown) => {
+          this.#failures += 1;
+          const level = this.#failures < 3 ? "warn" : "error";
+          this.#options.log[level]("reconciler.failed", {
+            reconciler: this.#options.name,
+            failures: this.#failures,
+            error: describeError(error),
+          });
+        },
+      )
+      .then(() => {
+        this.#running = undefined;
+        this.#schedule();
+      });
   }
 
   #schedule(): void {
@@ -64,7 +72,10 @@ export class Reconciler {
       return;
     }
     this.#again = false;
-    const base = this.#failures === 0 ? this.#options.everyMs : (this.#options.retryMs ?? 200) * 2 ** Math.min(this.#failures - 1, 4);
+    const base =
+      this.#failures === 0
+        ? this.#options.everyMs
+        : (this.#options.retryMs ?? 200) * 2 ** Math.min(this.#failures - 1, 4);
     this.#timer = setTimeout(() => this.#start(), base * (0.9 + Math.random() * 0.2));
   }
 

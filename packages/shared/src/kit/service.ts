@@ -2,13 +2,14 @@
  * The life of a service: configuration, start, ordered shutdown. A crash is an exit: whoever supervises restarts,
  * and start is recovery.
  */
-import type { ConfigOf, ConfigSpec } from "./config.ts";
-import { ConfigError, key, parseConfig } from "./config.ts";
+
+import { z } from "zod";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
+import type { ConfigOf, ConfigSpec } from "./config.ts";
+import { ConfigError, key, parseConfig } from "./config.ts";
 import type { Log } from "./log.ts";
 import { createLog, describeError } from "./log.ts";
-import { z } from "zod";
 
 export interface Closable {
   close(): Promise<void> | void;
@@ -23,7 +24,9 @@ export class Scope {
   }
   async close(log: Log, eachTimeoutMs = 5000): Promise<void> {
     for (const closable of this.#held.reverse()) {
-      const timeout = new Promise<"timeout">((resolve) => setTimeout(() => resolve("timeout"), eachTimeoutMs).unref());
+      const timeout = new Promise<"timeout">((resolve) =>
+        setTimeout(() => resolve("timeout"), eachTimeoutMs).unref(),
+      );
       try {
         const outcome = await Promise.race([Promise.resolve(closable.close()), timeout]);
         if (outcome === "timeout") log.warn("service.close-timeout", { closable: closable.constructor.name });
@@ -41,7 +44,10 @@ export interface ServiceContext<Spec extends ConfigSpec> {
   readonly clock: Clock;
 }
 
-const LOG_LEVEL = key("BERTH_LOG_LEVEL", z.enum(["debug", "info", "warn", "error"]), { default: "info", why: "least level that is logged" });
+const LOG_LEVEL = key("BERTH_LOG_LEVEL", z.enum(["debug", "info", "warn", "error"]), {
+  default: "info",
+  why: "least level that is logged",
+});
 
 /**
  * Runs a service until SIGTERM or SIGINT. `start` wires everything and returns once the service is ready.

@@ -2,10 +2,15 @@
  * Tracing: OpenTelemetry spans with W3C trace context across NATS. Finished spans go to the bus (the api keeps a
  * deploy's trace) and, where OTEL_EXPORTER_OTLP_ENDPOINT is set, to any OTLP collector too.
  */
-import { SpanStatusCode, context, propagation, trace } from "@opentelemetry/api";
+
 import type { Attributes, Context } from "@opentelemetry/api";
-import { NodeSDK, core, resources, tracing } from "@opentelemetry/sdk-node";
+import { context, propagation, SpanStatusCode, trace } from "@opentelemetry/api";
+import { ExportResultCode, W3CTraceContextPropagator } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
+import { resourceFromAttributes } from "@opentelemetry/resources";
+import { NodeSDK } from "@opentelemetry/sdk-node";
+import type { ReadableSpan, SpanExporter, SpanProcessor } from "@opentelemetry/sdk-trace";
+import { BatchSpanProcessor } from "@opentelemetry/sdk-trace";
 import type { Span as SpanRecord } from "../contracts/telemetry.ts";
 
 export type SpanSink = (spans: SpanRecord[]) => void;
@@ -13,15 +18,24 @@ export type SpanSink = (spans: SpanRecord[]) => void;
 const tracer = () => trace.getTracer("berth");
 
 /** Starts the SDK. @param sink gets finished spans in batches and must not throw or block */
-export function startTelemetry(service: string, sink: SpanSink, options: { otlpEndpoint?: string } = {}): { close(): Promise<void> } {
-  const processors: tracing.SpanProcessor[] = [
-    new tracing.BatchSpanProcessor(sinkExporter(service, sink), { scheduledDelayMillis: 200, maxQueueSize: 4096 }),
+export function startTelemetry(
+  service: string,
+  sink: SpanSink,
+  options: { otlpEndpoint?: string } = {},
+): { close(): Promise<void> } {
+  const processors: SpanProcessor[] = [
+    new BatchSpanProcessor({
+      exporter: sinkExporter(service, sink),
+      scheduledDelayMillis: 200,
+      maxQueueSize: 4096,
+    }),
   ];
-  if (options.otlpEndpoint !== undefined) processors.push(new tracing.BatchSpanProcessor(new OTLPTraceExporter()));
+  if (options.otlpEndpoint !== undefined)
+    processors.push(new BatchSpanProcessor({ exporter: new OTLPTraceExporter() }));
   const sdk = new NodeSDK({
-    resource: resources.resourceFromAttributes({ "service.name": `berth-${service}` }),
+    resource: resourceFromAttributes({ "service.name": `berth-${service}` }),
     spanProcessors: processors,
-    textMapPropagator: new core.W3CTraceContextPropagator(),
+    textMapPropagator: new W3CTraceContextPropagator(),
     instrumentations: [],
     autoDetectResources: false,
     metricReaders: [],
@@ -31,18 +45,18 @@ export function startTelemetry(service: string, sink: SpanSink, options: { otlpE
   return { close: () => sdk.shutdown() };
 }
 
-function sinkExporter(service: string, sink: SpanSink): tracing.SpanExporter {
+function sinkExporter(service: string, sink: SpanSink): SpanExporter {
   return {
     export(spans, done) {
       sink(spans.map((span) => toRecord(service, span)));
-      done({ code: core.ExportResultCode.SUCCESS });
+      done({ code: ExportResultCode.SUCCESS });
     },
     shutdown: () => Promise.resolve(),
     forceFlush: () => Promise.resolve(),
   };
 }
 
-function toRecord(service: string, span: tracing.ReadableSpan): SpanRecord {
+function toRecord(service: string, span: ReadableSpan): SpanRecord {
   const ms = ([seconds, nanos]: [number, number]) => seconds * 1000 + nanos / 1e6;
   const attributes: SpanRecord["attributes"] = {};
   for (const [name, value] of Object.entries(span.attributes)) {
@@ -57,7 +71,12 @@ function toRecord(service: string, span: tracing.ReadableSpan): SpanRecord {
     name: span.name.slice(0, 120),
     startedAtMs: ms(span.startTime),
     endedAtMs: ms(span.endTime),
-    status: span.status.code === SpanStatusCode.ERROR ? "error" : span.status.code === SpanStatusCode.OK ? "ok" : "unset",
+    status:
+      span.status.code === SpanStatusCode.ERROR
+        ? "error"
+        : span.status.code === SpanStatusCode.OK
+          ? "ok"
+          : "unset",
     attributes,
   };
 }
@@ -68,7 +87,10 @@ export async function withSpan<T>(name: string, attributes: Attributes, work: ()
     try {
       return await work();
     } catch (error) {
-      span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) });
+      span.setStatus({
+        code: SpanStatusCode.ERROR,
+        message: error instanceof Error ? error.message : String(error),
+      });
       throw error;
     } finally {
       span.end();
@@ -77,8 +99,19 @@ export async function withSpan<T>(name: string, attributes: Attributes, work: ()
 }
 
 /** Records a span after the fact, under `parent`: for stages whose ends were stored or observed elsewhere. */
-export function recordSpan(given: { name: string; parent: string | null; startedAtMs: number; endedAtMs: number; attributes?: Attributes; failed?: boolean }): void {
-  const span = tracer().startSpan(given.name, { startTime: given.startedAtMs, attributes: given.attributes ?? {} }, remoteContext(given.parent));
+export function recordSpan(given: {
+  name: string;
+  parent: string | null;
+  startedAtMs: number;
+  endedAtMs: number;
+  attributes?: Attributes;
+  failed?: boolean;
+}): void {
+  const span = tracer().startSpan(
+    given.name,
+    { startTime: given.startedAtMs, attributes: given.attributes ?? {} },
+    remoteContext(given.parent),
+  );
   if (given.failed) span.setStatus({ code: SpanStatusCode.ERROR });
   span.end(given.endedAtMs);
 }
@@ -87,7 +120,7 @@ export function recordSpan(given: { name: string; parent: string | null; started
 export function traceparent(): string | null {
   const carrier: Record<string, string> = {};
   propagation.inject(context.active(), carrier);
-  return carrier["traceparent"] ?? null;
+  return carrier.traceparent ?? null;
 }
 
 /** Runs `work` as a child of a span of another process. */

@@ -13,7 +13,11 @@ export interface StoredObservation {
   readonly observedSequence: number;
 }
 
-export type Verdict = { readonly kind: "take" } | { readonly kind: "late" } | { readonly kind: "foreign" } | { readonly kind: "illegal" };
+export type Verdict =
+  | { readonly kind: "take" }
+  | { readonly kind: "late" }
+  | { readonly kind: "foreign" }
+  | { readonly kind: "illegal" };
 
 export function judgeObservation(stored: StoredObservation, hostId: string, observed: ObservedJob): Verdict {
   if (stored.hostId !== hostId || observed.epoch > stored.epoch) return { kind: "foreign" };

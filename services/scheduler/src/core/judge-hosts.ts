@@ -23,14 +23,20 @@ export interface SilenceLimits {
 }
 
 /** @param hearingSinceMs when this scheduler began to hear heartbeats without a break */
-export function judgeHosts(hosts: readonly HostSilence[], nowMs: number, hearingSinceMs: number, limits: SilenceLimits): { verdicts: HostVerdict[]; frozen: boolean } {
+export function judgeHosts(
+  hosts: readonly HostSilence[],
+  nowMs: number,
+  hearingSinceMs: number,
+  limits: SilenceLimits,
+): { verdicts: HostVerdict[]; frozen: boolean } {
   const silentMs = (host: HostSilence) => nowMs - Math.max(host.lastHeartbeatAtMs, hearingSinceMs);
   const missing = hosts.filter((host) => host.state !== "lost" && silentMs(host) >= limits.suspectAfterMs);
   const counted = hosts.filter((host) => host.state !== "lost");
   const frozen = missing.length > 0 && missing.length * 2 > counted.length;
   const verdicts = hosts.map((host): HostVerdict => {
     const silent = silentMs(host);
-    if (silent < limits.suspectAfterMs && host.lastHeartbeatAtMs >= hearingSinceMs) return { hostId: host.hostId, state: "alive" };
+    if (silent < limits.suspectAfterMs && host.lastHeartbeatAtMs >= hearingSinceMs)
+      return { hostId: host.hostId, state: "alive" };
     if (host.state === "lost") return { hostId: host.hostId, state: "lost" };
     if (silent < limits.suspectAfterMs) return { hostId: host.hostId, state: host.state };
     if (silent >= limits.lostAfterMs && !frozen) return { hostId: host.hostId, state: "lost" };

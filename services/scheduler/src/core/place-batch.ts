@@ -4,10 +4,11 @@
  * Pure, and independent of the order of `hosts`. First instances of everything come before second ones, larger ones
  * first; what a lot takes is reserved in memory, so that the next lot of the batch sees it. A full pod is an answer.
  */
-import { compareIds } from "./compare-ids.ts";
+
 import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
 import type { HostState, Lot, Refusal, ScoreTerms, ScoreWeights } from "@berth/shared/domain/placement.ts";
 import { refuse, reserve, scoreTerms, totalScore } from "@berth/shared/domain/placement.ts";
+import { compareIds } from "./compare-ids.ts";
 
 export interface BatchLot extends Lot {
   readonly slot: number;
@@ -25,7 +26,12 @@ export interface Candidate {
 }
 
 export type Placement =
-  | { readonly outcome: "placed"; readonly jobId: JobId; readonly hostId: HostId; readonly candidates: readonly Candidate[] }
+  | {
+      readonly outcome: "placed";
+      readonly jobId: JobId;
+      readonly hostId: HostId;
+      readonly candidates: readonly Candidate[];
+    }
   | {
       readonly outcome: "unplaceable";
       readonly jobId: JobId;
@@ -49,7 +55,12 @@ export function placeBatch(
     const winner = best(candidates);
     const all = [...candidates, ...silent.map(silentCandidate)];
     if (winner === null) {
-      placements.push({ outcome: "unplaceable", jobId: lot.jobId, candidates: all, ...explain(all, hosts, lot) });
+      placements.push({
+        outcome: "unplaceable",
+        jobId: lot.jobId,
+        candidates: all,
+        ...explain(all, hosts, lot),
+      });
       continue;
     }
     placements.push({ outcome: "placed", jobId: lot.jobId, hostId: winner.hostId, candidates: all });
@@ -64,9 +75,17 @@ function byTurn(a: BatchLot, b: BatchLot): number {
 
 function judge(host: HostState, lot: BatchLot, weights: ScoreWeights): Candidate {
   const refusal = lot.declinedBy.get(host.hostId) ?? refuse(host, lot);
-  if (refusal !== null) return { hostId: host.hostId, host: host.name, bid: host, score: null, terms: null, refusal };
+  if (refusal !== null)
+    return { hostId: host.hostId, host: host.name, bid: host, score: null, terms: null, refusal };
   const terms = scoreTerms(host, lot);
-  return { hostId: host.hostId, host: host.name, bid: host, score: totalScore(terms, weights), terms, refusal: null };
+  return {
+    hostId: host.hostId,
+    host: host.name,
+    bid: host,
+    score: totalScore(terms, weights),
+    terms,
+    refusal: null,
+  };
 }
 
 function silentCandidate(given: { hostId: HostId; host: string; refusal: Refusal }): Candidate {
@@ -82,15 +101,26 @@ function best(candidates: readonly Candidate[]): Candidate | null {
   return winner;
 }
 
-function explain(candidates: readonly Candidate[], hosts: readonly HostState[], lot: Lot): { commonRefusal: string; hopeless: boolean } {
+function explain(
+  candidates: readonly Candidate[],
+  hosts: readonly HostState[],
+  lot: Lot,
+): { commonRefusal: string; hopeless: boolean } {
   if (candidates.length === 0) return { commonRefusal: "the pod has no hosts", hopeless: false };
   const codes = new Set(candidates.map((one) => one.refusal?.code));
   const biggest = Math.max(0, ...hosts.map((host) => host.memoryTotalBytes));
-  const hopeless = hosts.length > 0 && hosts.length === candidates.length && hosts.every((host) => lot.resources.memoryBytes > host.memoryTotalBytes);
+  const hopeless =
+    hosts.length > 0 &&
+    hosts.length === candidates.length &&
+    hosts.every((host) => lot.resources.memoryBytes > host.memoryTotalBytes);
   if (hopeless) {
-    return { commonRefusal: `it needs ${lot.resources.memoryBytes} B of memory and the largest host has ${biggest} B`, hopeless };
+    return {
+      commonRefusal: `it needs ${lot.resources.memoryBytes} B of memory and the largest host has ${biggest} B`,
+      hopeless,
+    };
   }
-  if (codes.size > 1) return { commonRefusal: `hosts refuse for different reasons: ${[...codes].sort().join(", ")}`, hopeless };
+  if (codes.size > 1)
+    return { commonRefusal: `hosts refuse for different reasons: ${[...codes].sort().join(", ")}`, hopeless };
   const first = candidates[0]?.refusal;
   return { commonRefusal: `${first?.code ?? "refused"} on every host (${first?.detail ?? ""})`, hopeless };
 }

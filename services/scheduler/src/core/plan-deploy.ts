@@ -40,60 +40,99 @@ interface StopReason {
   readonly text: string;
 }
 
-function reasonToStop(view: ServiceView, deploy: DeployView, release: ReleaseView | null, jobs: readonly JobView[], nowMs: number, limits: PlanLimits): StopReason | null {
-  if (release === null) return { code: "superseded", text: `release v${view.target?.version ?? "?"} took its place` };
+function reasonToStop(
+  view: ServiceView,
+  deploy: DeployView,
+  release: ReleaseView | null,
+  jobs: readonly JobView[],
+  nowMs: number,
+  limits: PlanLimits,
+): StopReason | null {
+  if (release === null)
+    return { code: "superseded", text: `release v${view.target?.version ?? "?"} took its place` };
   if (view.cancelled.has(deploy.id)) return { code: "cancelled", text: "somebody cancelled the deploy" };
   const failed = jobs.find((job) => job.state === "failed" && job.desired === "run");
   if (failed !== undefined) {
-    return { code: failed.reasonCode ?? "start-failed", text: `${slotKey(failed.process, failed.slot)}: ${failed.reason ?? "it failed"}` };
+    return {
+      code: failed.reasonCode ?? "start-failed",
+      text: `${slotKey(failed.process, failed.slot)}: ${failed.reason ?? "it failed"}`,
+    };
   }
   for (const job of jobs) {
     const stuck = job.unplaceable;
     if (stuck === null || job.state !== "requested") continue;
     if (stuck.hopeless || nowMs >= stuck.sinceMs + limits.unplaceableAfterMs) {
-      return { code: "unplaceable", text: `no host can take ${slotKey(job.process, job.slot)}: ${stuck.reason}` };
+      return {
+        code: "unplaceable",
+        text: `no host can take ${slotKey(job.process, job.slot)}: ${stuck.reason}`,
+      };
     }
   }
-  if (nowMs >= deploy.createdAtMs + limits.deployDeadlineMs) return { code: "deadline-passed", text: describeDeadline(jobs, limits) };
+  if (nowMs >= deploy.createdAtMs + limits.deployDeadlineMs)
+    return { code: "deadline-passed", text: describeDeadline(jobs, limits) };
   return null;
 }
 
 function describeDeadline(jobs: readonly JobView[], limits: PlanLimits): string {
-  const waiting = jobs.filter((job) => !job.ready).map((job) => `${slotKey(job.process, job.slot)} is ${job.state}`);
+  const waiting = jobs
+    .filter((job) => !job.ready)
+    .map((job) => `${slotKey(job.process, job.slot)} is ${job.state}`);
   return `not finished after ${Math.round(limits.deployDeadlineMs / 1000)} s${waiting.length > 0 ? `: ${waiting.join(", ")}` : ""}`;
 }
 
 function abandon(deploy: DeployView, stop: StopReason): Step[] {
-  return [{ kind: "step-deploy", deployId: deploy.id, to: "rolling-back", reasonCode: stop.code, reason: stop.text }];
+  return [
+    {
+      kind: "step-deploy",
+      deployId: deploy.id,
+      to: "rolling-back",
+      reasonCode: stop.code,
+      reason: stop.text,
+    },
+  ];
 }
 
-function advance(view: ServiceView, deploy: DeployView, release: ReleaseView, jobs: readonly JobView[]): Step[] {
+function advance(
+  view: ServiceView,
+  deploy: DeployView,
+  release: ReleaseView,
+  jobs: readonly JobView[],
+): Step[] {
   const wanted = wantedSlots(view.wishes, release);
   const bySlot = new Map<string, JobView>();
   for (const job of jobs) {
-    if (!isFinal(job.state) && job.state !== "lost" && job.desired === "run") bySlot.set(slotKey(job.process, job.slot), job);
+    if (!isFinal(job.state) && job.state !== "lost" && job.desired === "run")
+      bySlot.set(slotKey(job.process, job.slot), job);
   }
   const steps: Step[] = [];
   for (const [key, slot] of wanted) {
     if (!bySlot.has(key)) steps.push({ kind: "create-job", release, ...slot });
   }
   const surplus = [...bySlot].filter(([key]) => !wanted.has(key)).map(([, job]) => job);
-  for (const job of surplus) steps.push({ kind: "set-rotation", jobId: job.id, rotation: "out" }, { kind: "stop-job", jobId: job.id });
+  for (const job of surplus)
+    steps.push({ kind: "set-rotation", jobId: job.id, rotation: "out" }, { kind: "stop-job", jobId: job.id });
   if (deploy.state === "planned") return [...steps, step(deploy, "starting")];
   const current = [...wanted.keys()].map((key) => bySlot.get(key));
   const ready = current.filter((job) => job?.ready === true);
   if (ready.length < wanted.size) return steps;
   if (deploy.state === "starting") {
-    for (const job of ready) if (job?.rotation === "out") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
+    for (const job of ready)
+      if (job?.rotation === "out") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
     return [...steps, step(deploy, "routing")];
   }
   return [...steps, ...route(view, deploy, release, ready as JobView[])];
 }
 
 /** Every edge serves the new jobs: from here the new release is the one in rotation. */
-function route(view: ServiceView, deploy: DeployView, release: ReleaseView, jobs: readonly JobView[]): Step[] {
+function route(
+  view: ServiceView,
+  deploy: DeployView,
+  release: ReleaseView,
+  jobs: readonly JobView[],
+): Step[] {
   const steps: Step[] = [];
-  for (const job of jobs) if (job.rotation === "out") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
+  for (const job of jobs)
+    if (job.rotation === "out") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
   const web = jobs.filter((job) => job.process === "web");
   const acknowledged = web.length === 0 || web.every((job) => view.routed?.has(job.id) === true);
   if (!acknowledged || steps.length > 0) return steps;
@@ -107,8 +146,12 @@ function route(view: ServiceView, deploy: DeployView, release: ReleaseView, jobs
 
 /** Done when no edge routes to another release any more. Stopping the old jobs is steady-state work. */
 function finishDrain(view: ServiceView, deploy: DeployView): Step[] {
-  const old = view.jobs.filter((job) => job.deployId !== deploy.id && job.releaseId !== deploy.releaseId && !isFinal(job.state));
-  const routedStill = old.some((job) => job.rotation === "in" || (job.rotation === "draining" && view.routed?.has(job.id) !== false));
+  const old = view.jobs.filter(
+    (job) => job.deployId !== deploy.id && job.releaseId !== deploy.releaseId && !isFinal(job.state),
+  );
+  const routedStill = old.some(
+    (job) => job.rotation === "in" || (job.rotation === "draining" && view.routed?.has(job.id) !== false),
+  );
   return routedStill ? [] : [step(deploy, "succeeded")];
 }
 
@@ -121,8 +164,12 @@ function rollBack(deploy: DeployView, jobs: readonly JobView[]): Step[] {
   }
   const left = jobs.some((job) => !isFinal(job.state) && job.state !== "lost");
   if (left) return steps;
-  const to: DeployState = deploy.reasonCode === "superseded" || deploy.reasonCode === "cancelled" ? deploy.reasonCode : "failed";
-  return [...steps, { kind: "step-deploy", deployId: deploy.id, to, reasonCode: deploy.reasonCode, reason: deploy.reason }];
+  const to: DeployState =
+    deploy.reasonCode === "superseded" || deploy.reasonCode === "cancelled" ? deploy.reasonCode : "failed";
+  return [
+    ...steps,
+    { kind: "step-deploy", deployId: deploy.id, to, reasonCode: deploy.reasonCode, reason: deploy.reason },
+  ];
 }
 
 function step(deploy: DeployView, to: DeployState): Step {

@@ -12,7 +12,8 @@ import type { JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./view
 export function planService(view: ServiceView, nowMs: number, limits: PlanLimits): Step[] {
   if (view.deleted) return planRemoval(view);
   const steps: Step[] = [];
-  if (view.target !== null && !view.targetDeployExists) steps.push({ kind: "create-deploy", release: view.target });
+  if (view.target !== null && !view.targetDeployExists)
+    steps.push({ kind: "create-deploy", release: view.target });
   for (const deploy of view.openDeploys) steps.push(...planDeploy(view, deploy, nowMs, limits));
   if (view.serving !== null) steps.push(...keepServing(view, view.serving, nowMs));
   steps.push(...retireOthers(view, nowMs, limits));
@@ -22,8 +23,19 @@ export function planService(view: ServiceView, nowMs: number, limits: PlanLimits
 function planRemoval(view: ServiceView): Step[] {
   const steps: Step[] = [];
   for (const deploy of view.openDeploys) {
-    const to = deploy.state === "rolling-back" || deploy.state === "planned" ? "cancelled" : deploy.state === "draining" ? "succeeded" : "rolling-back";
-    steps.push({ kind: "step-deploy", deployId: deploy.id, to, reasonCode: "cancelled", reason: "the service was removed" });
+    const to =
+      deploy.state === "rolling-back" || deploy.state === "planned"
+        ? "cancelled"
+        : deploy.state === "draining"
+          ? "succeeded"
+          : "rolling-back";
+    steps.push({
+      kind: "step-deploy",
+      deployId: deploy.id,
+      to,
+      reasonCode: "cancelled",
+      reason: "the service was removed",
+    });
   }
   for (const job of view.jobs) steps.push(...retire(job));
   if (view.serving !== null) steps.push({ kind: "set-serving", releaseId: null });
@@ -55,13 +67,15 @@ function keepServing(view: ServiceView, serving: ReleaseView, nowMs: number): St
     if (job === undefined) {
       const past = failed.get(key) ?? [];
       const lastMs = Math.max(0, ...past.map((one) => one.updatedAtMs));
-      if (nowMs >= lastMs + restartDelayMs(past.length)) steps.push({ kind: "create-job", release: serving, ...slot });
+      if (nowMs >= lastMs + restartDelayMs(past.length))
+        steps.push({ kind: "create-job", release: serving, ...slot });
     } else if (job.ready && job.rotation === "out") {
       steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
     }
   }
   for (const [key, job] of live) {
-    if (!wanted.has(key) && job.rotation === "in") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "draining" });
+    if (!wanted.has(key) && job.rotation === "in")
+      steps.push({ kind: "set-rotation", jobId: job.id, rotation: "draining" });
     if (!wanted.has(key) && job.rotation === "out") steps.push({ kind: "stop-job", jobId: job.id });
   }
   return steps;

@@ -44,7 +44,11 @@ export interface JobView {
   readonly lastLines: readonly string[];
   readonly updatedAtMs: number;
   /** Set while no host can take the job: the reason that all hosts share, and whether waiting can help. */
-  readonly unplaceable: { readonly reason: string; readonly hopeless: boolean; readonly sinceMs: number } | null;
+  readonly unplaceable: {
+    readonly reason: string;
+    readonly hopeless: boolean;
+    readonly sinceMs: number;
+  } | null;
 }
 
 export interface ServiceView {
@@ -77,7 +81,12 @@ export interface PlanLimits {
 
 export type Step =
   | { readonly kind: "create-deploy"; readonly release: ReleaseView }
-  | { readonly kind: "create-job"; readonly release: ReleaseView; readonly process: string; readonly slot: number }
+  | {
+      readonly kind: "create-job";
+      readonly release: ReleaseView;
+      readonly process: string;
+      readonly slot: number;
+    }
   | { readonly kind: "set-rotation"; readonly jobId: JobId; readonly rotation: "out" | "in" | "draining" }
   | { readonly kind: "stop-job"; readonly jobId: JobId }
   | { readonly kind: "set-serving"; readonly releaseId: ReleaseId | null }

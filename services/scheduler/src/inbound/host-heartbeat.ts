@@ -5,11 +5,20 @@ import type { DesiredSets } from "../outbound/host-desired.ts";
 import type { HostRegistry } from "../outbound/host-registry.ts";
 import type { Observations } from "../outbound/observations.ts";
 
-export function onHostHeartbeat(given: { observations: Observations; hosts: HostRegistry; desired: DesiredSets; wake: () => void }) {
+export function onHostHeartbeat(given: {
+  observations: Observations;
+  hosts: HostRegistry;
+  desired: DesiredSets;
+  wake: () => void;
+}) {
   return async (heartbeat: z.infer<typeof HostHeartbeat.payload>): Promise<void> => {
     await given.hosts.heard(heartbeat);
     if (!heartbeat.whole) return;
-    const { changed, strangers } = await given.observations.takeWhole(heartbeat.hostId, Date.now(), heartbeat.jobs);
+    const { changed, strangers } = await given.observations.takeWhole(
+      heartbeat.hostId,
+      Date.now(),
+      heartbeat.jobs,
+    );
     given.desired.reportStrangers(heartbeat.hostId, strangers);
     if (changed) given.wake();
   };

@@ -6,8 +6,8 @@
  */
 import { AwardJobs } from "@berth/shared/contracts/job.ts";
 import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
-import { DEFAULT_WEIGHTS } from "@berth/shared/domain/placement.ts";
 import type { Refusal } from "@berth/shared/domain/placement.ts";
+import { DEFAULT_WEIGHTS } from "@berth/shared/domain/placement.ts";
 import { formatBytes } from "@berth/shared/domain/resources.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
@@ -57,15 +57,26 @@ export class Auctioneer {
 
   /** Places every requested job of the snapshot that some host takes. @returns what to tell the pushers */
   async run(snapshot: Snapshot): Promise<{ progress: Progress[]; again: boolean }> {
-    const requested = snapshot.jobs.filter((job) => job.view.state === "requested" && job.view.desired === "run");
+    const requested = snapshot.jobs.filter(
+      (job) => job.view.state === "requested" && job.view.desired === "run",
+    );
     this.#forget(requested);
     if (requested.length === 0) return { progress: [], again: false };
     const bids = await this.#given.hosts.bids(snapshot.hosts);
-    const placements = placeBatch(requested.map((job) => this.#lot(job)), bids.states, bids.silent, DEFAULT_WEIGHTS);
+    const placements = placeBatch(
+      requested.map((job) => this.#lot(job)),
+      bids.states,
+      bids.silent,
+      DEFAULT_WEIGHTS,
+    );
     const byId = new Map(requested.map((job) => [job.view.id, job]));
     const awards = await this.#store(placements, byId);
     crashPoint("scheduler.awards-stored");
-    const progress = await withSpan("auction", { "berth.lots": requested.length, "berth.bids": bids.states.length }, () => this.#send(awards, placements, snapshot));
+    const progress = await withSpan(
+      "auction",
+      { "berth.lots": requested.length, "berth.bids": bids.states.length },
+      () => this.#send(awards, placements, snapshot),
+    );
     const declined = progress.some((one) => one.declined);
     return { progress: progress.flatMap((one) => one.told), again: declined };
   }
@@ -110,7 +121,9 @@ export class Auctioneer {
         if (placed) {
           const taken = await sql`
             update jobs set state = 'awarded', epoch = ${epoch}, host_id = ${placement.hostId}, observed_sequence = -1, lease_expires_at = ${leaseUntil}, updated_at = now()
-             where id = ${placement.jobId} and state = 'requested' and desired = 'run' and epoch = ${job.epoch} returning id`.execute(trx);
+             where id = ${placement.jobId} and state = 'requested' and desired = 'run' and epoch = ${job.epoch} returning id`.execute(
+            trx,
+          );
           if (taken.rows.length === 0) continue;
         }
         const decisionId = newId("decision");
@@ -143,14 +156,27 @@ export class Auctioneer {
     return true;
   }
 
-  async #send(awards: readonly Award[], placements: readonly Placement[], snapshot: Snapshot): Promise<{ told: Progress[]; declined: boolean }[]> {
+  async #send(
+    awards: readonly Award[],
+    placements: readonly Placement[],
+    snapshot: Snapshot,
+  ): Promise<{ told: Progress[]; declined: boolean }[]> {
     const names = new Map(snapshot.hosts.map((host) => [host.id, host.name]));
     const byHost = Map.groupBy(awards, (award) => award.hostId);
-    const sent = await Promise.all([...byHost].map(([hostId, group]) => this.#award(hostId, group, names.get(hostId) ?? hostId, placements)));
+    const sent = await Promise.all(
+      [...byHost].map(([hostId, group]) =>
+        this.#award(hostId, group, names.get(hostId) ?? hostId, placements),
+      ),
+    );
     return sent;
   }
 
-  async #award(hostId: HostId, awards: readonly Award[], hostName: string, placements: readonly Placement[]): Promise<{ told: Progress[]; declined: boolean }> {
+  async #award(
+    hostId: HostId,
+    awards: readonly Award[],
+    hostName: string,
+    placements: readonly Placement[],
+  ): Promise<{ told: Progress[]; declined: boolean }> {
     const told: Progress[] = [];
     let declined = false;
     const leaderEpoch = this.#given.leadership.epoch;
@@ -184,7 +210,9 @@ export class Auctioneer {
     await sql`
       update jobs set state = 'accepted', updated_at = now(),
              stages = stages || jsonb_build_array(jsonb_build_object('name', 'auction', 'startedAtMs', extract(epoch from created_at) * 1000, 'endedAtMs', ${Date.now()}::float8))
-       where id = ${award.job.view.id} and epoch = ${award.epoch} and state = 'awarded'`.execute(this.#given.db);
+       where id = ${award.job.view.id} and epoch = ${award.epoch} and state = 'awarded'`.execute(
+      this.#given.db,
+    );
   }
 
   async #declined(award: Award, refusal: Refusal): Promise<void> {
@@ -199,7 +227,11 @@ export class Auctioneer {
   }
 
   async #answer(award: Award, answer: "accepted" | "declined" | "no-answer"): Promise<void> {
-    await this.#given.db.updateTable("decisions").set({ answer }).where("id", "=", award.decisionId).execute();
+    await this.#given.db
+      .updateTable("decisions")
+      .set({ answer })
+      .where("id", "=", award.decisionId)
+      .execute();
   }
 }
 
@@ -207,6 +239,9 @@ function describeAward(award: Award, hostName: string, placements: readonly Plac
   const placement = placements.find((one) => one.jobId === award.job.view.id);
   const bids = placement?.candidates.filter((one) => one.refusal === null) ?? [];
   const winner = bids.find((one) => one.hostId === award.hostId);
-  const free = winner?.bid === undefined || winner.bid === null ? "" : `, ${formatBytes(winner.bid.memoryFreeBytes)} free`;
+  const free =
+    winner?.bid === undefined || winner.bid === null
+      ? ""
+      : `, ${formatBytes(winner.bid.memoryFreeBytes)} free`;
   return `${award.job.view.process}.${award.job.view.slot} goes to ${hostName} (best of ${bids.length} bid${bids.length === 1 ? "" : "s"}${free})`;
 }

@@ -1,7 +1,7 @@
 /** Makes a job's row with everything an agent needs but the secrets, from the release as stored. */
 import { ImageProfile, ProcessTable } from "@berth/shared/contracts/build.ts";
-import { JobSpec } from "@berth/shared/contracts/job.ts";
 import { ProcessSettings } from "@berth/shared/contracts/http/api.ts";
+import { JobSpec } from "@berth/shared/contracts/job.ts";
 import type { ReleaseId } from "@berth/shared/domain/ids.ts";
 import { DEFAULT_RESOURCES } from "@berth/shared/domain/resources.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
@@ -29,7 +29,13 @@ interface ReleaseRow {
   traceparent: string | null;
 }
 
-export async function createJob(trx: Transaction<Tables>, releaseId: ReleaseId, process: string, slot: number, readinessDeadlineMs: number): Promise<void> {
+export async function createJob(
+  trx: Transaction<Tables>,
+  releaseId: ReleaseId,
+  process: string,
+  slot: number,
+  readinessDeadlineMs: number,
+): Promise<void> {
   const found = await sql<ReleaseRow>`
     select s.org_id, s.environment_id, r.service_id, r.deploy_id, s.name as service_name, e.name as environment_name, r.version, r.commit,
            r.image_repository, r.image_digest, r.image_bytes, r.processes, r.profile, r.config_version, r.process_settings, r.traceparent
@@ -37,7 +43,10 @@ export async function createJob(trx: Transaction<Tables>, releaseId: ReleaseId, 
      where r.id = ${releaseId}`.execute(trx);
   const row = found.rows[0];
   if (row === undefined) throw new Error(`release ${releaseId} is not stored`);
-  const settings = z.array(ProcessSettings).parse(row.process_settings).find((one) => one.process === process);
+  const settings = z
+    .array(ProcessSettings)
+    .parse(row.process_settings)
+    .find((one) => one.process === process);
   const jobId = newId("job");
   const spec = JobSpec.parse({
     jobId,
@@ -68,5 +77,7 @@ export async function createJob(trx: Transaction<Tables>, releaseId: ReleaseId, 
   await sql`
     insert into jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec)
     values (${jobId}, ${row.org_id}, ${row.environment_id}, ${row.service_id}, ${releaseId}, ${row.deploy_id}, ${process}, ${slot}, ${JSON.stringify(spec)})
-    on conflict (service_id, release_id, process, slot) where state not in ('finished', 'failed', 'lost') and desired = 'run' do nothing`.execute(trx);
+    on conflict (service_id, release_id, process, slot) where state not in ('finished', 'failed', 'lost') and desired = 'run' do nothing`.execute(
+    trx,
+  );
 }

@@ -5,8 +5,8 @@
  * host that holds jobs which PostgreSQL never heard of means that the record was lost or restored; then nothing stops.
  */
 import { HostDesired } from "@berth/shared/contracts/job.ts";
-import { isFinal } from "@berth/shared/domain/job-state.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
+import { isFinal } from "@berth/shared/domain/job-state.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -27,14 +27,21 @@ export class DesiredSets {
 
   /** Jobs that a host reported and the record does not know. */
   reportStrangers(hostId: HostId, jobIds: ReadonlySet<string>): void {
-    if (jobIds.size > 0) this.#log.error("host.unknown-jobs", { hostId, jobs: [...jobIds].slice(0, 10), next: "the record may be older than the hosts; nothing is stopped" });
+    if (jobIds.size > 0)
+      this.#log.error("host.unknown-jobs", {
+        hostId,
+        jobs: [...jobIds].slice(0, 10),
+        next: "the record may be older than the hosts; nothing is stopped",
+      });
     this.#strangers.set(hostId, jobIds);
   }
 
   send(snapshot: Snapshot, leaderEpoch: number): void {
     for (const host of snapshot.hosts) {
       const jobs = snapshot.jobs
-        .filter((job) => job.view.hostId === host.id && !isFinal(job.view.state) && job.view.state !== "requested")
+        .filter(
+          (job) => job.view.hostId === host.id && !isFinal(job.view.state) && job.view.state !== "requested",
+        )
         .map((job) => ({ jobId: job.view.id, epoch: job.epoch, action: job.view.desired }));
       const whole = (this.#strangers.get(host.id)?.size ?? 0) === 0;
       const content = JSON.stringify([whole, jobs]);

@@ -11,8 +11,8 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { sql } from "kysely";
 import type { z } from "zod";
-import { judgeHosts } from "../core/judge-hosts.ts";
 import type { SilenceLimits } from "../core/judge-hosts.ts";
+import { judgeHosts } from "../core/judge-hosts.ts";
 import type { Tables } from "./tables.ts";
 
 type Heartbeat = z.infer<typeof HostHeartbeat.payload>;
@@ -44,12 +44,17 @@ export class HostRegistry {
     // A gap in all heartbeats is our own deafness as likely as theirs: silence counts anew from here.
     if (nowMs - this.#lastHeardMs > this.#given.limits.suspectAfterMs) this.#hearingSinceMs = nowMs;
     this.#lastHeardMs = nowMs;
-    this.#bids.set(heartbeat.hostId, { state: heartbeat.state, expiresAtMs: nowMs + Math.max(0, heartbeat.expiresAtMs - heartbeat.atMs) });
+    this.#bids.set(heartbeat.hostId, {
+      state: heartbeat.state,
+      expiresAtMs: nowMs + Math.max(0, heartbeat.expiresAtMs - heartbeat.atMs),
+    });
     const { jobs: _jobs, ...kept } = heartbeat;
     await sql`
       insert into hosts_seen (host_id, state, last_heartbeat_at, boot_id, heartbeat)
       values (${heartbeat.hostId}, 'alive', now(), ${heartbeat.bootId}, ${JSON.stringify(kept)})
-      on conflict (host_id) do update set state = 'alive', last_heartbeat_at = now(), boot_id = excluded.boot_id, heartbeat = excluded.heartbeat`.execute(this.#given.db);
+      on conflict (host_id) do update set state = 'alive', last_heartbeat_at = now(), boot_id = excluded.boot_id, heartbeat = excluded.heartbeat`.execute(
+      this.#given.db,
+    );
   }
 
   /** A fresher state than the last heartbeat's, from the host's own answer. */
@@ -61,14 +66,24 @@ export class HostRegistry {
   /** Judges every host and, when one is lost, marks its jobs so. @returns true when a host's state changed */
   async judge(fence: (trx: import("kysely").Transaction<Tables>) => Promise<void>): Promise<boolean> {
     const rows = await sql<{ host_id: HostId; state: "alive" | "suspect" | "lost"; last_heartbeat_at: Date }>`
-      select s.host_id, s.state, s.last_heartbeat_at from hosts_seen s join api.hosts h on h.id = s.host_id where h.removed_at is null`.execute(this.#given.db);
-    const silences = rows.rows.map((row) => ({ hostId: row.host_id, state: row.state, lastHeartbeatAtMs: row.last_heartbeat_at.getTime() }));
+      select s.host_id, s.state, s.last_heartbeat_at from hosts_seen s join api.hosts h on h.id = s.host_id where h.removed_at is null`.execute(
+      this.#given.db,
+    );
+    const silences = rows.rows.map((row) => ({
+      hostId: row.host_id,
+      state: row.state,
+      lastHeartbeatAtMs: row.last_heartbeat_at.getTime(),
+    }));
     const { verdicts, frozen } = judgeHosts(silences, Date.now(), this.#hearingSinceMs, this.#given.limits);
     const before = new Map(silences.map((host) => [host.hostId, host.state]));
     const changed = verdicts.filter((verdict) => verdict.state !== before.get(verdict.hostId));
     for (const verdict of verdicts) this.#states.set(verdict.hostId, verdict.state);
     if (changed.length === 0) return false;
-    if (frozen) this.#given.log.error("hosts.evictions-frozen", { reason: "more than half of the hosts fell silent at once", hosts: silences.length });
+    if (frozen)
+      this.#given.log.error("hosts.evictions-frozen", {
+        reason: "more than half of the hosts fell silent at once",
+        hosts: silences.length,
+      });
     await this.#given.db.transaction().execute(async (trx) => {
       await fence(trx);
       for (const { hostId, state } of changed) {
@@ -76,7 +91,9 @@ export class HostRegistry {
         await trx.updateTable("hosts_seen").set({ state }).where("host_id", "=", hostId).execute();
         if (state !== "lost") continue;
         await sql`update jobs set state = 'lost', ready = false, reason = 'its host went silent', updated_at = now()
-                   where host_id = ${hostId} and state not in ('requested', 'finished', 'failed', 'lost')`.execute(trx);
+                   where host_id = ${hostId} and state not in ('requested', 'finished', 'failed', 'lost')`.execute(
+          trx,
+        );
       }
     });
     return true;
@@ -90,8 +107,18 @@ export class HostRegistry {
       hosts.map(async (host) => {
         const bid = await this.#bidOf(host.id);
         if (bid !== null) states.push(bid);
-        else if (this.#states.get(host.id) === "alive") silent.push({ hostId: host.id, host: host.name, refusal: { code: "bid-stale", detail: "it did not answer in time when asked for a bid" } });
-        else silent.push({ hostId: host.id, host: host.name, refusal: { code: "host-silent", detail: "no heartbeat" } });
+        else if (this.#states.get(host.id) === "alive")
+          silent.push({
+            hostId: host.id,
+            host: host.name,
+            refusal: { code: "bid-stale", detail: "it did not answer in time when asked for a bid" },
+          });
+        else
+          silent.push({
+            hostId: host.id,
+            host: host.name,
+            refusal: { code: "host-silent", detail: "no heartbeat" },
+          });
       }),
     );
     return { states, silent };

@@ -23,7 +23,12 @@ export interface Leadership {
   close(): Promise<void>;
 }
 
-export function contendForLeadership(given: { db: Kysely<Tables>; leaseMs: number; log: Log; onElected: () => void }): Leadership {
+export function contendForLeadership(given: {
+  db: Kysely<Tables>;
+  leaseMs: number;
+  log: Log;
+  onElected: () => void;
+}): Leadership {
   const holder = randomUUID();
   let epoch: number | null = null;
   let heldUntilMs = 0;
@@ -66,14 +71,19 @@ export function contendForLeadership(given: { db: Kysely<Tables>; leaseMs: numbe
     },
     async fence(trx) {
       const held = await sql`
-        select 1 from leader where name = ${NAME} and holder = ${holder} and epoch = ${epoch} and expires_at > now() for share`.execute(trx);
+        select 1 from leader where name = ${NAME} and holder = ${holder} and epoch = ${epoch} and expires_at > now() for share`.execute(
+        trx,
+      );
       if (held.rows.length === 0) throw new StaleLeader("another scheduler leads");
     },
     async close() {
       closed = true;
       clearTimeout(timer);
       // A clean stop hands over at once.
-      if (epoch !== null) await sql`update leader set expires_at = now() where name = ${NAME} and holder = ${holder}`.execute(given.db);
+      if (epoch !== null)
+        await sql`update leader set expires_at = now() where name = ${NAME} and holder = ${holder}`.execute(
+          given.db,
+        );
     },
   };
 }

@@ -30,40 +30,66 @@ export interface Observations {
   /** @returns true when something changed, with lines for the pusher */
   take(hostId: HostId, observed: ObservedJob): Promise<{ changed: boolean; told: Progress[] }>;
   /** A heartbeat's whole list: what the host does not hold is over. @returns jobs that the record does not know */
-  takeWhole(hostId: HostId, atMs: number, observed: readonly ObservedJob[]): Promise<{ changed: boolean; strangers: ReadonlySet<string> }>;
+  takeWhole(
+    hostId: HostId,
+    atMs: number,
+    observed: readonly ObservedJob[],
+  ): Promise<{ changed: boolean; strangers: ReadonlySet<string> }>;
 }
 
 export function createObservations(given: { db: Kysely<Tables>; log: Log }): Observations {
   return {
     take: (hostId, observed) =>
       given.db.transaction().execute(async (trx) => {
-        const row = (await sql<StoredRow>`select ${COLUMNS} from jobs where id = ${observed.jobId} for update`.execute(trx)).rows[0];
+        const row = (
+          await sql<StoredRow>`select ${COLUMNS} from jobs where id = ${observed.jobId} for update`.execute(
+            trx,
+          )
+        ).rows[0];
         if (row === undefined) return { changed: false, told: [] };
         return takeOne(trx, given.log, row, hostId, observed);
       }),
     takeWhole: (hostId, atMs, observed) =>
       given.db.transaction().execute(async (trx) => {
         const ids = observed.map((job) => job.jobId);
-        const rows = (await sql<StoredRow>`select ${COLUMNS} from jobs where id = any(${ids}) or (host_id = ${hostId} and state not in ('requested', 'finished', 'failed')) for update`.execute(trx)).rows;
+        const rows = (
+          await sql<StoredRow>`select ${COLUMNS} from jobs where id = any(${ids}) or (host_id = ${hostId} and state not in ('requested', 'finished', 'failed')) for update`.execute(
+            trx,
+          )
+        ).rows;
         const known = new Map(rows.map((row) => [row.id, row]));
         let changed = false;
         for (const job of observed) {
           const row = known.get(job.jobId);
-          if (row !== undefined && !isFinal(row.state)) changed = (await takeOne(trx, given.log, row, hostId, job)).changed || changed;
+          if (row !== undefined && !isFinal(row.state))
+            changed = (await takeOne(trx, given.log, row, hostId, job)).changed || changed;
         }
         const held = new Set<string>(ids);
         for (const row of rows) {
-          if (row.host_id === hostId && !held.has(row.id)) changed = (await takeAbsence(trx, row, atMs)) || changed;
+          if (row.host_id === hostId && !held.has(row.id))
+            changed = (await takeAbsence(trx, row, atMs)) || changed;
         }
         return { changed, strangers: new Set(ids.filter((id) => !known.has(id))) };
       }),
   };
 }
 
-async function takeOne(trx: Transaction<Tables>, log: Log, row: StoredRow, hostId: HostId, observed: ObservedJob): Promise<{ changed: boolean; told: Progress[] }> {
-  const verdict = judgeObservation({ epoch: row.epoch, state: row.state, hostId: row.host_id, observedSequence: row.observed_sequence }, hostId, observed);
-  if (verdict.kind === "illegal") log.warn("observation.illegal", { jobId: row.id, from: row.state, to: observed.state });
-  if (verdict.kind === "foreign") log.warn("observation.foreign", { jobId: row.id, hostId, epoch: observed.epoch });
+async function takeOne(
+  trx: Transaction<Tables>,
+  log: Log,
+  row: StoredRow,
+  hostId: HostId,
+  observed: ObservedJob,
+): Promise<{ changed: boolean; told: Progress[] }> {
+  const verdict = judgeObservation(
+    { epoch: row.epoch, state: row.state, hostId: row.host_id, observedSequence: row.observed_sequence },
+    hostId,
+    observed,
+  );
+  if (verdict.kind === "illegal")
+    log.warn("observation.illegal", { jobId: row.id, from: row.state, to: observed.state });
+  if (verdict.kind === "foreign")
+    log.warn("observation.foreign", { jobId: row.id, hostId, epoch: observed.epoch });
   if (verdict.kind !== "take") return { changed: false, told: [] };
   await sql`
     update jobs set state = ${observed.state}, ready = ${observed.ready && observed.state === "running"}, observed_sequence = ${observed.sequence},
@@ -83,23 +109,33 @@ async function takeAbsence(trx: Transaction<Tables>, row: StoredRow, atMs: numbe
   if (row.state === "awarded") {
     if (row.lease_expires_at !== null && row.lease_expires_at.getTime() + AWARD_GRACE_MS > atMs) return false;
     const to = row.desired === "stop" ? "finished" : "requested";
-    await sql`update jobs set state = ${to}, host_id = null, lease_expires_at = null, updated_at = now() where id = ${row.id}`.execute(trx);
+    await sql`update jobs set state = ${to}, host_id = null, lease_expires_at = null, updated_at = now() where id = ${row.id}`.execute(
+      trx,
+    );
     return true;
   }
   if (row.state === "lost" || row.desired === "stop") {
-    const over = await sql`update jobs set state = 'finished', ready = false, updated_at = now() where id = ${row.id} and updated_at < now() - interval '3 seconds' returning id`.execute(trx);
+    const over =
+      await sql`update jobs set state = 'finished', ready = false, updated_at = now() where id = ${row.id} and updated_at < now() - interval '3 seconds' returning id`.execute(
+        trx,
+      );
     return over.rows.length > 0;
   }
-  const done = await sql`update jobs set state = 'failed', ready = false, reason_code = 'start-failed', reason = 'its host no longer holds it', updated_at = now()
-                          where id = ${row.id} and updated_at < now() - interval '5 seconds' returning id`.execute(trx);
+  const done =
+    await sql`update jobs set state = 'failed', ready = false, reason_code = 'start-failed', reason = 'its host no longer holds it', updated_at = now()
+                          where id = ${row.id} and updated_at < now() - interval '5 seconds' returning id`.execute(
+      trx,
+    );
   return done.rows.length > 0;
 }
 
 function describe(row: StoredRow, observed: ObservedJob): Progress[] {
   const name = `${row.process}.${row.slot}`;
   const tell = (line: string): Progress[] => [{ deployId: row.deploy_id, line }];
-  if (observed.state === "failed") return tell(`${name} failed: ${observed.reason ?? observed.reasonCode ?? "no reason given"}`);
-  if (observed.ready && !row.ready && observed.state === "running") return tell(`${name} is ready${readyAfter(observed)}`);
+  if (observed.state === "failed")
+    return tell(`${name} failed: ${observed.reason ?? observed.reasonCode ?? "no reason given"}`);
+  if (observed.ready && !row.ready && observed.state === "running")
+    return tell(`${name} is ready${readyAfter(observed)}`);
   if (observed.state === row.state) return [];
   if (observed.state === "preparing") return tell(`${name}: fetching the image and the secrets`);
   if (observed.state === "starting") return tell(`${name}: starting`);
@@ -109,5 +145,7 @@ function describe(row: StoredRow, observed: ObservedJob): Progress[] {
 function readyAfter(observed: ObservedJob): string {
   const first = observed.stages[0];
   const last = observed.stages.at(-1);
-  return first === undefined || last === undefined ? "" : ` after ${((last.endedAtMs - first.startedAtMs) / 1000).toFixed(1)} s`;
+  return first === undefined || last === undefined
+    ? ""
+    : ` after ${((last.endedAtMs - first.startedAtMs) / 1000).toFixed(1)} s`;
 }

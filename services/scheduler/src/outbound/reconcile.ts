@@ -60,6 +60,11 @@ export async function reconcile(given: RoundGiven): Promise<void> {
 export function tell(bus: Bus, progress: readonly Progress[]): void {
   const byDeploy = Map.groupBy(progress, (one) => one.deployId);
   for (const [deployId, group] of byDeploy) {
-    bus.signal(DeployProgressed, { deployId: deployId as DeployId, kind: "step", lines: group.map((one) => one.line), atMs: Date.now() });
+    bus.signal(DeployProgressed, {
+      deployId: deployId as DeployId,
+      kind: "step",
+      lines: group.map((one) => one.line),
+      atMs: Date.now(),
+    });
   }
 }

@@ -38,7 +38,10 @@ export function readSnapshot(db: Kysely<Tables>, unplaceable: Unplaceable): Prom
     .execute(async (trx) => {
       const jobs = await readJobs(trx, unplaceable);
       const services = await readServices(trx, jobs);
-      const hosts = await sql<{ id: HostId; name: string }>`select id, name from api.hosts where removed_at is null`.execute(trx);
+      const hosts = await sql<{
+        id: HostId;
+        name: string;
+      }>`select id, name from api.hosts where removed_at is null`.execute(trx);
       return { services, jobs, hosts: hosts.rows };
     });
 }
@@ -131,14 +134,39 @@ async function readServices(trx: Transaction<Tables>, jobs: readonly StoredJob[]
       left join api.releases t on t.id = s.current_release_id
       left join serving v on v.service_id = s.id
       left join api.releases r on r.id = v.release_id
-     where (s.deleted_at is null and s.current_release_id is not null) or s.id = any(${busy}) or v.service_id is not null`.execute(trx);
-  const wishes = await sql<{ service_id: ServiceId; process: string; scale: number }>`select service_id, process, scale from api.processes`.execute(trx);
-  const deploys = await sql<{ id: DeployId; service_id: ServiceId; release_id: ReleaseId; state: DeployState; reason_code: string | null; reason: string | null; created_at: Date; state_since: Date }>`
-    select id, service_id, release_id, state, reason_code, reason, created_at, state_since from deploys where finished_at is null order by created_at`.execute(trx);
-  const cancels = await sql<{ deploy_id: DeployId }>`select c.deploy_id from api.deploy_cancels c join deploys d on d.id = c.deploy_id where d.finished_at is null`.execute(trx);
+     where (s.deleted_at is null and s.current_release_id is not null) or s.id = any(${busy}) or v.service_id is not null`.execute(
+    trx,
+  );
+  const wishes = await sql<{
+    service_id: ServiceId;
+    process: string;
+    scale: number;
+  }>`select service_id, process, scale from api.processes`.execute(trx);
+  const deploys = await sql<{
+    id: DeployId;
+    service_id: ServiceId;
+    release_id: ReleaseId;
+    state: DeployState;
+    reason_code: string | null;
+    reason: string | null;
+    created_at: Date;
+    state_since: Date;
+  }>`
+    select id, service_id, release_id, state, reason_code, reason, created_at, state_since from deploys where finished_at is null order by created_at`.execute(
+    trx,
+  );
+  const cancels = await sql<{
+    deploy_id: DeployId;
+  }>`select c.deploy_id from api.deploy_cancels c join deploys d on d.id = c.deploy_id where d.finished_at is null`.execute(
+    trx,
+  );
   const routes = await sql<{ environment_id: string; settled: boolean; content: unknown }>`
-    select environment_id, acknowledged_version = version as settled, content from router.route_tables`.execute(trx);
-  const routed = new Map(routes.rows.map((row) => [row.environment_id, row.settled ? routedJobs(row.content) : null]));
+    select environment_id, acknowledged_version = version as settled, content from router.route_tables`.execute(
+    trx,
+  );
+  const routed = new Map(
+    routes.rows.map((row) => [row.environment_id, row.settled ? routedJobs(row.content) : null]),
+  );
   const cancelled = new Set(cancels.rows.map((row) => row.deploy_id));
   return services.rows.map((row) => ({
     serviceId: row.id,
@@ -154,12 +182,25 @@ async function readServices(trx: Transaction<Tables>, jobs: readonly StoredJob[]
   }));
 }
 
-function release(id: ReleaseId | null, version: number | null, deployId: DeployId | null, processes: unknown): ReleaseView | null {
+function release(
+  id: ReleaseId | null,
+  version: number | null,
+  deployId: DeployId | null,
+  processes: unknown,
+): ReleaseView | null {
   if (id === null || version === null || deployId === null) return null;
   return { id, version, deployId, processes: new Set(Object.keys(ProcessTable.parse(processes))) };
 }
 
-function deployView(row: { id: DeployId; release_id: ReleaseId; state: DeployState; reason_code: string | null; reason: string | null; created_at: Date; state_since: Date }): DeployView {
+function deployView(row: {
+  id: DeployId;
+  release_id: ReleaseId;
+  state: DeployState;
+  reason_code: string | null;
+  reason: string | null;
+  created_at: Date;
+  state_since: Date;
+}): DeployView {
   return {
     id: row.id,
     releaseId: row.release_id,

@@ -26,7 +26,11 @@ export interface StepContext {
 }
 
 /** @returns what to tell the pushers, once it is committed */
-export async function applySteps(given: StepContext, serviceId: ServiceId, steps: readonly Step[]): Promise<Progress[]> {
+export async function applySteps(
+  given: StepContext,
+  serviceId: ServiceId,
+  steps: readonly Step[],
+): Promise<Progress[]> {
   crashPoint("scheduler.before-steps");
   const told = await given.db.transaction().execute(async (trx) => {
     await given.leadership.fence(trx);
@@ -38,7 +42,12 @@ export async function applySteps(given: StepContext, serviceId: ServiceId, steps
   return told;
 }
 
-async function applyStep(trx: Transaction<Tables>, given: StepContext, serviceId: ServiceId, step: Step): Promise<Progress[]> {
+async function applyStep(
+  trx: Transaction<Tables>,
+  given: StepContext,
+  serviceId: ServiceId,
+  step: Step,
+): Promise<Progress[]> {
   switch (step.kind) {
     case "create-deploy":
       return createDeploy(trx, serviceId, step.release);
@@ -46,15 +55,23 @@ async function applyStep(trx: Transaction<Tables>, given: StepContext, serviceId
       await createJob(trx, step.release.id, step.process, step.slot, given.readinessDeadlineMs);
       return [];
     case "set-rotation":
-      await sql`update jobs set rotation = ${step.rotation}, rotation_since = now(), updated_at = now() where id = ${step.jobId} and rotation <> ${step.rotation}`.execute(trx);
+      await sql`update jobs set rotation = ${step.rotation}, rotation_since = now(), updated_at = now() where id = ${step.jobId} and rotation <> ${step.rotation}`.execute(
+        trx,
+      );
       return [];
     case "stop-job":
       // A job that no host was asked to take is over at once.
-      await sql`update jobs set desired = 'stop', state = case when state = 'requested' then 'finished' else state end, ready = false, updated_at = now() where id = ${step.jobId}`.execute(trx);
+      await sql`update jobs set desired = 'stop', state = case when state = 'requested' then 'finished' else state end, ready = false, updated_at = now() where id = ${step.jobId}`.execute(
+        trx,
+      );
       return [];
     case "set-serving":
-      if (step.releaseId === null) await trx.deleteFrom("serving").where("service_id", "=", serviceId).execute();
-      else await sql`insert into serving (service_id, release_id) values (${serviceId}, ${step.releaseId}) on conflict (service_id) do update set release_id = excluded.release_id`.execute(trx);
+      if (step.releaseId === null)
+        await trx.deleteFrom("serving").where("service_id", "=", serviceId).execute();
+      else
+        await sql`insert into serving (service_id, release_id) values (${serviceId}, ${step.releaseId}) on conflict (service_id) do update set release_id = excluded.release_id`.execute(
+          trx,
+        );
       return [];
     case "step-deploy":
       return stepDeploy(trx, serviceId, step);
@@ -63,22 +80,40 @@ async function applyStep(trx: Transaction<Tables>, given: StepContext, serviceId
   }
 }
 
-async function createDeploy(trx: Transaction<Tables>, serviceId: ServiceId, release: ReleaseView): Promise<Progress[]> {
+async function createDeploy(
+  trx: Transaction<Tables>,
+  serviceId: ServiceId,
+  release: ReleaseView,
+): Promise<Progress[]> {
   const made = await sql`
     insert into deploys (id, service_id, release_id, state, stages)
     select ${release.deployId}, ${serviceId}, r.id, 'planned',
            jsonb_build_array(jsonb_build_object('name', 'plan', 'startedAtMs', extract(epoch from r.created_at) * 1000, 'endedAtMs', extract(epoch from clock_timestamp()) * 1000))
       from api.releases r where r.id = ${release.id}
     on conflict (id) do nothing returning id`.execute(trx);
-  return made.rows.length === 0 ? [] : [{ deployId: release.deployId, line: `Release v${release.version}: asking the hosts for bids` }];
+  return made.rows.length === 0
+    ? []
+    : [{ deployId: release.deployId, line: `Release v${release.version}: asking the hosts for bids` }];
 }
 
-async function stepDeploy(trx: Transaction<Tables>, serviceId: ServiceId, step: Extract<Step, { kind: "step-deploy" }>): Promise<Progress[]> {
-  const row = await trx.selectFrom("deploys").select(["state", "release_id", "state_since", "stages"]).where("id", "=", step.deployId).forUpdate().executeTakeFirstOrThrow();
+async function stepDeploy(
+  trx: Transaction<Tables>,
+  serviceId: ServiceId,
+  step: Extract<Step, { kind: "step-deploy" }>,
+): Promise<Progress[]> {
+  const row = await trx
+    .selectFrom("deploys")
+    .select(["state", "release_id", "state_since", "stages"])
+    .where("id", "=", step.deployId)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
   const from = row.state as DeployState;
   if (from === step.to || !canStepDeploy(from, step.to)) return [];
   const nowMs = Date.now();
-  const stages = [...(row.stages as Stage[]), ...(await stageOf(trx, step.deployId, from, row.state_since.getTime(), nowMs))];
+  const stages = [
+    ...(row.stages as Stage[]),
+    ...(await stageOf(trx, step.deployId, from, row.state_since.getTime(), nowMs)),
+  ];
   const final = isFinalDeploy(step.to);
   await trx
     .updateTable("deploys")
@@ -105,7 +140,13 @@ async function stepDeploy(trx: Transaction<Tables>, serviceId: ServiceId, step: 
 }
 
 /** The stage that a deploy's state was, when it is left. What happens on the hosts is in the jobs' own stages. */
-async function stageOf(trx: Transaction<Tables>, deployId: DeployId, left: DeployState, sinceMs: number, nowMs: number): Promise<Stage[]> {
+async function stageOf(
+  trx: Transaction<Tables>,
+  deployId: DeployId,
+  left: DeployState,
+  sinceMs: number,
+  nowMs: number,
+): Promise<Stage[]> {
   if (left === "routing") return [{ name: "route", startedAtMs: sinceMs, endedAtMs: nowMs }];
   if (left === "draining") return [{ name: "drain", startedAtMs: sinceMs, endedAtMs: nowMs }];
   if (left !== "starting") return [];
@@ -113,7 +154,9 @@ async function stageOf(trx: Transaction<Tables>, deployId: DeployId, left: Deplo
     select max((stage->>'endedAtMs')::float8) as at from jobs, jsonb_array_elements(stages) stage
      where deploy_id = ${deployId} and stage->>'name' = 'ready'`.execute(trx);
   const readyAtMs = ready.rows[0]?.at;
-  return readyAtMs == null ? [] : [{ name: "observe", startedAtMs: readyAtMs, endedAtMs: Math.max(nowMs, readyAtMs) }];
+  return readyAtMs == null
+    ? []
+    : [{ name: "observe", startedAtMs: readyAtMs, endedAtMs: Math.max(nowMs, readyAtMs) }];
 }
 
 function describeStep(step: Extract<Step, { kind: "step-deploy" }>): Progress[] {

@@ -8,8 +8,10 @@ import type { Vault } from "../outbound/vault.ts";
 export function onChangeVars(given: { vault: Vault; curve: Curve }) {
   return async (request: z.infer<typeof ChangeVars.payload>): Promise<z.infer<typeof ChangeVars.reply>> => {
     const change = readSealed(given.curve, request.sealed, request.senderKey);
-    if (change === null) return { outcome: "refused", reason: "the change could not be opened or is not one" };
-    if (change.serviceId !== request.serviceId) return { outcome: "refused", reason: "the change is for another service" };
+    if (change === null)
+      return { outcome: "refused", reason: "the change could not be opened or is not one" };
+    if (change.serviceId !== request.serviceId)
+      return { outcome: "refused", reason: "the change is for another service" };
     const outcome = await given.vault.change(request.orgId, change, request.changedBy, request.requestId);
     if (outcome.kind === "refused") return { outcome: "refused", reason: outcome.reason };
     return { outcome: "changed", version: outcome.version, variables: [...outcome.variables] };

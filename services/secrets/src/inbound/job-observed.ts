@@ -30,7 +30,12 @@ export function onJobObserved(given: Given) {
     if (job.state !== "accepted") return;
     const award = await findStandingAward(given.db, job.jobId, job.epoch, hostId);
     if (award === null) {
-      given.log.warn("envelope.refused", { jobId: job.jobId, epoch: job.epoch, hostId, reason: "no such award stands" });
+      given.log.warn("envelope.refused", {
+        jobId: job.jobId,
+        epoch: job.epoch,
+        hostId,
+        reason: "no such award stands",
+      });
       return;
     }
     await withSpan("seal envelope", { "berth.job": job.jobId, "berth.host": hostId }, async () => {
@@ -45,7 +50,14 @@ export function onJobObserved(given: Given) {
         senderKey: given.curve.publicKey,
         sealed: given.curve.sealJson(envelope, award.hostCurveKey),
       });
-      await given.vault.recordDelivery({ jobId: job.jobId, epoch: job.epoch, hostId, serviceId: award.serviceId, version: award.configVersion, outcome });
+      await given.vault.recordDelivery({
+        jobId: job.jobId,
+        epoch: job.epoch,
+        hostId,
+        serviceId: award.serviceId,
+        version: award.configVersion,
+        outcome,
+      });
     });
   };
 }

@@ -6,11 +6,24 @@ import { mayPush } from "../outbound/awards.ts";
 import type { RegistryTokens } from "../outbound/registry-tokens.ts";
 import type { VaultTables } from "../outbound/vault.ts";
 
-export function onMintPushToken(given: { db: Kysely<VaultTables>; tokens: RegistryTokens; lifeSeconds: number }) {
-  return async ({ buildId, imageRepository }: z.infer<typeof MintPushToken.payload>): Promise<z.infer<typeof MintPushToken.reply>> => {
+export function onMintPushToken(given: {
+  db: Kysely<VaultTables>;
+  tokens: RegistryTokens;
+  lifeSeconds: number;
+}) {
+  return async ({
+    buildId,
+    imageRepository,
+  }: z.infer<typeof MintPushToken.payload>): Promise<z.infer<typeof MintPushToken.reply>> => {
     if (!(await mayPush(given.db, buildId, imageRepository))) {
-      return { outcome: "refused", reason: "this build does not run, or the repository is not its service's" };
+      return {
+        outcome: "refused",
+        reason: "this build does not run, or the repository is not its service's",
+      };
     }
-    return { outcome: "minted", ...(await given.tokens.mint(imageRepository, ["pull", "push"], given.lifeSeconds)) };
+    return {
+      outcome: "minted",
+      ...(await given.tokens.mint(imageRepository, ["pull", "push"], given.lifeSeconds)),
+    };
   };
 }

@@ -14,12 +14,24 @@ export interface StandingAward {
 }
 
 /** @returns null unless this very (job, epoch) is awarded to this host, wanted, and the host belongs to the pod */
-export async function findStandingAward(db: Kysely<VaultTables>, jobId: string, epoch: number, hostId: string): Promise<StandingAward | null> {
-  const rows = await sql<{ org_id: OrgId; service_id: ServiceId; spec: { configVersion: number; image: { repository: string } }; curve_key: string }>`
+export async function findStandingAward(
+  db: Kysely<VaultTables>,
+  jobId: string,
+  epoch: number,
+  hostId: string,
+): Promise<StandingAward | null> {
+  const rows = await sql<{
+    org_id: OrgId;
+    service_id: ServiceId;
+    spec: { configVersion: number; image: { repository: string } };
+    curve_key: string;
+  }>`
     select j.org_id, j.service_id, j.spec, h.curve_key
       from scheduler.jobs j join api.hosts h on h.id = j.host_id
      where j.id = ${jobId} and j.epoch = ${epoch} and j.host_id = ${hostId} and j.desired = 'run'
-       and j.state in ('awarded', 'accepted', 'preparing', 'starting', 'running') and h.removed_at is null`.execute(db);
+       and j.state in ('awarded', 'accepted', 'preparing', 'starting', 'running') and h.removed_at is null`.execute(
+    db,
+  );
   const row = rows.rows[0];
   if (row === undefined) return null;
   return {
@@ -32,8 +44,14 @@ export async function findStandingAward(db: Kysely<VaultTables>, jobId: string, 
 }
 
 /** True when the build is running and the repository is its service's own. */
-export async function mayPush(db: Kysely<VaultTables>, buildId: string, repository: string): Promise<boolean> {
+export async function mayPush(
+  db: Kysely<VaultTables>,
+  buildId: string,
+  repository: string,
+): Promise<boolean> {
   const rows = await sql`
-    select 1 from builder.builds where id = ${buildId} and state = 'running' and ${repository} = org_id || '/' || service_id`.execute(db);
+    select 1 from builder.builds where id = ${buildId} and state = 'running' and ${repository} = org_id || '/' || service_id`.execute(
+    db,
+  );
   return rows.rows.length > 0;
 }

@@ -15,9 +15,24 @@ import { fingerprint, open, seal } from "../core/envelope-encryption.ts";
 
 export interface VaultTables {
   data_keys: { org_id: string; wrapped: Buffer };
-  variable_sets: { service_id: string; version: number; org_id: string; sealed: Buffer; infos: unknown; request_id: string; changed_by: string };
+  variable_sets: {
+    service_id: string;
+    version: number;
+    org_id: string;
+    sealed: Buffer;
+    infos: unknown;
+    request_id: string;
+    changed_by: string;
+  };
   service_keys: { name: string; wrapped: Buffer };
-  deliveries: { job_id: string; epoch: number; host_id: string; service_id: string; version: number; outcome: string };
+  deliveries: {
+    job_id: string;
+    epoch: number;
+    host_id: string;
+    service_id: string;
+    version: number;
+    outcome: string;
+  };
 }
 
 export interface VersionInfo {
@@ -25,7 +40,9 @@ export interface VersionInfo {
   readonly variables: readonly VariableInfo[];
 }
 
-export type ChangeOutcome = ({ readonly kind: "changed" } & VersionInfo) | { readonly kind: "refused"; readonly reason: string };
+export type ChangeOutcome =
+  | ({ readonly kind: "changed" } & VersionInfo)
+  | { readonly kind: "refused"; readonly reason: string };
 
 const EMPTY: VariableSet = { values: {}, infos: [] };
 
@@ -41,9 +58,20 @@ export class Vault {
 
   /** The service's curve key pair, made once and shared by all instances. */
   async curve(): Promise<Curve> {
-    const fresh = seal(this.#masterKey, Buffer.from(createCurve().seed()), "service-key/curve", randomBytes(12));
-    await sql`insert into service_keys (name, wrapped) values ('curve', ${fresh}) on conflict (name) do nothing`.execute(this.#db);
-    const row = await this.#db.selectFrom("service_keys").select("wrapped").where("name", "=", "curve").executeTakeFirstOrThrow();
+    const fresh = seal(
+      this.#masterKey,
+      Buffer.from(createCurve().seed()),
+      "service-key/curve",
+      randomBytes(12),
+    );
+    await sql`insert into service_keys (name, wrapped) values ('curve', ${fresh}) on conflict (name) do nothing`.execute(
+      this.#db,
+    );
+    const row = await this.#db
+      .selectFrom("service_keys")
+      .select("wrapped")
+      .where("name", "=", "curve")
+      .executeTakeFirstOrThrow();
     return curveFromSeed(open(this.#masterKey, row.wrapped, "service-key/curve").toString());
   }
 
@@ -51,56 +79,125 @@ export class Vault {
   change(orgId: OrgId, change: VarsChange, changedBy: string, requestId: string): Promise<ChangeOutcome> {
     return this.#db.transaction().execute(async (trx) => {
       await sql`select pg_advisory_xact_lock(hashtextextended(${change.serviceId}, 0))`.execute(trx);
-      const repeated = await trx.selectFrom("variable_sets").select(["version", "infos"]).where("service_id", "=", change.serviceId).where("request_id", "=", requestId).executeTakeFirst();
-      if (repeated !== undefined) return { kind: "changed", version: repeated.version, variables: repeated.infos as VariableInfo[] };
+      const repeated = await trx
+        .selectFrom("variable_sets")
+        .select(["version", "infos"])
+        .where("service_id", "=", change.serviceId)
+        .where("request_id", "=", requestId)
+        .executeTakeFirst();
+      if (repeated !== undefined)
+        return { kind: "changed", version: repeated.version, variables: repeated.infos as VariableInfo[] };
       const key = await this.#dataKey(trx, orgId);
       const last = await this.#read(trx, key, change.serviceId, null);
-      const next: Change = changeVariables(last.set, change, { nowMs: Date.now(), changedBy, fingerprintOf: (name, value) => fingerprint(key, name, value) });
+      const next: Change = changeVariables(last.set, change, {
+        nowMs: Date.now(),
+        changedBy,
+        fingerprintOf: (name, value) => fingerprint(key, name, value),
+      });
       if (next.kind === "refused") return next;
       const version = last.version + 1;
-      const sealed = seal(key, Buffer.from(JSON.stringify(next.set.values)), context(change.serviceId, version), randomBytes(12));
+      const sealed = seal(
+        key,
+        Buffer.from(JSON.stringify(next.set.values)),
+        context(change.serviceId, version),
+        randomBytes(12),
+      );
       await trx
         .insertInto("variable_sets")
-        .values({ service_id: change.serviceId, version, org_id: orgId, sealed, infos: JSON.stringify(next.set.infos), request_id: requestId, changed_by: changedBy })
+        .values({
+          service_id: change.serviceId,
+          version,
+          org_id: orgId,
+          sealed,
+          infos: JSON.stringify(next.set.infos),
+          request_id: requestId,
+          changed_by: changedBy,
+        })
         .execute();
       return { kind: "changed", version, variables: next.set.infos };
     });
   }
 
   async list(serviceId: ServiceId): Promise<VersionInfo> {
-    const row = await this.#db.selectFrom("variable_sets").select(["version", "infos"]).where("service_id", "=", serviceId).orderBy("version", "desc").limit(1).executeTakeFirst();
-    return row === undefined ? { version: 0, variables: [] } : { version: row.version, variables: row.infos as VariableInfo[] };
+    const row = await this.#db
+      .selectFrom("variable_sets")
+      .select(["version", "infos"])
+      .where("service_id", "=", serviceId)
+      .orderBy("version", "desc")
+      .limit(1)
+      .executeTakeFirst();
+    return row === undefined
+      ? { version: 0, variables: [] }
+      : { version: row.version, variables: row.infos as VariableInfo[] };
   }
 
   /** The clear values of one version; version 0 has none. */
   async open(orgId: OrgId, serviceId: ServiceId, version: number): Promise<Readonly<Record<string, string>>> {
     if (version === 0) return {};
-    return this.#db.transaction().execute(async (trx) => (await this.#read(trx, await this.#dataKey(trx, orgId), serviceId, version)).set.values);
+    return this.#db
+      .transaction()
+      .execute(
+        async (trx) =>
+          (await this.#read(trx, await this.#dataKey(trx, orgId), serviceId, version)).set.values,
+      );
   }
 
-  async recordDelivery(given: { jobId: string; epoch: number; hostId: string; serviceId: string; version: number; outcome: string }): Promise<void> {
+  async recordDelivery(given: {
+    jobId: string;
+    epoch: number;
+    hostId: string;
+    serviceId: string;
+    version: number;
+    outcome: string;
+  }): Promise<void> {
     await this.#db
       .insertInto("deliveries")
-      .values({ job_id: given.jobId, epoch: given.epoch, host_id: given.hostId, service_id: given.serviceId, version: given.version, outcome: given.outcome })
+      .values({
+        job_id: given.jobId,
+        epoch: given.epoch,
+        host_id: given.hostId,
+        service_id: given.serviceId,
+        version: given.version,
+        outcome: given.outcome,
+      })
       .execute();
   }
 
   async #dataKey(trx: Transaction<VaultTables>, orgId: OrgId): Promise<Buffer> {
     const fresh = seal(this.#masterKey, randomBytes(32), `data-key/${orgId}`, randomBytes(12));
-    await sql`insert into data_keys (org_id, wrapped) values (${orgId}, ${fresh}) on conflict (org_id) do nothing`.execute(trx);
-    const row = await trx.selectFrom("data_keys").select("wrapped").where("org_id", "=", orgId).executeTakeFirstOrThrow();
+    await sql`insert into data_keys (org_id, wrapped) values (${orgId}, ${fresh}) on conflict (org_id) do nothing`.execute(
+      trx,
+    );
+    const row = await trx
+      .selectFrom("data_keys")
+      .select("wrapped")
+      .where("org_id", "=", orgId)
+      .executeTakeFirstOrThrow();
     return open(this.#masterKey, row.wrapped, `data-key/${orgId}`);
   }
 
-  async #read(trx: Transaction<VaultTables>, key: Buffer, serviceId: ServiceId, version: number | null): Promise<{ version: number; set: VariableSet }> {
-    let query = trx.selectFrom("variable_sets").select(["version", "sealed", "infos"]).where("service_id", "=", serviceId).orderBy("version", "desc").limit(1);
+  async #read(
+    trx: Transaction<VaultTables>,
+    key: Buffer,
+    serviceId: ServiceId,
+    version: number | null,
+  ): Promise<{ version: number; set: VariableSet }> {
+    let query = trx
+      .selectFrom("variable_sets")
+      .select(["version", "sealed", "infos"])
+      .where("service_id", "=", serviceId)
+      .orderBy("version", "desc")
+      .limit(1);
     if (version !== null) query = query.where("version", "=", version);
     const row = await query.executeTakeFirst();
     if (row === undefined) {
       if (version !== null) throw new Error(`service ${serviceId} has no variables of version ${version}`);
       return { version: 0, set: EMPTY };
     }
-    const values = JSON.parse(open(key, row.sealed, context(serviceId, row.version)).toString()) as Record<string, string>;
+    const values = JSON.parse(open(key, row.sealed, context(serviceId, row.version)).toString()) as Record<
+      string,
+      string
+    >;
     return { version: row.version, set: { values, infos: row.infos as VariableInfo[] } };
   }
 }
