@@ -22,6 +22,7 @@ const record: LabRecord = {
   rootfs: "/cache/rootfs",
   checkout: "/checkout",
   madeNetnsMount: true,
+  withPod: false,
   hosts: [{ name: "h1", number: 1, boot: { argv: ["/usr/sbin/dockerd"], env: { A: "b" } }, cut: "in" }],
   routes: { "10.210.1.0/24": "h1" },
 };

@@ -38,6 +38,8 @@ export const LabRecord = z.object({
   checkout: z.string(),
   /** True when this lab mounted /run/netns, so that the last one to leave unmounts it. */
   madeNetnsMount: z.boolean(),
+  /** True when the control plane in the state folder was made for this lab, and goes with it. */
+  withPod: z.boolean(),
   hosts: z.array(HostRecord).max(99),
   /** Where containers are: CIDR → the name of the lab host that has them. */
   routes: z.record(z.cidrv4(), HostName),

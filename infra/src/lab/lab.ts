@@ -23,7 +23,7 @@ import {
   removeHost,
   startHost,
 } from "./host-control.ts";
-import { engineProgram } from "./host-engine.ts";
+import { dockerConfigDir, engineProgram } from "./host-engine.ts";
 import { withLabLock } from "./lab-lock.ts";
 import { hostNames, labNames } from "./lab-names.ts";
 import {
@@ -60,6 +60,8 @@ export interface LabOptions {
   readonly cacheDir?: string;
   /** What a host runs. Default: a Docker Engine and nothing else. */
   readonly boot?: (host: BootSite) => Boot;
+  /** Recorded, so that `lab down` knows that the control plane in this state folder is the lab's own. */
+  readonly withPod?: boolean;
   /** Runs when the bridge is up and before the first host starts: for what listens on `machineAddress`. */
   readonly beforeHosts?: (machineAddress: string) => Promise<void>;
   /** Runs per host, before its start and also when it runs already; its folders exist. */
@@ -76,6 +78,8 @@ export interface BootSite {
   readonly runDir: string;
   readonly sharedDir: string;
   readonly supervisorDir: string;
+  /** The host's /etc/docker. */
+  readonly dockerConfigDir: string;
   readonly cgroup: string;
 }
 
@@ -153,16 +157,24 @@ export function openLab(stateDir: string): Lab | null {
   return record === null ? null : labOf(stateDir, record);
 }
 
-/** Removes everything that the record names. Without a record there is nothing, and nothing is touched. */
+/**
+ * Removes everything that the record names. Without a record there is nothing, and nothing is touched.
+ * `removePod` is called when the lab has a control plane: after the hosts are gone, before the record is.
+ */
 export async function labDown(
   stateDir: string,
   say: (line: string) => void = () => undefined,
+  removePod?: () => Promise<void>,
 ): Promise<void> {
   if (readRecord(stateDir) === null) return;
-  await withLabLock(stateDir, () => takeDown(stateDir, say));
+  await withLabLock(stateDir, () => takeDown(stateDir, say, removePod));
 }
 
-async function takeDown(stateDir: string, say: (line: string) => void): Promise<void> {
+async function takeDown(
+  stateDir: string,
+  say: (line: string) => void,
+  removePod?: () => Promise<void>,
+): Promise<void> {
   const record = readRecord(stateDir);
   if (record === null) return;
   const names = labNames(stateDir, record.index);
@@ -171,6 +183,7 @@ async function takeDown(stateDir: string, say: (line: string) => void): Promise<
     say(`${host.name}: removing`);
     await removeHost(hostHandle(stateDir, record, host));
   }
+  if (record.withPod) await removePod?.();
   await removeBridge(names);
   removeCgroup(names.cgroup);
   if (record.madeNetnsMount) await removeNetnsMount();
@@ -190,7 +203,12 @@ function desiredRecord(options: LabOptions, before: LabRecord | null, rootfs: st
     hosts.some((host) => host.name === owner),
   );
   const madeNetnsMount = before?.madeNetnsMount ?? !netnsMountExists();
-  return { version: 1, index, rootfs, checkout, madeNetnsMount, hosts, routes: Object.fromEntries(routes) };
+  const withPod = options.withPod ?? before?.withPod ?? false;
+  return {
+    version: 1,
+    ...{ index, rootfs, checkout, madeNetnsMount, withPod, hosts },
+    routes: Object.fromEntries(routes),
+  };
 }
 
 /** Hosts of an earlier, larger lab, or the whole of one with another index. */
@@ -214,14 +232,14 @@ function engineOnly(): Boot {
 }
 
 function bootSite(stateDir: string, index: number, number: number): BootSite {
-  const { address, dockerSocket, runDir, sharedDir, supervisorDir, cgroup } = hostNames(
-    stateDir,
-    index,
-    number,
-  );
-  const machineAddress = labNames(stateDir, index).machineAddress;
-  const name = `h${number}`;
-  return { name, address, machineAddress, dockerSocket, runDir, sharedDir, supervisorDir, cgroup };
+  const names = hostNames(stateDir, index, number);
+  const { address, dockerSocket, runDir, sharedDir, supervisorDir, cgroup } = names;
+  return {
+    name: `h${number}`,
+    machineAddress: labNames(stateDir, index).machineAddress,
+    dockerConfigDir: dockerConfigDir(names),
+    ...{ address, dockerSocket, runDir, sharedDir, supervisorDir, cgroup },
+  };
 }
 
 function labOf(stateDir: string, record: LabRecord): Lab {

@@ -27,6 +27,8 @@ export type DownOptions = {
   readonly stateDir: string;
   readonly progress: Progress;
   readonly keepApps?: boolean;
+  /** `reset` leaves these entries of the state folder: caches that the next pod can use. */
+  readonly keep?: readonly string[];
 };
 
 export async function down(options: DownOptions): Promise<void> {
@@ -98,7 +100,7 @@ async function waitForEngine(socket: string): Promise<boolean> {
 }
 
 /** Stops the pod and removes all its state, keys included. There is no way back but a backup. */
-export async function reset({ stateDir, progress }: DownOptions): Promise<void> {
+export async function reset({ stateDir, progress, keep = [] }: DownOptions): Promise<void> {
   const pod = await readPodFile(stateDir);
   if (pod === null) throw new Error(`there is no pod in ${stateDir}: nothing was removed`);
   await withPodLock(stateDir, "reset", async () => {
@@ -108,9 +110,11 @@ export async function reset({ stateDir, progress }: DownOptions): Promise<void> 
     const settings = PodSettings.safeParse(pod.settings);
     if (settings.success) await forgetCredentials(apiUrl(settings.data));
     if (host !== null) await rm(join(defaultDockerCertsDir, host.registry), { recursive: true, force: true });
-    for (const name of stateEntries) await rm(join(stateDir, name), { recursive: true, force: true });
+    for (const name of stateEntries.filter((entry) => !keep.includes(entry)))
+      await rm(join(stateDir, name), { recursive: true, force: true });
     progress(`the state in ${stateDir} is removed`);
   });
+  if (keep.length > 0) return;
   await rmdir(stateDir).catch(() => progress(`${stateDir} holds files that are not Berth's; they were left`));
 }
 

@@ -3,7 +3,8 @@
  * Errors are thrown; the caller of `program.parseAsync` prints them and sets the exit code.
  */
 import { spawnSync } from "node:child_process";
-import { type Lab, labDown, labUp, openLab } from "@berth/infra/lab/lab.ts";
+import { type Lab, labUp, openLab } from "@berth/infra/lab/lab.ts";
+import { labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
 import type { Cut } from "@berth/infra/lab/lab-record.ts";
 import { type LabHostStatus, type LabStatus, labStatus } from "@berth/infra/lab/lab-status.ts";
 import { type Command, InvalidArgumentError, Option } from "commander";
@@ -32,15 +33,19 @@ function registerUpAndDown(lab: Command): void {
       "\nExamples:\n  berth lab up --hosts 3\n  berth lab status\n  berth lab power-cycle h2",
     )
     .action(async (options: { hosts: number; index?: number; enginesOnly?: boolean }) => {
-      const index = options.index === undefined ? {} : { index: options.index };
-      await labUp({ hosts: options.hosts, stateDir: stateDir(), say, ...index });
+      const given = {
+        ...{ hosts: options.hosts, stateDir: stateDir() },
+        ...(options.index === undefined ? {} : { index: options.index }),
+      };
+      if (options.enginesOnly === true) await labUp({ ...given, say });
+      else await labPodUp({ ...given, environment: process.env, progress: say });
       printStatus(await labStatus(stateDir()));
     });
   lab
     .command("down")
     .description("remove everything that the lab made: processes, networks, disks")
     .action(async () => {
-      await labDown(stateDir(), say);
+      await labPodDown(stateDir(), say);
       say("nothing of it is left");
     });
 }
