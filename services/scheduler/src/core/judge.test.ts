@@ -1,0 +1,39 @@
+import type { ObservedJob } from "@berth/shared/contracts/job.ts";
+import type { HostId } from "@berth/shared/domain/ids.ts";
+import { describe, expect, test } from "vitest";
+import { judgeObservation } from "./apply-observation.ts";
+import { judgeHosts } from "./judge-hosts.ts";
+
+const LIMITS = { suspectAfterMs: 6000, lostAfterMs: 15_000 };
+const hosts = (...silentMs: number[]) =>
+  silentMs.map((silent, i) => ({ hostId: `hst_${i}` as HostId, lastHeartbeatAtMs: 100_000 - silent, state: "alive" as const }));
+const states = (...silentMs: number[]) => judgeHosts(hosts(...silentMs), 100_000, 0, LIMITS).verdicts.map((verdict) => verdict.state);
+
+describe("judgeHosts", () => {
+  test("silence makes suspect, then lost", () => {
+    expect(states(0, 1000, 7000)).toEqual(["alive", "alive", "suspect"]);
+    expect(states(0, 1000, 20_000)).toEqual(["alive", "alive", "lost"]);
+  });
+  test("when more than half fall silent at once, nobody is lost", () => {
+    expect(states(0, 20_000, 20_000)).toEqual(["alive", "suspect", "suspect"]);
+    expect(judgeHosts(hosts(0, 20_000, 20_000), 100_000, 0, LIMITS).frozen).toBe(true);
+    expect(states(20_000)).toEqual(["suspect"]);
+  });
+  test("silence counts only from when this scheduler could hear", () => {
+    const verdicts = judgeHosts(hosts(60_000, 60_000, 60_000), 100_000, 99_000, LIMITS).verdicts;
+    expect(verdicts.every((verdict) => verdict.state === "alive")).toBe(true);
+  });
+});
+
+describe("judgeObservation", () => {
+  const stored = { epoch: 3, state: "accepted" as const, hostId: "hst_1", observedSequence: 4 };
+  const seen = (given: Partial<ObservedJob>) => judgeObservation(stored, "hst_1", { epoch: 3, sequence: 5, state: "running", ...given } as ObservedJob).kind;
+  test("takes news, drops what is late, foreign or impossible", () => {
+    expect(seen({})).toBe("take");
+    expect(seen({ epoch: 2 })).toBe("late");
+    expect(seen({ sequence: 4 })).toBe("late");
+    expect(seen({ epoch: 4 })).toBe("foreign");
+    expect(seen({ state: "requested" })).toBe("illegal");
+    expect(judgeObservation(stored, "hst_2", { epoch: 3, sequence: 5, state: "running" } as ObservedJob).kind).toBe("foreign");
+  });
+});

@@ -1,0 +1,322 @@
+import { canStepDeploy, type DeployState, isFinalDeploy } from "@berth/shared/domain/deploy-state.ts";
+import type { DeployId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
+import { isFinal } from "@berth/shared/domain/job-state.ts";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { planService } from "./plan-service.ts";
+import type { DeployView, JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./views.ts";
+
+const LIMITS: PlanLimits = { deployDeadlineMs: 60_000, unplaceableAfterMs: 10_000, drainMs: 1000 };
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type Job = Mutable<JobView>;
+type Deploy = Mutable<DeployView>;
+
+/** A service in memory: carries out steps as the executor does, and plays agents and edges. */
+class World {
+  nowMs = 1_000_000;
+  releases: ReleaseView[] = [];
+  target: ReleaseView | null = null;
+  serving: ReleaseId | null = null;
+  scale = 1;
+  deleted = false;
+  deploys: Deploy[] = [];
+  jobs: Job[] = [];
+  cancelled = new Set<DeployId>();
+  routed = new Set<JobId>();
+  settled = true;
+  #next = 1;
+
+  release(): ReleaseView {
+    const n = this.#next++;
+    const release = {
+      id: `rel_${n}` as ReleaseId,
+      version: n,
+      deployId: `dep_${n}` as DeployId,
+      processes: new Set(["web"]),
+    };
+    this.releases.push(release);
+    this.target = release;
+    return release;
+  }
+
+  view(): ServiceView {
+    return {
+      serviceId: "svc_1" as ServiceId,
+      deleted: this.deleted,
+      target: this.target,
+      targetDeployExists: this.deploys.some((deploy) => deploy.id === this.target?.deployId),
+      serving: this.releases.find((release) => release.id === this.serving) ?? null,
+      wishes: [{ process: "web", scale: this.scale }],
+      openDeploys: this.deploys.filter((deploy) => !isFinalDeploy(deploy.state)),
+      jobs: this.jobs,
+      cancelled: this.cancelled,
+      routed: this.settled ? this.routed : null,
+    };
+  }
+
+  /** Plans until nothing is left to do. */
+  plan(): void {
+    for (let i = 0; i < 20; i++) {
+      const steps = planService(this.view(), this.nowMs, LIMITS);
+      if (steps.length === 0) return;
+      for (const step of steps) this.apply(step);
+    }
+    throw new Error("the plan does not come to rest");
+  }
+
+  apply(step: Step): void {
+    const job = "jobId" in step ? this.jobs.find((one) => one.id === step.jobId) : undefined;
+    if (step.kind === "create-deploy") {
+      this.deploys.push({
+        id: step.release.deployId,
+        releaseId: step.release.id,
+        state: "planned",
+        createdAtMs: this.nowMs,
+        stateSinceMs: this.nowMs,
+        reasonCode: null,
+        reason: null,
+      });
+    } else if (step.kind === "create-job") this.#createJob(step.release, step.process, step.slot);
+    else if (step.kind === "set-serving") this.serving = step.releaseId;
+    else if (step.kind === "set-rotation" && job !== undefined) {
+      job.rotation = step.rotation;
+      job.rotationSinceMs = this.nowMs;
+      this.settled = false;
+    } else if (step.kind === "stop-job" && job !== undefined) {
+      job.desired = "stop";
+      job.ready = false;
+      if (job.state === "requested") job.state = "finished";
+    } else if (step.kind === "step-deploy") this.#stepDeploy(step.deployId, step.to, step.reasonCode, step.reason);
+  }
+
+  #createJob(release: ReleaseView, process: string, slot: number): void {
+    const double = this.jobs.find(
+      (job) => job.releaseId === release.id && job.slot === slot && !isFinal(job.state) && job.state !== "lost" && job.desired === "run",
+    );
+    expect(double, "two live jobs of one slot").toBeUndefined();
+    this.jobs.push({
+      id: `job_${this.#next++}` as JobId,
+      releaseId: release.id,
+      deployId: release.deployId,
+      process,
+      slot,
+      state: "requested",
+      desired: "run",
+      rotation: "out",
+      rotationSinceMs: this.nowMs,
+      ready: false,
+      hostId: null,
+      restartsCount: 0,
+      reasonCode: null,
+      reason: null,
+      lastLines: [],
+      updatedAtMs: this.nowMs,
+      unplaceable: null,
+    });
+  }
+
+  #stepDeploy(id: DeployId, to: DeployState, reasonCode: string | null, reason: string | null): void {
+    const deploy = this.deploys.find((one) => one.id === id);
+    if (deploy === undefined) throw new Error(`no deploy ${id}`);
+    expect(canStepDeploy(deploy.state, to), `${deploy.state} → ${to}`).toBe(true);
+    deploy.state = to;
+    deploy.stateSinceMs = this.nowMs;
+    if (reasonCode !== null) Object.assign(deploy, { reasonCode, reason });
+  }
+
+  /** Agents carry out what is asked: everything starts and gets ready, what shall stop stops. */
+  agents(outcome: "ready" | "failed" = "ready"): void {
+    for (const job of this.jobs) {
+      job.updatedAtMs = this.nowMs;
+      if (isFinal(job.state)) continue;
+      if (job.desired === "stop") Object.assign(job, { state: "finished", ready: false });
+      else if (outcome === "ready") Object.assign(job, { state: "running", ready: true });
+      else if (!job.ready) Object.assign(job, { state: "failed", reasonCode: "crashed", reason: "exit code 1" });
+    }
+  }
+
+  /** The router computes the table and every edge acknowledges it. */
+  edges(): void {
+    this.routed = new Set(this.jobs.filter((job) => job.ready && job.rotation === "in").map((job) => job.id));
+    this.settled = true;
+  }
+
+  settle(outcome: "ready" | "failed" = "ready"): void {
+    for (let i = 0; i < 12; i++) {
+      this.plan();
+      this.agents(outcome);
+      this.plan();
+      this.edges();
+      this.nowMs += 2000;
+    }
+  }
+
+  live(): Job[] {
+    return this.jobs.filter((job) => !isFinal(job.state));
+  }
+}
+
+function deployed(scale = 1): World {
+  const world = new World();
+  world.scale = scale;
+  world.release();
+  world.settle();
+  return world;
+}
+
+describe("planService", () => {
+  test("the first release is started, routed and called done", () => {
+    const world = deployed(3);
+    expect(world.deploys.map((deploy) => deploy.state)).toEqual(["succeeded"]);
+    expect(world.routed.size).toBe(3);
+    expect(world.live()).toHaveLength(3);
+  });
+
+  test("a second release replaces the first, which stops after it left the routes", () => {
+    const world = deployed();
+    const [old] = world.live();
+    world.release();
+    world.plan();
+    world.agents();
+    world.plan();
+    expect(old?.rotation, "in rotation until the edges acknowledged the new one").toBe("in");
+    world.edges();
+    world.plan();
+    expect(old?.rotation).toBe("draining");
+    expect(old?.desired).toBe("run");
+    world.settle();
+    expect(old?.state).toBe("finished");
+    expect(world.deploys.map((deploy) => deploy.state)).toEqual(["succeeded", "succeeded"]);
+  });
+
+  test("a failing release leaves the old one in rotation and nothing of itself", () => {
+    const world = deployed();
+    const before = world.routed;
+    world.release();
+    world.plan();
+    world.settle("failed");
+    expect(world.deploys[1]).toMatchObject({ state: "failed", reasonCode: "crashed" });
+    expect(world.routed).toEqual(before);
+    expect(world.live()).toHaveLength(1);
+  });
+
+  test("a later release supersedes the one under way", () => {
+    const world = deployed();
+    world.release();
+    world.plan();
+    world.release();
+    world.settle();
+    expect(world.deploys.map((deploy) => deploy.state)).toEqual(["succeeded", "superseded", "succeeded"]);
+    expect(world.live()).toHaveLength(1);
+  });
+
+  test("a cancelled deploy is rolled back", () => {
+    const world = deployed();
+    const release = world.release();
+    world.plan();
+    world.cancelled.add(release.deployId);
+    world.settle();
+    expect(world.deploys[1]?.state).toBe("cancelled");
+    expect(world.routed.size).toBe(1);
+  });
+
+  test("a job that no host can ever take fails the deploy at once; one that must wait, later", () => {
+    const hopeless = new World();
+    hopeless.release();
+    hopeless.plan();
+    for (const job of hopeless.jobs) job.unplaceable = { reason: "too big", hopeless: true, sinceMs: hopeless.nowMs };
+    hopeless.plan();
+    expect(hopeless.deploys[0]).toMatchObject({ state: "failed", reasonCode: "unplaceable" });
+
+    const waiting = new World();
+    waiting.release();
+    waiting.plan();
+    for (const job of waiting.jobs) job.unplaceable = { reason: "full", hopeless: false, sinceMs: waiting.nowMs };
+    waiting.plan();
+    expect(waiting.deploys[0]?.state).toBe("starting");
+    waiting.nowMs += LIMITS.unplaceableAfterMs;
+    waiting.plan();
+    expect(waiting.deploys[0]?.state).toBe("failed");
+  });
+
+  test("a deploy that never gets ready ends at its deadline and says what it waited for", () => {
+    const world = new World();
+    world.release();
+    world.plan();
+    world.nowMs += LIMITS.deployDeadlineMs;
+    world.plan();
+    world.agents();
+    world.plan();
+    expect(world.deploys[0]).toMatchObject({ state: "failed", reasonCode: "deadline-passed" });
+    expect(world.deploys[0]?.reason).toContain("web.1 is requested");
+  });
+
+  test("scaling down drains before it stops; scaling up adds slots of the release in rotation", () => {
+    const world = deployed(3);
+    world.scale = 1;
+    world.plan();
+    expect(world.live().map((job) => job.rotation)).toEqual(["in", "draining", "draining"]);
+    world.settle();
+    expect(world.live()).toHaveLength(1);
+    world.scale = 2;
+    world.settle();
+    expect(world.routed.size).toBe(2);
+  });
+
+  test("a lost job is replaced in its slot and told to stop if its host returns", () => {
+    const world = deployed(2);
+    const lost = world.live()[0] as Job;
+    Object.assign(lost, { state: "lost", ready: false });
+    world.plan();
+    expect(lost.desired).toBe("stop");
+    expect(world.live().filter((job) => job.slot === lost.slot)).toHaveLength(2);
+    world.settle();
+    expect(world.routed.size).toBe(2);
+  });
+
+  test("a removed service stops everything", () => {
+    const world = deployed(2);
+    world.release();
+    world.plan();
+    world.deleted = true;
+    world.settle();
+    expect(world.live()).toHaveLength(0);
+    expect(world.serving).toBeNull();
+    expect(world.deploys.every((deploy) => isFinalDeploy(deploy.state))).toBe(true);
+  });
+
+  test("whatever happens, in any order: never fewer routed jobs than before while one release serves well", () => {
+    const action = fc.constantFrom("plan", "agents", "fail", "edges", "release", "wait", "cancel", "lose");
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
+        const world = deployed(2);
+        let lostOnes = 0;
+        for (const one of actions) {
+          if (one === "plan") world.plan();
+          if (one === "agents") world.agents();
+          if (one === "fail") world.agents("failed");
+          if (one === "edges") world.edges();
+          if (one === "release") world.release();
+          if (one === "wait") world.nowMs += 3000;
+          if (one === "cancel" && world.target !== null && world.target.version > 1) world.cancelled.add(world.target.deployId);
+          if (one === "lose") {
+            const job = world.jobs.find((candidate) => candidate.state === "running");
+            if (job !== undefined) {
+              Object.assign(job, { state: "lost", ready: false });
+              lostOnes += 1;
+            }
+          }
+          if (one === "edges" && lostOnes === 0) expect(world.routed.size).toBeGreaterThanOrEqual(2);
+        }
+        world.settle();
+        world.nowMs += 120_000;
+        world.settle();
+        expect(world.routed.size).toBe(2);
+        expect(world.live()).toHaveLength(2);
+        expect(world.deploys.every((deploy) => isFinalDeploy(deploy.state))).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
