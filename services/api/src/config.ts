@@ -9,24 +9,53 @@ const port = z.coerce.number().int().min(1).max(65_535);
 const path = z.string().startsWith("/");
 
 export const ApiConfig = {
-  listenHost: key("BERTH_LISTEN_HOST", z.string(), { default: "127.0.0.1", why: "address that the API listens on" }),
+  listenHost: key("BERTH_LISTEN_HOST", z.string(), {
+    default: "127.0.0.1",
+    why: "address that the API listens on",
+  }),
   listenPort: key("BERTH_LISTEN_PORT", port, { default: "7420", why: "port that the API listens on" }),
-  databaseUrl: key("BERTH_DATABASE_URL", z.url().transform((url) => new Secret(url)), { why: "PostgreSQL, as the role berth_api" }),
+  databaseUrl: key(
+    "BERTH_DATABASE_URL",
+    z.url().transform((url) => new Secret(url)),
+    { why: "PostgreSQL, as the role berth_api" },
+  ),
   natsUrl: key("BERTH_NATS_URL", z.string().min(1), { why: "the bus" }),
   natsCredsFile: key("BERTH_NATS_CREDS", path, { why: "the api's user on the bus" }),
   natsCaFile: key("BERTH_NATS_CA", path, { why: "the pod's CA; also handed to hosts that join" }),
-  natsPublicUrl: key("BERTH_NATS_PUBLIC_URL", z.string().min(1), { why: "address of the bus that joining hosts are told" }),
-  natsAccountSeedFile: key("BERTH_NATS_ACCOUNT_SEED_FILE", path, { why: "signs the bus users of joining hosts" }),
-  apiPublicUrl: key("BERTH_API_PUBLIC_URL", z.url(), { default: "http://127.0.0.1:7420", why: "the API's address in its own documentation" }),
-  gitPublicUrl: key("BERTH_GIT_PUBLIC_URL", z.url(), { default: "http://127.0.0.1:7421", why: "start of the services' git URLs" }),
-  podDomain: key("BERTH_POD_DOMAIN", z.string().min(1), { default: "berth.localhost", why: "domain of the services' host names" }),
-  edgePort: key("BERTH_EDGE_PORT", port, { default: "8000", why: "port of the edges, part of the services' URLs" }),
-  registry: key("BERTH_REGISTRY", z.string().min(1), { default: "127.0.0.1:7425", why: "host:port of the registry that joining hosts are told" }),
+  natsPublicUrl: key("BERTH_NATS_PUBLIC_URL", z.string().min(1), {
+    why: "address of the bus that joining hosts are told",
+  }),
+  natsAccountSeedFile: key("BERTH_NATS_ACCOUNT_SEED_FILE", path, {
+    why: "signs the bus users of joining hosts",
+  }),
+  apiPublicUrl: key("BERTH_API_PUBLIC_URL", z.url(), {
+    default: "http://127.0.0.1:7420",
+    why: "the API's address in its own documentation",
+  }),
+  gitPublicUrl: key("BERTH_GIT_PUBLIC_URL", z.url(), {
+    default: "http://127.0.0.1:7421",
+    why: "start of the services' git URLs",
+  }),
+  podDomain: key("BERTH_POD_DOMAIN", z.string().min(1), {
+    default: "berth.localhost",
+    why: "domain of the services' host names",
+  }),
+  edgePort: key("BERTH_EDGE_PORT", port, {
+    default: "8000",
+    why: "port of the edges, part of the services' URLs",
+  }),
+  registry: key("BERTH_REGISTRY", z.string().min(1), {
+    default: "127.0.0.1:7425",
+    why: "host:port of the registry that joining hosts are told",
+  }),
   podCidr: key(
     "BERTH_POD_CIDR",
     z.string().refine((text) => parseCidr(text) !== null, "must be an IPv4 network such as 10.210.0.0/16"),
     { default: "10.210.0.0/16", why: "container addresses; every host gets a /24 of it" },
   ),
-  requestsPerSecond: key("BERTH_API_REQUESTS_PER_SECOND", z.coerce.number().min(1), { default: "100", why: "rate limit per token" }),
+  requestsPerSecond: key("BERTH_API_REQUESTS_PER_SECOND", z.coerce.number().min(1), {
+    default: "100",
+    why: "rate limit per token",
+  }),
 };
 export type ApiConfig = ConfigOf<typeof ApiConfig>;

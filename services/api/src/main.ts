@@ -1,10 +1,11 @@
 /** The api service: wiring only. */
+
+import { BuildSucceeded } from "@berth/shared/contracts/build.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
 import { createOutboxRelay } from "@berth/shared/kit/outbox.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { runService } from "@berth/shared/kit/service.ts";
-import { BuildSucceeded } from "@berth/shared/contracts/build.ts";
 import { sql } from "kysely";
 import { ApiConfig } from "./config.ts";
 import { sharePeers } from "./inbound/host-peers.ts";
@@ -25,25 +26,49 @@ import type { ApiTables } from "./outbound/tables.ts";
 await runService("api", ApiConfig, async ({ config, log, scope }) => {
   // Outbound: closed last.
   const signer = loadHostSigner(config.natsAccountSeedFile);
-  const { db } = scope.use(connectDatabase<ApiTables>({ url: config.databaseUrl.reveal(), schema: "api", log, poolSize: 12 }));
-  const bus = scope.use(connectBus({ service: "api", url: config.natsUrl, credsFile: config.natsCredsFile, caFile: config.natsCaFile, log }));
+  const { db } = scope.use(
+    connectDatabase<ApiTables>({ url: config.databaseUrl.reveal(), schema: "api", log, poolSize: 12 }),
+  );
+  const bus = scope.use(
+    connectBus({
+      service: "api",
+      url: config.natsUrl,
+      credsFile: config.natsCredsFile,
+      caFile: config.natsCaFile,
+      log,
+    }),
+  );
   const outbox = scope.use(createOutboxRelay({ db, bus, log }));
 
   // Inbound: events wake, the tables steer.
-  const releases = scope.use(new Reconciler({ name: "releases", everyMs: 2000, log, run: () => reconcileReleases({ db, outbox, log }) }));
+  const releases = scope.use(
+    new Reconciler({
+      name: "releases",
+      everyMs: 2000,
+      log,
+      run: () => reconcileReleases({ db, outbox, log }),
+    }),
+  );
   scope.use(bus.consume(BuildSucceeded, { durable: "api-build-succeeded" }, async () => releases.wake()));
   scope.use(collectSpans({ db, bus, log }));
   scope.use(new Reconciler({ name: "trim-spans", everyMs: 300_000, log, run: () => trimSpans(db) }));
   const peers = scope.use(sharePeers({ db, bus, log }));
 
-  const addresses = { podDomain: config.podDomain, edgePort: config.edgePort, gitPublicUrl: config.gitPublicUrl };
+  const addresses = {
+    podDomain: config.podDomain,
+    edgePort: config.edgePort,
+    gitPublicUrl: config.gitPublicUrl,
+  };
   const app = await createServer({
     db,
     log,
     publicUrl: config.apiPublicUrl,
     requestsPerSecond: config.requestsPerSecond,
     unready: async () => {
-      const databaseUp = await sql`select 1`.execute(db).then(() => true, () => false);
+      const databaseUp = await sql`select 1`.execute(db).then(
+        () => true,
+        () => false,
+      );
       return [...(databaseUp ? [] : ["database"]), ...(bus.connected ? [] : ["bus"])];
     },
     handlers: {
@@ -54,8 +79,14 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...watchHandler({ db, bus, log, addresses }),
       ...logsHandler({ db, bus }),
       ...hostHandlers({
-        db, signer, natsPublicUrl: config.natsPublicUrl, registry: config.registry, podDomain: config.podDomain,
-        podCidr: config.podCidr, caFile: config.natsCaFile, peersChanged: peers.changed,
+        db,
+        signer,
+        natsPublicUrl: config.natsPublicUrl,
+        registry: config.registry,
+        podDomain: config.podDomain,
+        podCidr: config.podCidr,
+        caFile: config.natsCaFile,
+        peersChanged: peers.changed,
       }),
     },
   });

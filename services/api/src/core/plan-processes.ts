@@ -81,7 +81,8 @@ export function planScale(current: readonly ProcessSetting[], changes: readonly 
   return {
     kind: "change",
     settings: [...next.values()].toSorted(byProcess),
-    sizesChanged: differs((s) => s.memoryBytes) || differs((s) => s.cpuMillis) || differs((s) => s.healthPath),
+    sizesChanged:
+      differs((s) => s.memoryBytes) || differs((s) => s.cpuMillis) || differs((s) => s.healthPath),
     countsChanged: differs((s) => s.scale),
   };
 }

@@ -64,13 +64,26 @@ ${errors.map((row) => `<tr><td><code>${escapeHtml(row.code)}</code></td><td>${ro
 
 function listOperations(api: OpenApi): { method: string; path: string; operation: Operation }[] {
   return Object.entries(api.paths ?? {}).flatMap(([path, item]) =>
-    METHODS.filter((method) => item[method] !== undefined).map((method) => ({ method, path, operation: item[method] as Operation })),
+    METHODS.filter((method) => item[method] !== undefined).map((method) => ({
+      method,
+      path,
+      operation: item[method] as Operation,
+    })),
   );
 }
 
-function renderOperation({ method, path, operation }: { method: string; path: string; operation: Operation }): string {
+function renderOperation({
+  method,
+  path,
+  operation,
+}: {
+  method: string;
+  path: string;
+  operation: Operation;
+}): string {
   const parameters = (operation.parameters ?? []).map(
-    (p) => `<tr><td><code>${escapeHtml(p.name)}</code></td><td>${p.in}</td><td><code>${escapeHtml(describe(p.schema ?? {}, 0))}</code></td></tr>`,
+    (p) =>
+      `<tr><td><code>${escapeHtml(p.name)}</code></td><td>${p.in}</td><td><code>${escapeHtml(describe(p.schema ?? {}, 0))}</code></td></tr>`,
   );
   const body = firstSchema(operation.requestBody?.content);
   const reply = firstSchema(operation.responses?.["200"]?.content);
@@ -108,14 +121,23 @@ export function describe(schema: Schema, depth: number): string {
   return limits.length === 0 ? type : `${type} (${limits.join(", ")})`;
 }
 
-function describeObject(properties: Readonly<Record<string, Schema>>, required: readonly string[], depth: number): string {
+function describeObject(
+  properties: Readonly<Record<string, Schema>>,
+  required: readonly string[],
+  depth: number,
+): string {
   const indent = "  ".repeat(depth + 1);
   const lines = Object.entries(properties).map(
-    ([name, schema]) => `${indent}${name}${required.includes(name) ? "" : "?"}: ${describe(schema, depth + 1)}`,
+    ([name, schema]) =>
+      `${indent}${name}${required.includes(name) ? "" : "?"}: ${describe(schema, depth + 1)}`,
   );
   return lines.length === 0 ? "{}" : `{\n${lines.join("\n")}\n${"  ".repeat(depth)}}`;
 }
 
 function escapeHtml(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
 }

@@ -5,13 +5,22 @@ import { withRemoteParent, withSpan } from "@berth/shared/kit/telemetry.ts";
 import { findBuildsWithoutRelease, releaseBuild } from "../outbound/build-store.ts";
 import type { Db } from "../outbound/tables.ts";
 
-export async function reconcileReleases(given: { readonly db: Db; readonly outbox: Pick<OutboxRelay, "wake">; readonly log: Log }): Promise<void> {
+export async function reconcileReleases(given: {
+  readonly db: Db;
+  readonly outbox: Pick<OutboxRelay, "wake">;
+  readonly log: Log;
+}): Promise<void> {
   for (const build of await findBuildsWithoutRelease(given.db)) {
     const attributes = { "berth.service_id": build.serviceId, "berth.deploy_id": build.deployId };
     const outcome = await withRemoteParent(build.traceparent, () =>
       withSpan("release build", attributes, () => releaseBuild(given.db, build)),
     );
     given.outbox.wake();
-    given.log.info("release.decided", { buildId: build.buildId, deployId: build.deployId, serviceId: build.serviceId, ...outcome });
+    given.log.info("release.decided", {
+      buildId: build.buildId,
+      deployId: build.deployId,
+      serviceId: build.serviceId,
+      ...outcome,
+    });
   }
 }

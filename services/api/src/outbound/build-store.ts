@@ -1,6 +1,7 @@
 /** Builds that succeeded and have neither a release nor a stated reason for having none. */
-import { crashPoint } from "@berth/shared/kit/crash-point.ts";
+
 import type { DeployId } from "@berth/shared/domain/ids.ts";
+import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import { sql } from "kysely";
 import type { Image } from "./release-store.ts";
 import { lockService, makeRelease } from "./release-store.ts";
@@ -49,7 +50,11 @@ export async function releaseBuild(db: Db, build: FinishedBuild): Promise<Releas
     if (stands.cancelled) return { kind: "nothing", because: "cancelled" };
     if (stands.newerReleased) {
       const row = { deploy_id: build.deployId, reason_code: "superseded" as const, requested_by: "api" };
-      await trx.insertInto("deploy_cancels").values(row).onConflict((c) => c.doNothing()).execute();
+      await trx
+        .insertInto("deploy_cancels")
+        .values(row)
+        .onConflict((c) => c.doNothing())
+        .execute();
       return { kind: "superseded" };
     }
     const made = await makeRelease(trx, service, build, {
@@ -57,7 +62,13 @@ export async function releaseBuild(db: Db, build: FinishedBuild): Promise<Releas
       cause: "push",
       description: `push of ${build.commit.slice(0, 12)}`,
       traceparent: build.traceparent,
-      stages: [{ name: "release", startedAtMs: build.finishedAtMs, endedAtMs: Math.max(Date.now(), build.finishedAtMs) }],
+      stages: [
+        {
+          name: "release",
+          startedAtMs: build.finishedAtMs,
+          endedAtMs: Math.max(Date.now(), build.finishedAtMs),
+        },
+      ],
     });
     crashPoint("api.release-not-committed");
     return { kind: "released", ...made };

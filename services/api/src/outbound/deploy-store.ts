@@ -1,9 +1,9 @@
 /** Deploys as the customer sees them: composed from what git, builder, api, scheduler and router stored. */
-import type { Timeline } from "../core/timeline.ts";
-import { makeTimeline } from "../core/timeline.ts";
-import type { OwnedStage } from "../core/timeline.ts";
+
 import type { Stage } from "@berth/shared/domain/deploy-state.ts";
 import { sql } from "kysely";
+import type { OwnedStage, Timeline } from "../core/timeline.ts";
+import { makeTimeline } from "../core/timeline.ts";
 import type { Reply } from "../inbound/http/routes.ts";
 import type { Db } from "./tables.ts";
 
@@ -87,10 +87,19 @@ async function readStages(db: Db, deployId: string): Promise<OwnedStage[]> {
 }
 
 /** The wall time runs from the push's arrival to the first answer of the app, or to the end where there was none. */
-export async function readTimeline(db: Db, deploy: Deploy, first: FirstResponse | undefined): Promise<Timeline> {
+export async function readTimeline(
+  db: Db,
+  deploy: Deploy,
+  first: FirstResponse | undefined,
+): Promise<Timeline> {
   const stages = await readStages(db, deploy.id);
   if (first !== undefined) {
-    stages.push({ name: "first-response", owner: "router", startedAtMs: first.startedAtMs, endedAtMs: first.endedAtMs });
+    stages.push({
+      name: "first-response",
+      owner: "router",
+      startedAtMs: first.startedAtMs,
+      endedAtMs: first.endedAtMs,
+    });
   }
   const starts = stages.filter((stage) => stage.owner === "git").map((stage) => stage.startedAtMs);
   const startMs = Math.min(Date.parse(deploy.createdAt), ...starts);

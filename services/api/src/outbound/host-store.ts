@@ -1,10 +1,10 @@
 /** Hosts, their container subnets and the one-time tokens with which they join. */
 import { randomBytes } from "node:crypto";
-import type { HostPeer } from "@berth/shared/contracts/host.ts";
 import { BerthError } from "@berth/shared/contracts/errors.ts";
+import type { HostPeer } from "@berth/shared/contracts/host.ts";
 import { sql } from "kysely";
-import { formatCidr, nextSlice, parseCidr } from "../core/allocate-subnet.ts";
 import type { Cidr } from "../core/allocate-subnet.ts";
+import { formatCidr, nextSlice, parseCidr } from "../core/allocate-subnet.ts";
 import type { Reply } from "../inbound/http/routes.ts";
 import { hashToken } from "./reach-store.ts";
 import type { Db, Trx } from "./tables.ts";
@@ -22,7 +22,10 @@ export interface NewHost {
 /** @returns the token, which is shown once and stored as a hash */
 export async function storeJoinToken(trx: Trx, createdBy: string, expiresAt: Date): Promise<string> {
   const token = `join_${randomBytes(20).toString("hex")}`;
-  await trx.insertInto("join_tokens").values({ hash: hashToken(token), expires_at: expiresAt, created_by: createdBy }).execute();
+  await trx
+    .insertInto("join_tokens")
+    .values({ hash: hashToken(token), expires_at: expiresAt, created_by: createdBy })
+    .execute();
   return token;
 }
 
@@ -39,7 +42,8 @@ export async function spendJoinToken(trx: Trx, token: string): Promise<{ hash: s
     .where("expires_at", ">", sql<Date>`now()`)
     .returning(["hash", "created_by as createdBy"])
     .executeTakeFirst();
-  if (spent === undefined) throw new BerthError("join-token-invalid", "the join token is unknown, used or expired");
+  if (spent === undefined)
+    throw new BerthError("join-token-invalid", "the join token is unknown, used or expired");
   return spent;
 }
 
@@ -53,7 +57,8 @@ export async function addHost(trx: Trx, host: NewHost, podCidr: string): Promise
   const rows = await trx.selectFrom("hosts").select("subnet").where("removed_at", "is", null).execute();
   const used = rows.map((row) => parseCidr(row.subnet)).filter((cidr): cidr is Cidr => cidr !== null);
   const slice = nextSlice(pool, used);
-  if (slice === null) throw new BerthError("address-pool-exhausted", `all container subnets of ${podCidr} are taken`);
+  if (slice === null)
+    throw new BerthError("address-pool-exhausted", `all container subnets of ${podCidr} are taken`);
   const subnet = formatCidr(slice);
   await trx
     .insertInto("hosts")

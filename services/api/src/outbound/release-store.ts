@@ -52,12 +52,22 @@ export async function lockService(trx: Trx, serviceId: string): Promise<LockedSe
 export async function readSettings(trx: Trx, serviceId: string): Promise<ProcessSetting[]> {
   return trx
     .selectFrom("processes")
-    .select(["process", "scale", "memory_bytes as memoryBytes", "cpu_millis as cpuMillis", "health_path as healthPath"])
+    .select([
+      "process",
+      "scale",
+      "memory_bytes as memoryBytes",
+      "cpu_millis as cpuMillis",
+      "health_path as healthPath",
+    ])
     .where("service_id", "=", serviceId)
     .execute();
 }
 
-export async function writeSettings(trx: Trx, serviceId: string, settings: readonly ProcessSetting[]): Promise<void> {
+export async function writeSettings(
+  trx: Trx,
+  serviceId: string,
+  settings: readonly ProcessSetting[],
+): Promise<void> {
   for (const setting of settings) {
     const sizes = {
       scale: setting.scale,
@@ -85,7 +95,12 @@ export async function currentImage(trx: Trx, service: LockedService): Promise<Im
 }
 
 /** Stores the release, makes it the service's desired one and tells of it. */
-export async function makeRelease(trx: Trx, service: LockedService, image: Image, why: ReleaseCause): Promise<{ releaseId: string; version: number }> {
+export async function makeRelease(
+  trx: Trx,
+  service: LockedService,
+  image: Image,
+  why: ReleaseCause,
+): Promise<{ releaseId: string; version: number }> {
   const known = await readSettings(trx, service.id);
   const added = newSettings(image.processes, known, service.healthPath);
   await writeSettings(trx, service.id, added);
@@ -112,7 +127,11 @@ export async function makeRelease(trx: Trx, service: LockedService, image: Image
       stages: JSON.stringify(why.stages),
     })
     .execute();
-  await trx.updateTable("services").set({ current_release_id: releaseId }).where("id", "=", service.id).execute();
+  await trx
+    .updateTable("services")
+    .set({ current_release_id: releaseId })
+    .where("id", "=", service.id)
+    .execute();
   const fact = { serviceId: service.id, releaseId, deployId: why.deployId };
   await addToOutbox(trx, ReleaseCreated, fact, why.traceparent);
   return { releaseId, version };

@@ -1,7 +1,7 @@
 /** Orgs, environments and services, as the customer sees them. */
 import { sql } from "kysely";
-import { byProcess, defaultSetting } from "../core/plan-processes.ts";
 import type { ProcessSetting } from "../core/plan-processes.ts";
+import { byProcess, defaultSetting } from "../core/plan-processes.ts";
 import type { Reply } from "../inbound/http/routes.ts";
 import { writeSettings } from "./release-store.ts";
 import type { Db, Trx } from "./tables.ts";
@@ -62,8 +62,14 @@ export async function readServices(db: Db, environmentId: string, addresses: Add
   return found.rows.map((row) => toService(row, addresses));
 }
 
-export async function readService(db: Db, serviceId: string, addresses: Addresses): Promise<Service | undefined> {
-  const found = await sql<ServiceRow>`${SERVICE} where s.id = ${serviceId} and s.deleted_at is null`.execute(db);
+export async function readService(
+  db: Db,
+  serviceId: string,
+  addresses: Addresses,
+): Promise<Service | undefined> {
+  const found = await sql<ServiceRow>`${SERVICE} where s.id = ${serviceId} and s.deleted_at is null`.execute(
+    db,
+  );
   return found.rows[0] === undefined ? undefined : toService(found.rows[0], addresses);
 }
 

@@ -56,7 +56,11 @@ export async function readDecisions(db: Db, serviceId: string, limit: number): P
   }));
 }
 
-function ownPart(bid: StoredCandidate["bid"], serviceId: string, imageDigest: string | null): StoredCandidate["bid"] {
+function ownPart(
+  bid: StoredCandidate["bid"],
+  serviceId: string,
+  imageDigest: string | null,
+): StoredCandidate["bid"] {
   if (bid === null) return null;
   const own = bid.instancesByService[serviceId];
   return {
@@ -92,12 +96,18 @@ export async function readReleases(db: Db, serviceId: string, limit: number): Pr
 }
 
 export async function readBuild(db: Db, buildId: string): Promise<Build | undefined> {
-  const found = await sql<Omit<Build, "createdAt" | "finishedAt"> & { createdAt: Date; finishedAt: Date | null }>`
+  const found = await sql<
+    Omit<Build, "createdAt" | "finishedAt"> & { createdAt: Date; finishedAt: Date | null }
+  >`
     select id, deploy_id as "deployId", state, commit, reason_code as "reasonCode", reason, coalesce(log, '') as log,
            created_at as "createdAt", finished_at as "finishedAt"
     from builder.builds where id = ${buildId}
   `.execute(db);
   const row = found.rows[0];
   if (row === undefined) return undefined;
-  return { ...row, createdAt: row.createdAt.toISOString(), finishedAt: row.finishedAt?.toISOString() ?? null };
+  return {
+    ...row,
+    createdAt: row.createdAt.toISOString(),
+    finishedAt: row.finishedAt?.toISOString() ?? null,
+  };
 }

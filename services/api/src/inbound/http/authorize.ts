@@ -25,7 +25,8 @@ export function bearerToken(header: string | undefined): string | undefined {
 /** @throws BerthError `unauthenticated` */
 export async function authenticate(db: Db, token: string | undefined): Promise<Caller> {
   const caller = token === undefined ? undefined : await findCaller(db, token);
-  if (caller === undefined) throw new BerthError("unauthenticated", "the token is missing, unknown, expired or revoked");
+  if (caller === undefined)
+    throw new BerthError("unauthenticated", "the token is missing, unknown, expired or revoked");
   return caller;
 }
 
@@ -43,7 +44,8 @@ export async function authorize(
   params: Named,
 ): Promise<OrgReach | null> {
   if (reach === "self" || reach === "pod") {
-    if (route.role === "operator" && !caller.isOperator) throw new BerthError("forbidden", "only operators of the pod may do this");
+    if (route.role === "operator" && !caller.isOperator)
+      throw new BerthError("forbidden", "only operators of the pod may do this");
     return null;
   }
   const object = await find(db, caller.userId, reach, params);
@@ -54,7 +56,12 @@ export async function authorize(
   return object;
 }
 
-async function find(db: Db, userId: string, reach: "org" | "environment" | "service" | "deploy" | "build", params: Named): Promise<OrgReach | undefined> {
+async function find(
+  db: Db,
+  userId: string,
+  reach: "org" | "environment" | "service" | "deploy" | "build",
+  params: Named,
+): Promise<OrgReach | undefined> {
   const { org = "", environment = "", service = "", deployId = "", buildId = "" } = params;
   switch (reach) {
     case "org":

@@ -6,7 +6,13 @@ import type { OutboxRelay } from "@berth/shared/kit/outbox.ts";
 import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import { audited } from "../../outbound/audited.ts";
 import type { Deploy } from "../../outbound/deploy-store.ts";
-import { readDeploy, readDeploys, readFirstResponse, readTimeline, readTraceparent } from "../../outbound/deploy-store.ts";
+import {
+  readDeploy,
+  readDeploys,
+  readFirstResponse,
+  readTimeline,
+  readTraceparent,
+} from "../../outbound/deploy-store.ts";
 import type { Addresses } from "../../outbound/service-store.ts";
 import { readService, serviceUrl } from "../../outbound/service-store.ts";
 import { readTrace } from "../../outbound/span-store.ts";
@@ -23,7 +29,13 @@ interface Given {
 
 type DeployHandlers = Pick<
   Handlers,
-  "serviceStatus" | "whyService" | "listDeploys" | "showDeploy" | "cancelDeploy" | "listReleases" | "showBuild"
+  | "serviceStatus"
+  | "whyService"
+  | "listDeploys"
+  | "showDeploy"
+  | "cancelDeploy"
+  | "listReleases"
+  | "showBuild"
 >;
 
 export function deployHandlers(given: Given): DeployHandlers {
@@ -38,11 +50,17 @@ export function deployHandlers(given: Given): DeployHandlers {
       if (service === undefined) throw notFound(`service ${object.service}`);
       return { service, instances, latestDeploy: deploys[0] ?? null };
     },
-    whyService: async ({ object, query }) => ({ decisions: await readDecisions(db, object.serviceId, query.limit) }),
-    listDeploys: async ({ object, query }) => ({ deploys: await readDeploys(db, object.serviceId, query.limit) }),
+    whyService: async ({ object, query }) => ({
+      decisions: await readDecisions(db, object.serviceId, query.limit),
+    }),
+    listDeploys: async ({ object, query }) => ({
+      deploys: await readDeploys(db, object.serviceId, query.limit),
+    }),
     showDeploy: (asked) => showDeploy(given, asked),
     cancelDeploy: (asked) => cancelDeploy(given, asked),
-    listReleases: async ({ object, query }) => ({ releases: await readReleases(db, object.serviceId, query.limit) }),
+    listReleases: async ({ object, query }) => ({
+      releases: await readReleases(db, object.serviceId, query.limit),
+    }),
     showBuild: async ({ object }) => {
       const build = await readBuild(db, object.buildId);
       if (build === undefined) throw notFound(`build ${object.buildId}`);
@@ -80,9 +98,19 @@ async function cancelDeploy({ db, outbox }: Given, { object, caller, actor }: As
   }
   await audited(db, actor, async (trx) => {
     const row = { deploy_id: object.deployId, requested_by: caller.userId };
-    await trx.insertInto("deploy_cancels").values(row).onConflict((conflict) => conflict.doNothing()).execute();
-    await addToOutbox(trx, DeployCancelRequested, { serviceId: object.serviceId as ServiceId, deployId: object.deployId as DeployId });
-    return { result: null, act: { action: "deploy.cancelled", target: object.deployId, orgId: object.orgId } };
+    await trx
+      .insertInto("deploy_cancels")
+      .values(row)
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    await addToOutbox(trx, DeployCancelRequested, {
+      serviceId: object.serviceId as ServiceId,
+      deployId: object.deployId as DeployId,
+    });
+    return {
+      result: null,
+      act: { action: "deploy.cancelled", target: object.deployId, orgId: object.orgId },
+    };
   });
   outbox.wake();
   return { deploy: await mustReadDeploy(db, object.deployId) };

@@ -23,11 +23,16 @@ function classify(error: unknown): { code: ErrorCode; message: string; log: bool
     return { code: error.code, message: error.message, log: error.entry.status >= 500 };
   }
   if (hasZodFastifySchemaValidationErrors(error)) {
-    return { code: "invalid-input", message: error.validation.map(describeIssue).join("; ").slice(0, 1000), log: false };
+    return {
+      code: "invalid-input",
+      message: error.validation.map(describeIssue).join("; ").slice(0, 1000),
+      log: false,
+    };
   }
   if (isTransient(error)) return { code: "unavailable", message: "the database does not answer", log: true };
   const given = (error ?? {}) as { statusCode?: unknown; code?: unknown; message?: unknown };
-  if (given.statusCode === 413) return { code: "payload-too-large", message: "the request's body is over the limit", log: false };
+  if (given.statusCode === 413)
+    return { code: "payload-too-large", message: "the request's body is over the limit", log: false };
   if (typeof given.statusCode === "number" && given.statusCode >= 400 && given.statusCode < 500) {
     return { code: "invalid-input", message: String(given.message), log: false };
   }

@@ -17,7 +17,11 @@ export class EventStream<E> {
 
   constructor(raw: ServerResponse, headers: Readonly<Record<string, string>>) {
     this.#raw = raw;
-    raw.writeHead(200, { ...headers, "content-type": "application/x-ndjson; charset=utf-8", "cache-control": "no-store" });
+    raw.writeHead(200, {
+      ...headers,
+      "content-type": "application/x-ndjson; charset=utf-8",
+      "cache-control": "no-store",
+    });
     raw.flushHeaders();
     raw.on("drain", () => {
       this.#lastTakenMs = Date.now();

@@ -9,7 +9,16 @@ import type {
   ServiceReach,
 } from "../../outbound/reach-store.ts";
 import type { EventStream } from "./event-stream.ts";
-import type { AUTHORIZATION, Body, EventRouteName, JsonRouteName, Params, Query, Reply, RouteName } from "./routes.ts";
+import type {
+  AUTHORIZATION,
+  Body,
+  EventRouteName,
+  JsonRouteName,
+  Params,
+  Query,
+  Reply,
+  RouteName,
+} from "./routes.ts";
 
 interface ObjectByReach {
   anyone: null;

@@ -50,7 +50,9 @@ async function joinHost(given: HostGiven, asked: Asked<"joinHost">): Promise<Rep
     } catch (error) {
       const constraint = violatedConstraint(error);
       if (constraint === "hosts_name") {
-        throw new BerthError("name-taken", `there is already a host named ${asked.body.name}`, { cause: error });
+        throw new BerthError("name-taken", `there is already a host named ${asked.body.name}`, {
+          cause: error,
+        });
       }
       if (constraint !== "hosts_subnet_free" || attempt === JOIN_ATTEMPTS) throw error;
     }
@@ -83,7 +85,12 @@ async function tryJoin(given: HostGiven, { body, actor }: Asked<"joinHost">): Pr
 }
 
 /** A key of the right form may still have a wrong checksum. */
-async function sign(given: HostGiven, service: "agent" | "logshipper", hostId: string, publicKey: string): Promise<string> {
+async function sign(
+  given: HostGiven,
+  service: "agent" | "logshipper",
+  hostId: string,
+  publicKey: string,
+): Promise<string> {
   try {
     return await given.signer.sign(service, hostId, publicKey);
   } catch (cause) {

@@ -7,7 +7,7 @@ import { LogLines, TailLogs } from "@berth/shared/contracts/log.ts";
 import type { EnvironmentId, HostId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { HostLines } from "../../core/merge-lines.ts";
-import { Seam, mergeByTime } from "../../core/merge-lines.ts";
+import { mergeByTime, Seam } from "../../core/merge-lines.ts";
 import { readLogHosts } from "../../outbound/host-store.ts";
 import type { Db } from "../../outbound/tables.ts";
 import type { EventStream } from "./event-stream.ts";
@@ -30,9 +30,14 @@ export function logsHandler({ db, bus }: Given): Pick<Handlers, "readLogs"> {
     readLogs: async ({ object, query }, open) => {
       const follow = query.follow === "1";
       const live = new LiveLines();
-      const tokens = { environmentId: object.environmentId as EnvironmentId, serviceId: object.serviceId as ServiceId };
+      const tokens = {
+        environmentId: object.environmentId as EnvironmentId,
+        serviceId: object.serviceId as ServiceId,
+      };
       const subscription = follow
-        ? bus.on(LogLines, tokens, ({ hostId, lines, droppedCount }) => live.take(hostId, lines, droppedCount))
+        ? bus.on(LogLines, tokens, ({ hostId, lines, droppedCount }) =>
+            live.take(hostId, lines, droppedCount),
+          )
         : undefined;
       try {
         const hosts = query.lines === 0 ? [] : await readLogHosts(db);
@@ -65,9 +70,16 @@ async function tailHosts(
         return;
       }
       try {
-        const reply = await bus.request(TailLogs, { hostId: id as HostId, serviceId, linesCount }, { timeoutMs: TAIL_TIMEOUT_MS });
+        const reply = await bus.request(
+          TailLogs,
+          { hostId: id as HostId, serviceId, linesCount },
+          { timeoutMs: TAIL_TIMEOUT_MS },
+        );
         tails.push({ hostId: id, lines: reply.lines });
-        if (reply.truncated) notices.push(`host ${name} answered with fewer lines than it has: they were too long for one message`);
+        if (reply.truncated)
+          notices.push(
+            `host ${name} answered with fewer lines than it has: they were too long for one message`,
+          );
       } catch {
         notices.push(`host ${name} did not answer in ${TAIL_TIMEOUT_MS / 1000} s: its lines are missing`);
       }
@@ -113,14 +125,21 @@ class LiveLines {
     for (const { hostId, lines } of this.#buffer.splice(0)) this.#pass(this.#out, hostId, lines);
   }
 
-  #pass({ stream, seam }: { stream: EventStream<Event>; seam: Seam }, hostId: string, lines: readonly LogLine[]): void {
+  #pass(
+    { stream, seam }: { stream: EventStream<Event>; seam: Seam },
+    hostId: string,
+    lines: readonly LogLine[],
+  ): void {
     const fresh = seam.fresh(hostId, lines);
     if (fresh.length > 0 && !stream.offer({ type: "lines", lines: fresh })) {
       this.#droppedCount += fresh.length;
       return;
     }
     if (this.#droppedCount === 0) return;
-    stream.send({ type: "notice", text: `${this.#droppedCount} lines were left out: more came than could be passed on` });
+    stream.send({
+      type: "notice",
+      text: `${this.#droppedCount} lines were left out: more came than could be passed on`,
+    });
     this.#droppedCount = 0;
   }
 }

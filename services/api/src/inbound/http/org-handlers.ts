@@ -7,7 +7,10 @@ import type { Db } from "../../outbound/tables.ts";
 import { violatedConstraint } from "../../outbound/tables.ts";
 import type { Handlers } from "./handler.ts";
 
-type OrgHandlers = Pick<Handlers, "getWhoAmI" | "listOrgs" | "createOrg" | "listEnvironments" | "createEnvironment">;
+type OrgHandlers = Pick<
+  Handlers,
+  "getWhoAmI" | "listOrgs" | "createOrg" | "listEnvironments" | "createEnvironment"
+>;
 
 export function orgHandlers({ db }: { db: Db }): OrgHandlers {
   return {
@@ -27,9 +30,18 @@ export function orgHandlers({ db }: { db: Db }): OrgHandlers {
       const createdAt = new Date();
       await nameTaken("org", body.name, () =>
         audited(db, actor, async (trx) => {
-          await trx.insertInto("orgs").values({ ...org, created_at: createdAt }).execute();
-          await trx.insertInto("members").values({ org_id: org.id, user_id: caller.userId, role: "owner" }).execute();
-          return { result: null, act: { action: "org.created", target: org.id, orgId: org.id, details: { name: org.name } } };
+          await trx
+            .insertInto("orgs")
+            .values({ ...org, created_at: createdAt })
+            .execute();
+          await trx
+            .insertInto("members")
+            .values({ org_id: org.id, user_id: caller.userId, role: "owner" })
+            .execute();
+          return {
+            result: null,
+            act: { action: "org.created", target: org.id, orgId: org.id, details: { name: org.name } },
+          };
         }),
       );
       return { ...org, role: "owner", createdAt: createdAt.toISOString() };
@@ -42,8 +54,19 @@ export function orgHandlers({ db }: { db: Db }): OrgHandlers {
       const createdAt = new Date();
       await nameTaken("environment", `${object.org}/${body.name}`, () =>
         audited(db, actor, async (trx) => {
-          await trx.insertInto("environments").values({ id, org_id: object.orgId, name: body.name, created_at: createdAt }).execute();
-          return { result: null, act: { action: "environment.created", target: id, orgId: object.orgId, details: { name: body.name } } };
+          await trx
+            .insertInto("environments")
+            .values({ id, org_id: object.orgId, name: body.name, created_at: createdAt })
+            .execute();
+          return {
+            result: null,
+            act: {
+              action: "environment.created",
+              target: id,
+              orgId: object.orgId,
+              details: { name: body.name },
+            },
+          };
         }),
       );
       return { id, org: object.org, name: body.name, servicesCount: 0, createdAt: createdAt.toISOString() };

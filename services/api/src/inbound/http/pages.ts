@@ -4,11 +4,17 @@ import type { FastifyInstance } from "fastify";
 import type { OpenApi } from "../../core/render-docs.ts";
 import { renderDocs } from "../../core/render-docs.ts";
 
-const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
+const POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
 
-export function registerPages(app: FastifyInstance, given: { readonly unready: () => Promise<string[]> }): void {
+export function registerPages(
+  app: FastifyInstance,
+  given: { readonly unready: () => Promise<string[]> },
+): void {
   const hidden = { schema: { hide: true } as object };
-  app.get("/openapi.json", hidden, async (_request, reply) => reply.type("application/json").send(JSON.stringify(app.swagger())));
+  app.get("/openapi.json", hidden, async (_request, reply) =>
+    reply.type("application/json").send(JSON.stringify(app.swagger())),
+  );
   app.get("/docs", hidden, async (_request, reply) => {
     const errors = Object.entries(ERRORS).map(([code, entry]) => ({ code, ...entry }));
     const page = renderDocs(app.swagger() as unknown as OpenApi, errors);
@@ -17,6 +23,9 @@ export function registerPages(app: FastifyInstance, given: { readonly unready: (
   app.get("/healthz", hidden, async (_request, reply) => reply.type("application/json").send('{"ok":true}'));
   app.get("/readyz", hidden, async (_request, reply) => {
     const missing = await given.unready();
-    return reply.code(missing.length === 0 ? 200 : 503).type("application/json").send(JSON.stringify({ ready: missing.length === 0, missing }));
+    return reply
+      .code(missing.length === 0 ? 200 : 503)
+      .type("application/json")
+      .send(JSON.stringify({ ready: missing.length === 0, missing }));
   });
 }

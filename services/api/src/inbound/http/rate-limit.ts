@@ -23,7 +23,10 @@ export class RateLimit {
       if (oldest !== undefined) this.#buckets.delete(oldest);
     }
     if (waitMs > 0) {
-      throw new BerthError("too-many-requests", `the limit is ${this.#size.perSecond} requests per second; try again in ${waitMs} ms`);
+      throw new BerthError(
+        "too-many-requests",
+        `the limit is ${this.#size.perSecond} requests per second; try again in ${waitMs} ms`,
+      );
     }
   }
 }

@@ -53,12 +53,14 @@ export type Body<N extends RouteName> = z.output<Route<N>["body"]>;
 export type Reply<N extends RouteName> = z.input<Route<N>["reply"]>;
 
 function isRoute(value: unknown): value is HttpRoute {
-  return typeof value === "object" && value !== null && "method" in value && "path" in value && "reply" in value;
+  return (
+    typeof value === "object" && value !== null && "method" in value && "path" in value && "reply" in value
+  );
 }
 
 /** Every route of the contract, found by its shape: a new one appears here by itself. */
 export function allRoutes(): [RouteName, HttpRoute][] {
-  return Object.entries(contract as Record<string, unknown>).filter((entry): entry is [RouteName, HttpRoute] =>
-    isRoute(entry[1]),
+  return Object.entries(contract as Record<string, unknown>).filter(
+    (entry): entry is [RouteName, HttpRoute] => isRoute(entry[1]),
   );
 }

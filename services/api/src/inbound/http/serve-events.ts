@@ -41,12 +41,19 @@ export class EventServer {
       stream = new EventStream(reply.raw, { "x-request-id": request.id });
       return stream;
     };
-    const recheck = setInterval(() => void this.#stillAllowed(served).then((yes) => yes || stream?.end()), RECHECK_MS);
+    const recheck = setInterval(
+      () => void this.#stillAllowed(served).then((yes) => yes || stream?.end()),
+      RECHECK_MS,
+    );
     try {
       await handler(asked, open);
     } catch (error) {
       if (stream === undefined) throw error;
-      this.#given.log.warn("http.stream-failed", { requestId: request.id, route: route.path, error: describeError(error) });
+      this.#given.log.warn("http.stream-failed", {
+        requestId: request.id,
+        route: route.path,
+        error: describeError(error),
+      });
     } finally {
       clearInterval(recheck);
       this.#leave(who);
@@ -73,7 +80,8 @@ export class EventServer {
   async #stillAllowed({ route, reach, request }: Served): Promise<boolean> {
     try {
       const caller = await authenticate(this.#given.db, bearerToken(request.headers.authorization));
-      if (reach !== "anyone") await authorize(this.#given.db, caller, route, reach, request.params as Record<string, string>);
+      if (reach !== "anyone")
+        await authorize(this.#given.db, caller, route, reach, request.params as Record<string, string>);
       return true;
     } catch (error) {
       return !(error instanceof BerthError);

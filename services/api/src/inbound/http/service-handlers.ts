@@ -10,7 +10,13 @@ import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import { traceparent } from "@berth/shared/kit/telemetry.ts";
 import { planScale } from "../../core/plan-processes.ts";
 import { audited } from "../../outbound/audited.ts";
-import { currentImage, lockService, makeRelease, readSettings, writeSettings } from "../../outbound/release-store.ts";
+import {
+  currentImage,
+  lockService,
+  makeRelease,
+  readSettings,
+  writeSettings,
+} from "../../outbound/release-store.ts";
 import type { Addresses } from "../../outbound/service-store.ts";
 import { addService, readService, readServices } from "../../outbound/service-store.ts";
 import type { Db, Trx } from "../../outbound/tables.ts";
@@ -24,7 +30,10 @@ interface Given {
   readonly outbox: Pick<OutboxRelay, "wake">;
 }
 
-type ServiceHandlers = Pick<Handlers, "listServices" | "createService" | "showService" | "removeService" | "scaleService">;
+type ServiceHandlers = Pick<
+  Handlers,
+  "listServices" | "createService" | "showService" | "removeService" | "scaleService"
+>;
 
 /** DNS allows 63 characters in one label. */
 const LABEL_LIMIT = 63;
@@ -32,7 +41,9 @@ const LABEL_LIMIT = 63;
 export function serviceHandlers(given: Given): ServiceHandlers {
   const { db, addresses } = given;
   return {
-    listServices: async ({ object }) => ({ services: await readServices(db, object.environmentId, addresses) }),
+    listServices: async ({ object }) => ({
+      services: await readServices(db, object.environmentId, addresses),
+    }),
     createService: (asked) => createService(given, asked),
     showService: async ({ object }) => {
       const service = await readService(db, object.serviceId, addresses);
@@ -43,9 +54,21 @@ export function serviceHandlers(given: Given): ServiceHandlers {
       await audited(db, actor, async (trx) => {
         const locked = await lockService(trx, object.serviceId);
         if (locked === undefined) throw notFound(`service ${object.service}`);
-        await trx.updateTable("services").set({ deleted_at: new Date() }).where("id", "=", object.serviceId).execute();
+        await trx
+          .updateTable("services")
+          .set({ deleted_at: new Date() })
+          .where("id", "=", object.serviceId)
+          .execute();
         await tellServiceChanged(trx, object.serviceId);
-        return { result: null, act: { action: "service.removed", target: object.serviceId, orgId: object.orgId, details: { name: object.service } } };
+        return {
+          result: null,
+          act: {
+            action: "service.removed",
+            target: object.serviceId,
+            orgId: object.orgId,
+            details: { name: object.service },
+          },
+        };
       });
       given.outbox.wake();
       return { removed: true as const };
@@ -54,20 +77,46 @@ export function serviceHandlers(given: Given): ServiceHandlers {
   };
 }
 
-async function createService({ db, addresses, outbox }: Given, { object, body, actor }: Asked<"createService">) {
+async function createService(
+  { db, addresses, outbox }: Given,
+  { object, body, actor }: Asked<"createService">,
+) {
   const label = hostnameLabel(body.name, object.environment);
-  if (label.length > LABEL_LIMIT) throw invalid("name", `SERVICE-ENVIRONMENT may have at most ${LABEL_LIMIT} characters, ${label} has ${label.length}`);
+  if (label.length > LABEL_LIMIT)
+    throw invalid(
+      "name",
+      `SERVICE-ENVIRONMENT may have at most ${LABEL_LIMIT} characters, ${label} has ${label.length}`,
+    );
   const id = newId("service");
   try {
     await audited(db, actor, async (trx) => {
-      await addService(trx, { id, orgId: object.orgId, environmentId: object.environmentId, name: body.name, hostnameLabel: label, deployBranch: body.deployBranch, healthPath: body.healthPath });
+      await addService(trx, {
+        id,
+        orgId: object.orgId,
+        environmentId: object.environmentId,
+        name: body.name,
+        hostnameLabel: label,
+        deployBranch: body.deployBranch,
+        healthPath: body.healthPath,
+      });
       await tellServiceChanged(trx, id);
-      return { result: null, act: { action: "service.created", target: id, orgId: object.orgId, details: { name: body.name } } };
+      return {
+        result: null,
+        act: { action: "service.created", target: id, orgId: object.orgId, details: { name: body.name } },
+      };
     });
   } catch (error) {
     const constraint = violatedConstraint(error);
-    if (constraint === "services_hostname_label") throw new BerthError("name-taken", `the host name ${label}.${addresses.podDomain} is in use`, { cause: error });
-    if (constraint !== null) throw new BerthError("name-taken", `there is already a service named ${body.name} in ${object.org}/${object.environment}`, { cause: error });
+    if (constraint === "services_hostname_label")
+      throw new BerthError("name-taken", `the host name ${label}.${addresses.podDomain} is in use`, {
+        cause: error,
+      });
+    if (constraint !== null)
+      throw new BerthError(
+        "name-taken",
+        `there is already a service named ${body.name} in ${object.org}/${object.environment}`,
+        { cause: error },
+      );
     throw error;
   }
   outbox.wake();
@@ -85,16 +134,33 @@ async function scaleService({ db, outbox }: Given, { object, body, actor }: Aske
     const plan = planScale(current, body.processes);
     if (plan.kind === "unknown-process") {
       const known = current.map((setting) => setting.process).join(", ");
-      throw new BerthError("not-found", `${object.service} has no process named ${plan.process}; it has: ${known}`);
+      throw new BerthError(
+        "not-found",
+        `${object.service} has no process named ${plan.process}; it has: ${known}`,
+      );
     }
     await writeSettings(trx, service.id, plan.settings);
     const image = plan.sizesChanged ? await currentImage(trx, service) : undefined;
     const deployId = image === undefined ? null : newId("deploy");
     if (image !== undefined && deployId !== null) {
-      await makeRelease(trx, service, image, { deployId, cause: "scale", description: `sizes of ${body.processes.map((p) => p.process).join(", ")}`, traceparent: traceparent(), stages: [] });
+      await makeRelease(trx, service, image, {
+        deployId,
+        cause: "scale",
+        description: `sizes of ${body.processes.map((p) => p.process).join(", ")}`,
+        traceparent: traceparent(),
+        stages: [],
+      });
     }
     if (plan.countsChanged || plan.sizesChanged) await tellServiceChanged(trx, service.id);
-    return { result: { processes: plan.settings, deployId }, act: { action: "service.scaled", target: service.id, orgId: object.orgId, details: { processes: body.processes } } };
+    return {
+      result: { processes: plan.settings, deployId },
+      act: {
+        action: "service.scaled",
+        target: service.id,
+        orgId: object.orgId,
+        details: { processes: body.processes },
+      },
+    };
   });
   outbox.wake();
   return answer;
@@ -106,7 +172,8 @@ function checkSizes(changes: Asked<"scaleService">["body"]["processes"]): void {
   for (const [index, change] of changes.entries()) {
     for (const name of ["memoryBytes", "cpuMillis"] as const) {
       const parsed = fields[name].optional().safeParse(change[name]);
-      if (!parsed.success) throw invalid(`processes.${index}.${name}`, parsed.error.issues[0]?.message ?? "is out of range");
+      if (!parsed.success)
+        throw invalid(`processes.${index}.${name}`, parsed.error.issues[0]?.message ?? "is out of range");
     }
   }
 }

@@ -43,13 +43,28 @@ async function changeVars(given: Given, asked: Asked<"changeVars">) {
     const locked = await lockService(trx, object.serviceId);
     if (locked === undefined) throw notFound(`service ${object.service}`);
     const service = { ...locked, configVersion: Math.max(locked.configVersion, changed.version) };
-    await trx.updateTable("services").set({ config_version: service.configVersion }).where("id", "=", service.id).execute();
-    const act = { action: "vars.changed", target: service.id, orgId: object.orgId, details: { ...names, version: changed.version } };
+    await trx
+      .updateTable("services")
+      .set({ config_version: service.configVersion })
+      .where("id", "=", service.id)
+      .execute();
+    const act = {
+      action: "vars.changed",
+      target: service.id,
+      orgId: object.orgId,
+      details: { ...names, version: changed.version },
+    };
     const image = await currentImage(trx, service);
     if (image === undefined) return { result: null, act };
     const id = newId("deploy");
     const description = describeChange(names);
-    await makeRelease(trx, service, image, { deployId: id, cause: "config", description, traceparent: traceparent(), stages: [] });
+    await makeRelease(trx, service, image, {
+      deployId: id,
+      cause: "config",
+      description,
+      traceparent: traceparent(),
+      stages: [],
+    });
     return { result: id, act };
   });
   given.outbox.wake();
@@ -58,9 +73,13 @@ async function changeVars(given: Given, asked: Asked<"changeVars">) {
 
 async function sendChange(bus: Bus, { object, body, actor, caller }: Asked<"changeVars">) {
   const change: VarsChange = { serviceId: object.serviceId as ServiceId, set: body.set, unset: body.unset };
-  if (Object.keys(change.set).length + change.unset.length === 0) throw invalid("set", "there is nothing to set or to unset");
+  if (Object.keys(change.set).length + change.unset.length === 0)
+    throw invalid("set", "there is nothing to set or to unset");
   if (Buffer.byteLength(JSON.stringify(change)) > MAX_CHANGE_BYTES) {
-    throw new BerthError("payload-too-large", `one change of variables may have ${MAX_CHANGE_BYTES / 1024} KiB`);
+    throw new BerthError(
+      "payload-too-large",
+      `one change of variables may have ${MAX_CHANGE_BYTES / 1024} KiB`,
+    );
   }
   const { publicKey } = await bus.request(GetSealingKey, {});
   const curve = createCurve();
@@ -72,11 +91,18 @@ async function sendChange(bus: Bus, { object, body, actor, caller }: Asked<"chan
     changedBy: caller.email.slice(0, 200),
     requestId: actor.requestId,
   });
-  if (reply.outcome === "refused") throw new BerthError("invalid-input", `the variables were refused: ${reply.reason}`);
+  if (reply.outcome === "refused")
+    throw new BerthError("invalid-input", `the variables were refused: ${reply.reason}`);
   return reply;
 }
 
 function describeChange({ set, unset }: { set: readonly string[]; unset: readonly string[] }): string {
-  const parts = [set.length > 0 ? `set ${set.join(", ")}` : "", unset.length > 0 ? `unset ${unset.join(", ")}` : ""];
-  return parts.filter((part) => part !== "").join("; ").slice(0, 200);
+  const parts = [
+    set.length > 0 ? `set ${set.join(", ")}` : "",
+    unset.length > 0 ? `unset ${unset.join(", ")}` : "",
+  ];
+  return parts
+    .filter((part) => part !== "")
+    .join("; ")
+    .slice(0, 200);
 }

@@ -39,9 +39,14 @@ export function watchHandler(given: Given): Pick<Handlers, "watchDeploy"> {
   return {
     watchDeploy: async ({ object }, open) => {
       const live = new Relay();
-      const subscription = given.bus.on(DeployProgressed, { deployId: object.deployId }, ({ kind, lines }) => live.take({ type: kind, lines }));
+      const subscription = given.bus.on(DeployProgressed, { deployId: object.deployId }, ({ kind, lines }) =>
+        live.take({ type: kind, lines }),
+      );
       try {
-        const [deploy, text] = await Promise.all([mustReadDeploy(given.db, object.deployId), readBuildLog(given.db, object.deployId)]);
+        const [deploy, text] = await Promise.all([
+          mustReadDeploy(given.db, object.deployId),
+          readBuildLog(given.db, object.deployId),
+        ]);
         const stream = open();
         const stored = text === "" ? [] : text.replace(/\n$/, "").split("\n");
         for (let i = 0; i < stored.length; i += LINES_PER_EVENT) {
@@ -57,7 +62,12 @@ export function watchHandler(given: Given): Pick<Handlers, "watchDeploy"> {
   };
 }
 
-async function untilFinal({ db, log }: Given, first: Deploy, stream: EventStream<Event>, url: string): Promise<void> {
+async function untilFinal(
+  { db, log }: Given,
+  first: Deploy,
+  stream: EventStream<Event>,
+  url: string,
+): Promise<void> {
   let deploy = first;
   while (!deploy.final) {
     await sleep(POLL_MS, stream.ended);
@@ -74,11 +84,16 @@ async function untilFinal({ db, log }: Given, first: Deploy, stream: EventStream
 }
 
 /** Only a deploy that succeeded just now can still get its first answer. */
-async function waitForFirstResponse(db: Db, deploy: Deploy, ended: AbortSignal): Promise<FirstResponse | undefined> {
+async function waitForFirstResponse(
+  db: Db,
+  deploy: Deploy,
+  ended: AbortSignal,
+): Promise<FirstResponse | undefined> {
   const deadlineMs = Date.parse(deploy.finishedAt ?? deploy.createdAt) + FIRST_RESPONSE_MS;
   for (;;) {
     const response = await readFirstResponse(db, deploy.id);
-    if (response !== undefined || deploy.state !== "succeeded" || Date.now() > deadlineMs || ended.aborted) return response;
+    if (response !== undefined || deploy.state !== "succeeded" || Date.now() > deadlineMs || ended.aborted)
+      return response;
     await sleep(250, ended);
   }
 }
@@ -109,7 +124,10 @@ class Relay {
       return;
     }
     if (this.#droppedCount === 0) return;
-    stream.send({ type: "step", lines: [`${this.#droppedCount} lines were left out: the reader is too slow`] });
+    stream.send({
+      type: "step",
+      lines: [`${this.#droppedCount} lines were left out: the reader is too slow`],
+    });
     this.#droppedCount = 0;
   }
 }
