@@ -16,6 +16,8 @@ const Path = z.string().startsWith("/", "must be an absolute path");
 
 export const PodSettings = z.strictObject({
   stateDir: Path.default("/var/lib/berth"),
+  /** `host`: this machine only runs jobs; its control plane is elsewhere. Set by `berth host join`. */
+  role: z.enum(["pod", "host"]).default("pod"),
   /** Address that nats, registry, api and git listen on. Several machines: 0.0.0.0 or a private address. */
   listenHost: z.union([z.ipv4(), z.ipv6()]).default("127.0.0.1"),
   /** Address that hosts and customers are told; also this machine's own address as a host. */
@@ -45,6 +47,8 @@ export const PodSettings = z.strictObject({
   hostName: HostName.default(() => hostNameOf(hostname())),
   /** False: control plane only, this machine runs no jobs. */
   joinThisMachine: z.stringbool().or(z.boolean()).default(true),
+  /** False: the base image of buildpack apps is not made (a control plane without a builder; tests). */
+  stackImage: z.stringbool().or(z.boolean()).default(true),
   /** Own system user per service where the code can be read by others; off: all run as root. */
   serviceUsers: z.stringbool().or(z.boolean()).default(true),
   adminEmail: z.email().default("admin@berth.local"),
@@ -84,6 +88,7 @@ const environmentKeys: Readonly<Record<string, keyof PodSettingsInput>> = {
   BERTH_DOCKER_SOCKET: "dockerSocket",
   BERTH_HOST_NAME: "hostName",
   BERTH_JOIN_THIS_MACHINE: "joinThisMachine",
+  BERTH_MAKE_STACK_IMAGE: "stackImage",
   BERTH_SERVICE_USERS: "serviceUsers",
   BERTH_ADMIN_EMAIL: "adminEmail",
   BERTH_LOG_LEVEL: "logLevel",

@@ -4,11 +4,12 @@
  *
  *   packages → keys → nats, PostgreSQL, registry, engine → migrations → services → admin → this machine as a host
  */
-import { copyFile } from "node:fs/promises";
+import { copyFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createJoinToken } from "@berth/shared/contracts/http/api.ts";
-import { callApi, joinHost, readHostFile } from "../host/join.ts";
+import { callApi, defaultDockerCertsDir, joinHost, readHostFile, trustRegistry } from "../host/join.ts";
 import { hostProcesses } from "../host/processes.ts";
+import { ensureStackImage } from "../images/stack.ts";
 import { ensurePackages } from "../install/debian-packages.ts";
 import { chooseEngine } from "../install/docker-engine.ts";
 import { ensureNatsServer } from "../install/nats-server.ts";
@@ -85,6 +86,11 @@ async function bringUp(settings: PodSettings, options: UpOptions): Promise<Runni
   // Services that already run stay in the list, so that an `up` on a running pod stops nothing.
   const supervisor = await applyKeeping(runDir, parts.specs);
   await waitFor(supervisor, parts.specs, partsDeadlineMs, parts.versions, progress);
+  await trustRegistry(defaultDockerCertsDir, {
+    registry: `${settings.publicAddress}:${settings.registryPort}`,
+    caCertificatePem: await readFile(pki.ca.certFile, "utf8"),
+  });
+  const stack = settings.stackImage ? prepareStack(settings, parts, progress) : Promise.resolve();
   const passwordOf = (service: DatabaseService) =>
     ensurePassword(pki.dir, `postgres-${service}`, newPassword);
   const databaseUrls = await migrate({
@@ -117,6 +123,7 @@ async function bringUp(settings: PodSettings, options: UpOptions): Promise<Runni
   await writeProcesses(runDir, [...parts.specs, ...services, ...host]);
   await supervisor.apply();
   await waitFor(supervisor, host, servicesDeadlineMs, {}, progress);
+  await stack;
   return {
     settings,
     runDir,
@@ -183,6 +190,20 @@ async function prepareParts(settings: PodSettings, pki: PodPki, progress: Progre
       node: process.versions.node,
     },
   };
+}
+
+/** The base of buildpack apps. Made beside everything else, because it takes longest the first time. */
+function prepareStack(settings: PodSettings, parts: Parts, progress: Progress): Promise<void> {
+  const onProgress = (text: string): void => progress(`stack image: ${text}`);
+  const made = ensureStackImage({
+    dockerSocket: parts.dockerSocket,
+    stateDir: settings.stateDir,
+    onProgress,
+  });
+  const done = made.then(({ name }) => progress(`stack image ${name} is there`));
+  // Awaited at the end of `up`; until then a failure must not count as unhandled.
+  done.catch(() => undefined);
+  return done;
 }
 
 /** An engine of our own stays ours: containers live in it. */

@@ -22,6 +22,8 @@ import {
 const askTimeoutMs = 5000;
 /** Stopping waits for every process's own stop deadline, one level of dependants after the other. */
 const changeTimeoutMs = 180_000;
+/** Some ten seconds of trying: what never became ready and ends again and again will not by more waiting. */
+const hopelessRestarts = 8;
 const startTimeoutMs = 15_000;
 
 export type SupervisorClient = {
@@ -33,7 +35,7 @@ export type SupervisorClient = {
   stop(): Promise<void>;
   /**
    * Waits until these processes are ready (all, when no names are given).
-   * @throws Error with the last log lines of a process that is not ready at the deadline.
+   * @throws Error with the last log lines of a process that is not ready at the deadline, or never will be.
    */
   waitReady(options: WaitReady): Promise<void>;
 };
@@ -126,12 +128,18 @@ async function waitReady(
     }
     const missing = wanted.filter(({ state }) => state !== "ready");
     if (missing.length === 0) return;
-    if (Date.now() > deadline) throw new Error(explainNotReady(runDir, missing, options.deadlineMs));
+    const hopeless = missing.filter(
+      ({ restarts, readyAfterMs }) => restarts >= hopelessRestarts && readyAfterMs === null,
+    );
+    if (hopeless.length > 0)
+      throw new Error(explainNotReady(runDir, hopeless, `after ${hopelessRestarts} restarts`));
+    if (Date.now() > deadline)
+      throw new Error(explainNotReady(runDir, missing, `after ${options.deadlineMs / 1000} s`));
     await delay(50);
   }
 }
 
-function explainNotReady(runDir: string, missing: readonly ProcessStatus[], deadlineMs: number): string {
+function explainNotReady(runDir: string, missing: readonly ProcessStatus[], when: string): string {
   const parts = missing.map((one) => {
     const why =
       one.waitingFor === null ? (one.lastExit?.how ?? "not ready yet") : `waits for ${one.waitingFor}`;
@@ -139,7 +147,7 @@ function explainNotReady(runDir: string, missing: readonly ProcessStatus[], dead
     const tail = lines.length === 0 ? "" : `\n    ${lines.join("\n    ")}`;
     return `  ${one.name}: ${one.state}, ${why}, ${one.restarts} restarts${tail}`;
   });
-  return `not ready after ${deadlineMs / 1000} s:\n${parts.join("\n")}\n  The whole logs are in ${join(runDir, "logs")}.`;
+  return `not ready ${when}:\n${parts.join("\n")}\n  The whole logs are in ${join(runDir, "logs")}.`;
 }
 
 function ask(runDir: string, request: ControlRequest, timeoutMs: number): Promise<unknown> {
