@@ -9,12 +9,12 @@
  * The tag is a hash of the recipe, so a changed recipe makes a new image and an old app keeps the old one.
  * `berth/stack:bookworm` always names the newest, for Dockerfiles that say `FROM berth/stack:bookworm`.
  */
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { type DebianMirror, readDebianMirror } from "./debian-mirror.ts";
+import { run } from "../run-command.ts";
+import { type DebianMirrors, debianMirrors } from "./debian-mirror.ts";
 
 export interface StackImageInput {
   readonly dockerSocket: string;
@@ -31,7 +31,18 @@ export interface StackImage {
 const SUITE = "bookworm";
 const RUN_PACKAGES = ["ca-certificates", "curl", "python3", "nginx-light", "tzdata", "procps"];
 const BUILD_PACKAGES = [
-  ...["git", "python3-venv", "python3-pip", "python3-dev", "gcc", "g++", "make", "libc6-dev", "pkg-config"],
+  ...[
+    "git",
+    "python3-venv",
+    "python3-pip",
+    "python3-wheel-whl",
+    "python3-dev",
+    "gcc",
+    "g++",
+    "make",
+    "libc6-dev",
+    "pkg-config",
+  ],
   ...["xz-utils", "unzip", "zstd"],
 ];
 /** Checked against the registry's own answer by `npm pack`, and again here. */
@@ -55,7 +66,8 @@ cd /app || exit 1
 for profile in /app/.profile.d/*.sh; do
   [ -r "$profile" ] && . "$profile"
 done
-exec sh -c "$1"
+# bash becomes the command when it is a simple one, so signals reach it; dash would stay in between.
+exec bash -c "$1"
 `;
 
 const SETUP_RUN = `set -eu
@@ -150,7 +162,7 @@ async function makeTars(
   if (existsSync(join(cacheDir, "run.tar")) && existsSync(join(cacheDir, "build.tar"))) return;
   await removeOldCaches(cacheDir);
   await mkdir(cacheDir, { recursive: true });
-  const mirror = readDebianMirror();
+  const mirrors = await debianMirrors();
   onProgress(`fetching npm ${NPM.version} for the stack image`);
   await fetchNpm(cacheDir);
   await writeFile(join(cacheDir, "launch"), LAUNCH);
@@ -158,14 +170,14 @@ async function makeTars(
   await writeFile(join(cacheDir, "setup-build.sh"), SETUP_BUILD);
   onProgress(`making the stack image from Debian ${SUITE} (about 40 seconds, once)`);
   const env = { ...process.env, TMPDIR: cacheDir, NODE_DIR: nodeDir, NPM_DIR: join(cacheDir, "npm/package") };
-  await runTool("mmdebstrap", mmdebstrapArgs(mirror), { cwd: cacheDir, env, timeoutMs: 15 * 60_000 });
+  await run(["mmdebstrap", ...mmdebstrapArgs(mirrors)], { cwd: cacheDir, env, timeoutMs: 15 * 60_000 });
   await rename(join(cacheDir, "run.tar.part"), join(cacheDir, "run.tar"));
   await rename(join(cacheDir, "build.tar.part"), join(cacheDir, "build.tar"));
 }
 
-function mmdebstrapArgs(mirror: DebianMirror): string[] {
-  const lines = [`deb ${mirror.main} ${SUITE} main`, `deb ${mirror.main} ${SUITE}-updates main`];
-  if (mirror.security !== null) lines.push(`deb ${mirror.security} ${SUITE}-security main`);
+function mmdebstrapArgs(mirrors: DebianMirrors): string[] {
+  const lines = [`deb ${mirrors.main} ${SUITE} main`, `deb ${mirrors.main} ${SUITE}-updates main`];
+  if (mirrors.security !== null) lines.push(`deb ${mirrors.security} ${SUITE}-security main`);
   const hooks = ['--customize-hook=sh setup-run.sh "$1"', '--customize-hook=sh setup-build.sh "$1"'];
   return [
     ...["--variant=minbase", "--format=tar", `--include=${RUN_PACKAGES.join(",")}`],
@@ -179,17 +191,13 @@ async function fetchNpm(cacheDir: string): Promise<void> {
   const dir = join(cacheDir, "npm");
   await rm(dir, { recursive: true, force: true });
   await mkdir(dir, { recursive: true });
-  await runTool("npm", ["pack", `npm@${NPM.version}`, "--silent"], {
-    cwd: dir,
-    env: process.env,
-    timeoutMs: 120_000,
-  });
+  await run(["npm", "pack", `npm@${NPM.version}`, "--silent"], { cwd: dir, timeoutMs: 120_000 });
   const archive = join(dir, `npm-${NPM.version}.tgz`);
   const found = `sha512-${createHash("sha512")
     .update(await readFile(archive))
     .digest("base64")}`;
   if (found !== NPM.integrity) throw new Error(`npm ${NPM.version} has the wrong checksum: ${found}`);
-  await runTool("tar", ["-xzf", archive], { cwd: dir, env: process.env, timeoutMs: 60_000 });
+  await run(["tar", "-xzf", archive], { cwd: dir, timeoutMs: 60_000 });
 }
 
 /** One recipe's tars take about 1.2 GB: those of older recipes go. */
@@ -201,51 +209,15 @@ async function removeOldCaches(cacheDir: string): Promise<void> {
   }
 }
 
-interface ToolOptions {
-  readonly cwd: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly timeoutMs: number;
-}
-
-function runTool(command: string, args: readonly string[], options: ToolOptions): Promise<string> {
-  return new Promise((done, fail) => {
-    const child = spawn(command, args, {
-      cwd: options.cwd,
-      env: options.env,
-      stdio: ["ignore", "pipe", "pipe"],
-      timeout: options.timeoutMs,
-    });
-    let output = "";
-    const keep = (chunk: Buffer): void => {
-      output = (output + chunk.toString()).slice(-8192);
-    };
-    child.stdout.on("data", keep);
-    child.stderr.on("data", keep);
-    child.on("error", (error: NodeJS.ErrnoException) => {
-      fail(
-        error.code === "ENOENT"
-          ? new Error(`${command} is not installed: apt-get install ${command}`)
-          : error,
-      );
-    });
-    child.on("close", (code, signal) => {
-      if (code === 0) return done(output);
-      const why =
-        signal === null ? `exit ${String(code)}` : `${signal} after at most ${String(options.timeoutMs)} ms`;
-      fail(new Error(`${command} ${args[0] ?? ""} failed (${why}):\n${output}`));
-    });
-  });
-}
-
 /** `/usr/bin/docker` where it exists: a newer client elsewhere on PATH may not fit Debian's engine. */
 function dockerClient(socket: string) {
   const client = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docker";
-  const run = (args: readonly string[]): Promise<string> =>
-    runTool(client, ["-H", `unix://${socket}`, ...args], { cwd: "/", env: process.env, timeoutMs: 300_000 });
+  const docker = (args: readonly string[]): Promise<string> =>
+    run([client, "-H", `unix://${socket}`, ...args], { timeoutMs: 300_000 });
   return {
-    run,
+    run: docker,
     has: (name: string): Promise<boolean> =>
-      run(["image", "inspect", "--format", "{{.Id}}", name]).then(
+      docker(["image", "inspect", "--format", "{{.Id}}", name]).then(
         () => true,
         (error: unknown) => {
           if (error instanceof Error && /no such image/i.test(error.message)) return false;
@@ -253,6 +225,6 @@ function dockerClient(socket: string) {
         },
       ),
     importTar: (tar: string, name: string): Promise<string> =>
-      run(["import", ...IMAGE_CHANGES.flatMap((change) => ["--change", change]), tar, name]),
+      docker(["import", ...IMAGE_CHANGES.flatMap((change) => ["--change", change]), tar, name]),
   };
 }

@@ -9,6 +9,7 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { pack } from "tar-stream";
 import type { BuildFailure } from "../core/build-failure.ts";
@@ -98,6 +99,7 @@ interface Run {
 }
 
 const DEFAULT_PORT = 8080;
+const PUSH_PAUSES_MS = [1000, 4000, 10_000];
 const BUILDPACKS_DIR = join(import.meta.dirname, "../../buildpacks");
 const execFileAsync = promisify(execFile);
 
@@ -129,7 +131,7 @@ export async function runBuild(given: RunBuildGiven, order: BuildOrder): Promise
 }
 
 async function buildAndPush(run: Run): Promise<BuiltImage> {
-  const { given, order, signal } = run;
+  const { order } = run;
   const source = await fetchSource(run);
   order.onStage("fetched");
   const kind = detectKind(source, order.settings);
@@ -140,10 +142,28 @@ async function buildAndPush(run: Run): Promise<BuiltImage> {
       : await buildWithBuildpacks(run, source, kind.custom);
   order.onStage("built");
   order.onStep(`Storing the image (${String(Math.round(image.sizeBytes / 1e6))} MB with its base)`);
-  const token = await given.mintPushToken(order.buildId, order.repository);
-  const { digest } = await given.engine.push(run.reference, token, signal, () => undefined);
+  const digest = await pushImage(run);
   order.onStage("pushed");
   return { ...image, digest };
+}
+
+/** The registry may be restarting: a failed push is tried again, each time with a fresh token. */
+async function pushImage(run: Run): Promise<string> {
+  const { given, order, signal } = run;
+  for (let attempt = 1; ; attempt += 1) {
+    const token = await given.mintPushToken(order.buildId, order.repository);
+    try {
+      const { digest } = await given.engine.push(run.reference, token, signal, () => undefined);
+      return digest;
+    } catch (error) {
+      const pauseMs = PUSH_PAUSES_MS[attempt - 1];
+      const mayPass = error instanceof BuildStopped && error.failure.code === "push-failed";
+      if (!mayPass || pauseMs === undefined || signal.aborted) throw error;
+      order.onStep(`The registry did not take the image; trying again in ${String(pauseMs / 1000)} s`);
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+      signal.throwIfAborted();
+    }
+  }
 }
 
 async function fetchSource(run: Run): Promise<Source> {
