@@ -1,0 +1,125 @@
+/**
+ * The container of a job, as the body of the Engine's create call: every limit set, every privilege dropped.
+ *
+ * Nothing a tenant can write reaches a privilege: from the spec only sizes, ids and the image come in here.
+ * Clear secrets are not an argument, so they cannot be seen by `docker inspect`.
+ */
+import type { JobSpec } from "@berth/shared/contracts/job.ts";
+import { ENTRYPOINT } from "./launch-command.ts";
+
+/** What an image that runs as root gets; never NET_RAW, MKNOD, SYS_* or AUDIT_WRITE. */
+const CAPABILITIES_OF_ROOT = [
+  "CHOWN",
+  "DAC_OVERRIDE",
+  "FOWNER",
+  "FSETID",
+  "SETUID",
+  "SETGID",
+  "KILL",
+  "NET_BIND_SERVICE",
+];
+
+const LOG_OPTIONS = { "max-size": "16m", "max-file": "2" };
+const FILES_SOFT = 4096;
+const FILES_HARD = 8192;
+
+export interface ProfileGiven {
+  readonly podId: string;
+  readonly attempt: number;
+  readonly imageReference: string;
+  readonly argv: readonly string[];
+  readonly networkName: string;
+  /** Folders of the agent on the host. */
+  readonly secretsFolder: string;
+  readonly busyboxFolder: string;
+  /** Text of the seccomp profile. */
+  readonly seccomp: string;
+  readonly cgroupParent: string | null;
+}
+
+export function containerName(spec: JobSpec, attempt: number): string {
+  return `berth-${spec.jobId}-e${spec.epoch}-a${attempt}`;
+}
+
+export function containerLabels(spec: JobSpec, podId: string, attempt: number): Record<string, string> {
+  return {
+    "berth.pod": podId,
+    "berth.job": spec.jobId,
+    "berth.epoch": String(spec.epoch),
+    "berth.attempt": String(attempt),
+    "berth.org": spec.orgId,
+    "berth.environment": spec.environmentId,
+    "berth.service": spec.serviceId,
+    "berth.process": spec.process,
+    "berth.slot": String(spec.slot),
+    "berth.release": spec.releaseId,
+    "berth.release-version": String(spec.releaseVersion),
+    "berth.deploy": spec.deployId,
+  };
+}
+
+export function containerBody(spec: JobSpec, given: ProfileGiven) {
+  return {
+    Image: given.imageReference,
+    // tini passes signals to the whole group, so an app behind `sh -c` gets its SIGTERM.
+    Env: ["TINI_KILL_PROCESS_GROUP=1"],
+    Entrypoint: [...ENTRYPOINT],
+    Cmd: [...given.argv],
+    Hostname: `${spec.process}-${spec.slot}`.replaceAll("_", "-"),
+    Labels: containerLabels(spec, given.podId, given.attempt),
+    AttachStdin: false,
+    OpenStdin: false,
+    Tty: false,
+    HostConfig: hostConfig(spec, given),
+  };
+}
+
+function hostConfig(spec: JobSpec, given: ProfileGiven) {
+  const { resources, profile } = spec;
+  return {
+    ...isolation(given),
+    CapAdd: profile.runsAsRoot ? [...CAPABILITIES_OF_ROOT] : [],
+    ReadonlyRootfs: profile.rootFilesystem === "read-only",
+    Memory: resources.memoryBytes,
+    MemorySwap: resources.memoryBytes,
+    NanoCpus: resources.cpuMillis * 1_000_000,
+    PidsLimit: resources.pidsCount,
+    Ulimits: [
+      { Name: "nofile", Soft: FILES_SOFT, Hard: FILES_HARD },
+      { Name: "core", Soft: 0, Hard: 0 },
+    ],
+    OomScoreAdj: 500,
+    RestartPolicy: { Name: "no" },
+    LogConfig: { Type: "json-file", Config: { ...LOG_OPTIONS } },
+    ...(given.cgroupParent === null ? {} : { CgroupParent: given.cgroupParent }),
+  };
+}
+
+function isolation(given: ProfileGiven) {
+  return {
+    CapDrop: ["ALL"],
+    SecurityOpt: ["no-new-privileges:true", `seccomp=${given.seccomp}`],
+    Privileged: false,
+    IpcMode: "private",
+    CgroupnsMode: "private" as const,
+    Init: true,
+    Devices: [],
+    Tmpfs: { "/tmp": "rw,size=64m,nosuid,nodev,noexec,mode=1777" },
+    Mounts: [
+      readOnlyBind(given.busyboxFolder, "/.berth-init"),
+      readOnlyBind(given.secretsFolder, "/run/secrets"),
+    ],
+    PublishAllPorts: false,
+    NetworkMode: given.networkName,
+  };
+}
+
+function readOnlyBind(source: string, target: string) {
+  return {
+    Type: "bind" as const,
+    Source: source,
+    Target: target,
+    ReadOnly: true,
+    BindOptions: { Propagation: "rprivate" as const },
+  };
+}

@@ -1,0 +1,51 @@
+/**
+ * Which jobs of the ledger a desired set ends. No destructive act on missing knowledge: a set that is not whole,
+ * or is older than one already seen, ends nothing.
+ */
+import type { JobRecord } from "./job-record.ts";
+
+export interface DesiredSet {
+  readonly leaderEpoch: number;
+  readonly revision: number;
+  readonly whole: boolean;
+  readonly jobs: readonly {
+    readonly jobId: string;
+    readonly epoch: number;
+    readonly action: "run" | "stop";
+  }[];
+}
+
+export interface DesiredVersion {
+  readonly leaderEpoch: number;
+  readonly revision: number;
+}
+
+/** A job accepted this recently may be missing in a set that was read just before: the next set decides. */
+export const FRESH_AWARD_MS = 10_000;
+
+export type StopDecision =
+  | { readonly kind: "ignored"; readonly reason: "not-whole" | "older" }
+  | { readonly kind: "decided"; readonly stop: readonly string[] };
+
+export function decideStops(
+  set: DesiredSet,
+  seen: DesiredVersion | null,
+  records: readonly JobRecord[],
+  nowMs: number,
+): StopDecision {
+  if (isOlder(set, seen)) return { kind: "ignored", reason: "older" };
+  if (!set.whole) return { kind: "ignored", reason: "not-whole" };
+  const named = new Map(set.jobs.map((job) => [job.jobId, job]));
+  const ended = records.filter((record) => {
+    const job = named.get(record.spec.jobId);
+    if (job === undefined) return nowMs - record.acceptedAtMs >= FRESH_AWARD_MS;
+    return job.action === "stop" && job.epoch >= record.spec.epoch;
+  });
+  return { kind: "decided", stop: ended.map(({ spec }) => spec.jobId) };
+}
+
+function isOlder(set: DesiredVersion, seen: DesiredVersion | null): boolean {
+  if (seen === null) return false;
+  if (set.leaderEpoch !== seen.leaderEpoch) return set.leaderEpoch < seen.leaderEpoch;
+  return set.revision < seen.revision;
+}

@@ -1,0 +1,136 @@
+/**
+ * What to do next for one job: the agent's whole policy about a container, as a pure function.
+ *
+ * It looks at the ledger's record and at facts that were read just now; whoever carries the step out looks again.
+ * What must stay true: a running container of the job's own epoch is never stopped but for `stopWanted` or a
+ * missed first deadline; a container of another epoch is gone before a new one starts.
+ */
+import { isFinal } from "@berth/shared/domain/job-state.ts";
+import type { JobRecord } from "./job-record.ts";
+
+export type ContainerState = "created" | "running" | "paused" | "exited" | "removing";
+
+export interface ContainerFacts {
+  readonly id: string;
+  readonly epoch: number;
+  readonly attempt: number;
+  readonly state: ContainerState;
+}
+
+export interface JobFacts {
+  readonly nowMs: number;
+  readonly bootId: string;
+  /** Every container that carries the job's label. */
+  readonly containers: readonly ContainerFacts[];
+  readonly imagePresent: boolean;
+  readonly secretsWritten: boolean;
+}
+
+export type Step =
+  | { readonly kind: "wait-envelope" }
+  | { readonly kind: "pull" }
+  | { readonly kind: "write-secrets" }
+  | { readonly kind: "create"; readonly attempt: number }
+  | { readonly kind: "start"; readonly containerId: string; readonly attempt: number }
+  | {
+      readonly kind: "watch-ready";
+      readonly containerId: string;
+      readonly attempt: number;
+      readonly deadlineAtMs: number;
+    }
+  | { readonly kind: "watch"; readonly containerId: string }
+  | { readonly kind: "note-exit"; readonly containerId: string; readonly attempt: number }
+  | { readonly kind: "note-gone"; readonly attempt: number }
+  | { readonly kind: "note-reboot"; readonly attempt: number }
+  | { readonly kind: "wait-until"; readonly atMs: number }
+  | { readonly kind: "stop"; readonly containerId: string }
+  | { readonly kind: "remove"; readonly containerIds: readonly string[] }
+  | { readonly kind: "wipe-secrets" }
+  | { readonly kind: "finish" }
+  | { readonly kind: "wait-acknowledged" }
+  | { readonly kind: "wait-desired" }
+  | { readonly kind: "forget" };
+
+export function nextStep(record: JobRecord, facts: JobFacts): Step {
+  if (isFinal(record.state)) return afterTheEnd(record, facts);
+  if (record.stopWanted) return towardsTheEnd(facts);
+  const current = currentContainer(record, facts);
+  const others = facts.containers.filter((container) => container !== current);
+  const alive = others.find(isAlive);
+  if (alive !== undefined) return { kind: "stop", containerId: alive.id };
+  if (current === undefined && record.address !== null) {
+    return record.bootId === facts.bootId
+      ? { kind: "note-gone", attempt: record.attempt }
+      : { kind: "note-reboot", attempt: record.attempt };
+  }
+  if (current === undefined) return towardsAContainer(record, facts, others);
+  return withContainer(record, facts, current);
+}
+
+/** The container of the job's own epoch whose end was not noted yet. */
+function currentContainer(record: JobRecord, facts: JobFacts): ContainerFacts | undefined {
+  const own = facts.containers.filter(
+    ({ epoch, attempt, state }) =>
+      epoch === record.spec.epoch && attempt > record.endedAttempt && state !== "removing",
+  );
+  return own.toSorted((a, b) => b.attempt - a.attempt)[0];
+}
+
+function isAlive(container: ContainerFacts): boolean {
+  return container.state === "running" || container.state === "paused";
+}
+
+function towardsAContainer(record: JobRecord, facts: JobFacts, leftovers: readonly ContainerFacts[]): Step {
+  if (record.envelope === null) return { kind: "wait-envelope" };
+  if (facts.nowMs < record.notBeforeMs) return { kind: "wait-until", atMs: record.notBeforeMs };
+  if (!facts.imagePresent) return { kind: "pull" };
+  if (!facts.secretsWritten) return { kind: "write-secrets" };
+  const highest = Math.max(record.attempt, ...leftovers.map((container) => container.attempt));
+  return { kind: "create", attempt: highest + 1 };
+}
+
+function withContainer(record: JobRecord, facts: JobFacts, current: ContainerFacts): Step {
+  switch (current.state) {
+    case "running":
+    case "paused":
+      if (record.ready) return { kind: "watch", containerId: current.id };
+      return {
+        kind: "watch-ready",
+        containerId: current.id,
+        attempt: current.attempt,
+        deadlineAtMs: deadlineAtMs(record, facts.nowMs),
+      };
+    case "created":
+      if (record.envelope === null) return { kind: "wait-envelope" };
+      if (!facts.secretsWritten) return { kind: "write-secrets" };
+      return { kind: "start", containerId: current.id, attempt: current.attempt };
+    default:
+      if (record.bootId !== facts.bootId) return { kind: "note-reboot", attempt: current.attempt };
+      return { kind: "note-exit", containerId: current.id, attempt: current.attempt };
+  }
+}
+
+/** Before the first readiness all attempts share one deadline; after it every attempt has its own. */
+function deadlineAtMs(record: JobRecord, nowMs: number): number {
+  const from = record.everReady ? record.startedAtMs : record.firstStartedAtMs;
+  return (from ?? nowMs) + record.spec.readiness.deadlineMs;
+}
+
+function towardsTheEnd(facts: JobFacts): Step {
+  const alive = facts.containers.find(isAlive);
+  if (alive !== undefined) return { kind: "stop", containerId: alive.id };
+  if (facts.containers.length > 0)
+    return { kind: "remove", containerIds: facts.containers.map(({ id }) => id) };
+  if (facts.secretsWritten) return { kind: "wipe-secrets" };
+  return { kind: "finish" };
+}
+
+function afterTheEnd(record: JobRecord, facts: JobFacts): Step {
+  const alive = facts.containers.find(isAlive);
+  if (alive !== undefined) return { kind: "stop", containerId: alive.id };
+  if (facts.secretsWritten) return { kind: "wipe-secrets" };
+  if (facts.containers.length > 0)
+    return { kind: "remove", containerIds: facts.containers.map(({ id }) => id) };
+  if (record.acknowledged < record.sequence) return { kind: "wait-acknowledged" };
+  return record.stopWanted ? { kind: "forget" } : { kind: "wait-desired" };
+}

@@ -1,0 +1,57 @@
+/** The heartbeat every 2 s, which is the host's standing bid, and the bid asked for. */
+import { AskBid, HostHeartbeat } from "@berth/shared/contracts/host.ts";
+import type { HostId } from "@berth/shared/domain/ids.ts";
+import type { Bus } from "@berth/shared/kit/bus.ts";
+import type { Clock } from "@berth/shared/kit/clock.ts";
+import { heartbeatJobs } from "../core/render-heartbeat.ts";
+import type { HostMeter } from "../jobs/host-meter.ts";
+import type { JobSet } from "../jobs/job-set.ts";
+
+export const HEARTBEAT_MS = 2000;
+/** Three beats: one lost message does not void the bid. */
+const BID_LIFE_MS = 6000;
+
+export interface HeartbeatGiven {
+  readonly bus: Bus;
+  readonly hostId: HostId;
+  readonly jobs: JobSet;
+  readonly meter: HostMeter;
+  readonly clock: Clock;
+  readonly bootId: string;
+  readonly agentStartedAtMs: number;
+  readonly agentVersion: string;
+  readonly routes: () => Readonly<Record<string, number>>;
+}
+
+export function startHeartbeat(given: HeartbeatGiven) {
+  beat(given);
+  const timer = setInterval(() => beat(given), HEARTBEAT_MS);
+  return { close: () => clearInterval(timer) };
+}
+
+/** One beat; also sent at once after a change that others wait for. */
+export function beat(given: HeartbeatGiven): void {
+  const { bus, hostId, jobs, meter, clock } = given;
+  const nowMs = clock.nowMs();
+  const records = jobs.records();
+  bus.signal(HostHeartbeat, {
+    hostId,
+    atMs: nowMs,
+    expiresAtMs: nowMs + BID_LIFE_MS,
+    bootId: given.bootId,
+    agentStartedAtMs: given.agentStartedAtMs,
+    agentVersion: given.agentVersion,
+    engineVersion: meter.engineVersion,
+    state: meter.state(records),
+    ...heartbeatJobs(records, nowMs),
+    routes: given.routes(),
+  });
+}
+
+export function serveAskBid({ bus, hostId, jobs, meter, clock }: HeartbeatGiven) {
+  return bus.serve(AskBid, { hostId }, async () => ({
+    hostId,
+    expiresAtMs: clock.nowMs() + BID_LIFE_MS,
+    state: meter.state(jobs.records()),
+  }));
+}

@@ -1,0 +1,58 @@
+/** Route tables to the host's edge, and the word back that the proxy serves them. */
+import { GetRouteTables, RouteApplied, RouteTableChanged } from "@berth/shared/contracts/route.ts";
+import { EnvironmentId, type HostId } from "@berth/shared/domain/ids.ts";
+import type { Bus } from "@berth/shared/kit/bus.ts";
+import type { Clock } from "@berth/shared/kit/clock.ts";
+import { sleep } from "@berth/shared/kit/clock.ts";
+import type { Acknowledgement, Edge } from "../edge/edge.ts";
+
+const EMIT_TRIES = 5;
+
+export interface RoutesGiven {
+  readonly bus: Bus;
+  readonly hostId: HostId;
+  readonly clock: Clock;
+}
+
+export function onRouteTableChanged(given: RoutesGiven, edge: Edge) {
+  return given.bus.on(RouteTableChanged, {}, async ({ table }) => {
+    await tellApplied(given, await edge.apply([table]));
+  });
+}
+
+/** Asks for what is newer than what the edge has; a whole answer also drops environments that are gone. */
+export async function askRouteTables(given: RoutesGiven, edge: Edge): Promise<void> {
+  const known = { ...edge.known() };
+  const reply = await given.bus.request(GetRouteTables, { hostId: given.hostId, known });
+  const named = reply.whole ? new Set(Object.keys(reply.versions)) : undefined;
+  if (reply.tables.length === 0 && named === undefined) return;
+  await tellApplied(given, await edge.apply(reply.tables, named));
+}
+
+/** A lost word is healed by the router: it sends the table again to a host whose acknowledgement is behind. */
+export async function tellApplied(
+  given: RoutesGiven,
+  acknowledgements: readonly Acknowledgement[],
+): Promise<void> {
+  for (const { environmentId, version } of acknowledgements) {
+    const atMs = given.clock.nowMs();
+    const payload = {
+      hostId: given.hostId,
+      environmentId: EnvironmentId.parse(environmentId),
+      version,
+      atMs,
+    };
+    await emitWithRetry(() => given.bus.emit(RouteApplied, payload));
+  }
+}
+
+async function emitWithRetry(emit: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await emit();
+    } catch (error) {
+      if (tries >= EMIT_TRIES) throw error;
+      await sleep(100 * 2 ** tries);
+    }
+  }
+}

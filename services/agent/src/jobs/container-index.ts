@@ -1,0 +1,74 @@
+/**
+ * Which containers exist, per job: kept by what the agent does, by events, and by a full list every few seconds.
+ *
+ * A list that began before a change does not undo that change: each job remembers when it was last touched.
+ */
+import type { ContainerFacts, ContainerState } from "../core/next-step.ts";
+import type { LabelledContainer } from "../outbound/docker.ts";
+
+export class ContainerIndex {
+  readonly #byJob = new Map<string, readonly ContainerFacts[]>();
+  readonly #touched = new Map<string, number>();
+  #tick = 0;
+
+  of(jobId: string): readonly ContainerFacts[] {
+    return this.#byJob.get(jobId) ?? [];
+  }
+
+  jobs(): string[] {
+    return [...this.#byJob.keys()];
+  }
+
+  put(jobId: string, container: ContainerFacts): void {
+    this.#touch(jobId);
+    this.#byJob.set(jobId, [...this.of(jobId).filter(({ id }) => id !== container.id), container]);
+  }
+
+  setState(jobId: string, id: string, state: ContainerState): void {
+    const known = this.of(jobId).find((container) => container.id === id);
+    if (known !== undefined) this.put(jobId, { ...known, state });
+  }
+
+  drop(jobId: string, id: string): void {
+    this.#touch(jobId);
+    const left = this.of(jobId).filter((container) => container.id !== id);
+    if (left.length === 0) this.#byJob.delete(jobId);
+    else this.#byJob.set(jobId, left);
+  }
+
+  #touch(jobId: string): void {
+    this.#tick += 1;
+    this.#touched.set(jobId, this.#tick);
+  }
+
+  /** @returns the jobs whose containers are not as they were thought to be */
+  async refresh(list: () => Promise<readonly LabelledContainer[]>): Promise<string[]> {
+    this.#tick += 1;
+    const began = this.#tick;
+    const seen = Map.groupBy(await list(), ({ jobId }) => jobId);
+    const changed: string[] = [];
+    for (const jobId of new Set([...seen.keys(), ...this.#byJob.keys()])) {
+      if ((this.#touched.get(jobId) ?? 0) > began) continue;
+      const now = (seen.get(jobId) ?? []).map(({ id, epoch, attempt, state }) => ({
+        id,
+        epoch,
+        attempt,
+        state,
+      }));
+      if (!sameContainers(this.of(jobId), now)) changed.push(jobId);
+      if (now.length === 0) this.#byJob.delete(jobId);
+      else this.#byJob.set(jobId, now);
+      if (now.length === 0) this.#touched.delete(jobId);
+    }
+    return changed;
+  }
+}
+
+function sameContainers(a: readonly ContainerFacts[], b: readonly ContainerFacts[]): boolean {
+  const text = (list: readonly ContainerFacts[]) =>
+    list
+      .map(({ id, state }) => `${id} ${state}`)
+      .sort()
+      .join();
+  return text(a) === text(b);
+}

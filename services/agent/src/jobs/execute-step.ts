@@ -1,0 +1,308 @@
+/** Carries out one step of one job. A kind of step without an executor does not compile. */
+import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { sleep } from "@berth/shared/kit/clock.ts";
+import { recordSpan } from "@berth/shared/kit/telemetry.ts";
+import { containerBody, containerName } from "../core/container-profile.ts";
+import * as job from "../core/job-record.ts";
+import { launchCommand } from "../core/launch-command.ts";
+import type { Step } from "../core/next-step.ts";
+import { renderEnv } from "../core/render-env.ts";
+import { EngineError } from "../outbound/docker.ts";
+import { probe, probePauseMs } from "../outbound/readiness-probe.ts";
+import type { JobWorker } from "./job-worker.ts";
+import { openEnvelope } from "./open-envelope.ts";
+
+type StepOf<K extends Step["kind"]> = Extract<Step, { kind: K }>;
+type Executors = { readonly [K in Step["kind"]]: (worker: JobWorker, step: StepOf<K>) => Promise<void> };
+
+/** `accepted` asks for the envelope; it is told again this often. */
+const ASK_AGAIN_MS = 2000;
+const LOOK_AGAIN_MS = 5000;
+const LAST_LINES = 20;
+/** A container that failed stays this long, so that the log shipper reads its last lines. */
+const FAILED_STAYS_MS = 1000;
+
+const EXECUTORS: Executors = {
+  "wait-envelope": async (worker) => {
+    await worker.pause(ASK_AGAIN_MS);
+    if (worker.record.envelope === null && !worker.closed) worker.given.report(worker.record);
+  },
+  pull,
+  "write-secrets": writeSecrets,
+  create,
+  start,
+  "watch-ready": watchReady,
+  watch: (worker) => worker.pause(LOOK_AGAIN_MS),
+  "note-exit": noteExit,
+  "note-gone": noteGone,
+  "note-reboot": async (worker, step) => {
+    worker.setSecretsWritten(false);
+    await worker.apply(job.rebooted(worker.record, step.attempt, worker.given.bootId)).saved;
+  },
+  "wait-until": (worker, step) => worker.pause(Math.max(1, step.atMs - worker.given.clock.nowMs())),
+  stop,
+  remove,
+  "wipe-secrets": async (worker) => {
+    await worker.given.secrets.wipe(worker.jobId);
+    worker.setSecretsWritten(false);
+  },
+  finish: async (worker) => {
+    await worker.apply(job.finished(worker.record, null)).saved;
+    worker.given.log.info("job.finished", { jobId: worker.jobId, exitCode: worker.record.exitCode });
+  },
+  "wait-acknowledged": async (worker) => {
+    await worker.pause(LOOK_AGAIN_MS);
+    if (worker.record.acknowledged < worker.record.sequence) worker.given.report(worker.record);
+  },
+  "wait-desired": (worker) => worker.pause(60_000),
+  forget: async () => {},
+};
+
+export async function executeStep(worker: JobWorker, step: Step): Promise<void> {
+  const execute = EXECUTORS[step.kind] as (worker: JobWorker, step: Step) => Promise<void>;
+  await execute(worker, step);
+}
+
+function imageReference(worker: JobWorker): string {
+  const { image } = worker.record.spec;
+  return `${worker.given.registry}/${image.repository}@${image.digest}`;
+}
+
+/** Runs the work and notes how long it took, in the record and in the deploy's trace. */
+async function asStage<T>(worker: JobWorker, name: string, work: () => Promise<T>): Promise<T> {
+  const startedAtMs = worker.given.clock.nowMs();
+  let failed = true;
+  try {
+    const result = await work();
+    failed = false;
+    return result;
+  } finally {
+    const endedAtMs = worker.given.clock.nowMs();
+    const { spec } = worker.record;
+    recordSpan({
+      name: `job.${name}`,
+      parent: spec.traceparent,
+      startedAtMs,
+      endedAtMs,
+      failed,
+      attributes: { "berth.job": spec.jobId, "berth.epoch": spec.epoch },
+    });
+    if (!failed) worker.apply(job.stageDone(worker.record, name, startedAtMs, endedAtMs));
+  }
+}
+
+async function pull(worker: JobWorker): Promise<void> {
+  const { engine, puller, registry } = worker.given;
+  const reference = imageReference(worker);
+  await asStage(worker, "pull", async () => {
+    if ((await engine.image(reference)) !== null) return;
+    const envelope = openedEnvelope(worker);
+    if (envelope !== null) await puller.pull(reference, registry, envelope.pullToken);
+  });
+  worker.imagePresent = (await engine.image(reference)) !== null;
+  if (!worker.imagePresent && worker.record.envelope !== null) {
+    throw new EngineError("pull", 404, new Error("the image is not there after the pull"));
+  }
+}
+
+/** An envelope that cannot be opened is dropped, so that a new one is asked for. */
+function openedEnvelope(worker: JobWorker) {
+  const { record, given } = worker;
+  if (record.envelope === null) return null;
+  const opened = openEnvelope(given.curve, record.envelope, { ...record.spec, hostId: given.hostId });
+  if (opened === null) {
+    given.log.error("envelope.unreadable", { jobId: worker.jobId });
+    worker.apply({ ...record, envelope: null });
+  }
+  return opened;
+}
+
+async function writeSecrets(worker: JobWorker): Promise<void> {
+  const envelope = openedEnvelope(worker);
+  if (envelope === null) return;
+  const file = renderEnv(worker.record.spec, envelope.variables);
+  if (file.kind === "refused") {
+    await worker.apply(job.failedForGood(worker.record, "start-failed", file.reason)).saved;
+    return;
+  }
+  await worker.given.secrets.write(worker.jobId, file.text);
+  worker.setSecretsWritten(true);
+}
+
+async function create(worker: JobWorker, step: StepOf<"create">): Promise<void> {
+  const { given } = worker;
+  const { spec } = worker.record;
+  const reference = imageReference(worker);
+  const image = await given.engine.image(reference);
+  if (image === null) {
+    worker.imagePresent = false;
+    return;
+  }
+  const argv = launchCommand(spec.command, image);
+  if (argv === null) {
+    const reason = "neither the Procfile nor the image names a command";
+    await worker.apply(job.failedForGood(worker.record, "start-failed", reason)).saved;
+    return;
+  }
+  worker.apply(job.attemptMade(worker.record, step.attempt, given.bootId));
+  const name = containerName(spec, step.attempt);
+  const body = containerBody(spec, {
+    ...given,
+    attempt: step.attempt,
+    imageReference: reference,
+    argv,
+    secretsFolder: given.secrets.folder(spec.jobId),
+  });
+  const id = await asStage(worker, "create", () => given.starts(() => createOrAdopt(worker, name, body)));
+  given.index.put(spec.jobId, { id, epoch: spec.epoch, attempt: step.attempt, state: "created" });
+}
+
+/** A create that passed its deadline may have worked: the name tells. */
+async function createOrAdopt(
+  worker: JobWorker,
+  name: string,
+  body: ReturnType<typeof containerBody>,
+): Promise<string> {
+  const { engine } = worker.given;
+  try {
+    return await engine.create(name, body);
+  } catch (error) {
+    const mayExist = error instanceof EngineError && (error.status === 409 || error.status === null);
+    const found = mayExist ? await engine.findByName(name) : null;
+    if (found?.labels["berth.job"] === worker.jobId) return found.id;
+    throw error;
+  }
+}
+
+async function start(worker: JobWorker, step: StepOf<"start">): Promise<void> {
+  const { engine, index, starts } = worker.given;
+  await asStage(worker, "start", () => starts(() => engine.start(step.containerId)));
+  index.setState(worker.jobId, step.containerId, "running");
+  await noteStarted(worker, step.containerId, step.attempt);
+}
+
+/** Reads the address and start time back. A container that ended at once is left to the next look. */
+async function noteStarted(worker: JobWorker, containerId: string, attempt: number): Promise<void> {
+  const { engine, index, clock } = worker.given;
+  const seen = await engine.inspect(containerId);
+  if (seen === null) return index.drop(worker.jobId, containerId);
+  index.setState(worker.jobId, containerId, seen.state);
+  if (seen.state !== "running" || seen.address === null) return;
+  worker.apply(job.started(worker.record, attempt, seen.address, seen.startedAtMs ?? clock.nowMs()));
+}
+
+async function watchReady(worker: JobWorker, step: StepOf<"watch-ready">): Promise<void> {
+  const { given } = worker;
+  const { attempt, address } = worker.record;
+  // Adopted: the agent died between the start and its note.
+  if (address === null || attempt !== step.attempt) await noteStarted(worker, step.containerId, step.attempt);
+  const beganMs = given.clock.monotonicMs();
+  const stillRuns = () =>
+    !worker.closed &&
+    !worker.record.stopWanted &&
+    given.index.of(worker.jobId).some(({ id, state }) => id === step.containerId && state === "running");
+  for (let tries = 0; stillRuns(); tries++) {
+    if (await isReady(worker)) return noteReady(worker);
+    if (given.clock.nowMs() >= step.deadlineAtMs) return killForDeadline(worker, step.containerId);
+    const pauseMs = probePauseMs(tries, given.clock.monotonicMs() - beganMs);
+    await (pauseMs >= 50 ? worker.pause(pauseMs) : sleep(pauseMs));
+  }
+}
+
+async function isReady(worker: JobWorker): Promise<boolean> {
+  const { spec, address, startedAtMs } = worker.record;
+  if (address === null || startedAtMs === null) return false;
+  if (spec.process !== "web") return worker.given.clock.nowMs() - startedAtMs >= spec.readiness.aliveMs;
+  return probe({ address, port: spec.profile.port, httpPath: spec.readiness.httpPath });
+}
+
+function noteReady(worker: JobWorker): void {
+  const { clock, log } = worker.given;
+  const before = worker.record;
+  worker.apply(job.becameReady(before, clock.nowMs()));
+  const { spec, startedAtMs, address } = worker.record;
+  const endedAtMs = clock.nowMs();
+  recordSpan({
+    name: "job.ready",
+    parent: spec.traceparent,
+    startedAtMs: startedAtMs ?? endedAtMs,
+    endedAtMs,
+    attributes: { "berth.job": spec.jobId, "berth.epoch": spec.epoch },
+  });
+  log.info("job.ready", {
+    jobId: spec.jobId,
+    epoch: spec.epoch,
+    address,
+    sinceAcceptedMs: endedAtMs - before.acceptedAtMs,
+  });
+}
+
+async function killForDeadline(worker: JobWorker, containerId: string): Promise<void> {
+  worker.killedForDeadline = containerId;
+  await worker.given.engine.signal(containerId, "SIGKILL");
+  await waitForExit(worker, containerId);
+}
+
+/** After a kill the engine needs a moment; the look that follows decides. */
+async function waitForExit(worker: JobWorker, containerId: string): Promise<void> {
+  for (let tries = 0; tries < 50; tries++) {
+    const seen = await worker.given.engine.inspect(containerId);
+    if (seen === null) return worker.given.index.drop(worker.jobId, containerId);
+    worker.given.index.setState(worker.jobId, containerId, seen.state);
+    if (seen.state !== "running") return;
+    await sleep(50);
+  }
+}
+
+async function noteExit(worker: JobWorker, step: StepOf<"note-exit">): Promise<void> {
+  const { engine, index, clock, log } = worker.given;
+  const seen = await engine.inspect(step.containerId);
+  if (seen === null) return index.drop(worker.jobId, step.containerId);
+  index.setState(worker.jobId, step.containerId, seen.state);
+  if (seen.state !== "exited") return;
+  const exit = {
+    exitCode: seen.exitCode,
+    outOfMemory: seen.outOfMemory || worker.outOfMemory.has(step.containerId),
+    missedDeadline: worker.killedForDeadline === step.containerId,
+    lastLines: await engine.lastLines(step.containerId, LAST_LINES).catch(() => []),
+  };
+  const { saved } = worker.apply(job.exited(worker.record, step.attempt, exit, clock.nowMs()));
+  const { state, reasonCode, restartsCount } = worker.record;
+  log.info("job.exited", {
+    jobId: worker.jobId,
+    attempt: step.attempt,
+    state,
+    reasonCode,
+    exitCode: exit.exitCode,
+    restartsCount,
+  });
+  await saved;
+}
+
+async function noteGone(worker: JobWorker, step: StepOf<"note-gone">): Promise<void> {
+  const exit = { exitCode: null, outOfMemory: false, missedDeadline: false, lastLines: [] };
+  const { saved } = worker.apply(job.exited(worker.record, step.attempt, exit, worker.given.clock.nowMs()));
+  worker.given.log.warn("job.container-gone", { jobId: worker.jobId, attempt: step.attempt });
+  await saved;
+}
+
+async function stop(worker: JobWorker, step: StepOf<"stop">): Promise<void> {
+  const { engine, index } = worker.given;
+  const { record } = worker;
+  if (record.stopWanted && !isFinal(record.state)) worker.apply(job.stopping(record));
+  await engine.stop(step.containerId, isFinal(record.state) ? 1000 : record.spec.stopGraceMs);
+  const seen = await engine.inspect(step.containerId);
+  if (seen === null) return index.drop(worker.jobId, step.containerId);
+  index.setState(worker.jobId, step.containerId, seen.state);
+  if (seen.exitCode !== null && record.stopWanted)
+    worker.apply({ ...worker.record, exitCode: seen.exitCode });
+}
+
+async function remove(worker: JobWorker, step: StepOf<"remove">): Promise<void> {
+  const { engine, index } = worker.given;
+  if (worker.record.state === "failed") await sleep(FAILED_STAYS_MS);
+  for (const id of step.containerIds) {
+    await engine.remove(id);
+    index.drop(worker.jobId, id);
+  }
+}

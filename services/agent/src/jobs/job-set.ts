@@ -1,0 +1,178 @@
+/**
+ * All jobs of this host: awards in, desired sets in, one worker per job.
+ *
+ * What must stay true: awards are decided one after another, on fresh capacity; an accepted job is on disk before
+ * the answer leaves; nothing is stopped but by a fresh whole desired set or a higher epoch of the same job.
+ */
+import type { JobSpec, ObservedJob } from "@berth/shared/contracts/job.ts";
+import type { HostState } from "@berth/shared/domain/placement.ts";
+import { sleep } from "@berth/shared/kit/clock.ts";
+import { describeError } from "@berth/shared/kit/log.ts";
+import { type Award, type AwardAnswer, decideAward } from "../core/decide-award.ts";
+import { type DesiredSet, decideStops } from "../core/decide-stops.ts";
+import { type JobRecord, newRecord, type SealedEnvelope } from "../core/job-record.ts";
+import type { EngineEvent } from "../outbound/docker.ts";
+import type { JobsGiven } from "./given.ts";
+import { JobWorker } from "./job-worker.ts";
+import { openEnvelope } from "./open-envelope.ts";
+
+/** An unknown container is removed only after being unknown this long, under a fresh desired set. */
+const UNKNOWN_GRACE_MS = 30_000;
+const DESIRED_FRESH_MS = 60_000;
+
+export class JobSet {
+  readonly #given: JobsGiven;
+  readonly #workers = new Map<string, JobWorker>();
+  readonly #unknownSinceMs = new Map<string, number>();
+  #leaderEpoch = 0;
+  #desired: { readonly set: DesiredSet; readonly atMs: number } | null = null;
+  #lock: Promise<unknown> = Promise.resolve();
+
+  constructor(given: Omit<JobsGiven, "forgotten">) {
+    this.#given = { ...given, forgotten: (jobId) => this.#workers.delete(jobId) };
+  }
+
+  /** Starts a worker for every job of the ledger. The index must have been refreshed once before. */
+  recover(records: readonly JobRecord[], leaderEpoch: number, withSecrets: ReadonlySet<string>): void {
+    this.#leaderEpoch = leaderEpoch;
+    for (const record of records) this.#start(record, withSecrets.has(record.spec.jobId));
+  }
+
+  #start(record: JobRecord, secretsWritten: boolean): void {
+    this.#workers.set(record.spec.jobId, new JobWorker(this.#given, record, secretsWritten));
+  }
+
+  records(): JobRecord[] {
+    return [...this.#workers.values()].map(({ record }) => record);
+  }
+
+  /** @param fresh reads the host's state at the moment of the decision */
+  async award(award: Award, fresh: () => HostState): Promise<readonly AwardAnswer[]> {
+    return this.#exclusively(async () => {
+      const held = new Map(this.records().map((record) => [record.spec.jobId as string, record]));
+      const { answers } = decideAward(award, this.#leaderEpoch, held, fresh());
+      if (award.leaderEpoch > this.#leaderEpoch) {
+        this.#leaderEpoch = award.leaderEpoch;
+        await this.#given.ledger.saveLeaderEpoch(award.leaderEpoch);
+      }
+      const accepted = answers.filter(({ isNew }) => isNew).map(({ spec }) => spec);
+      await Promise.all(accepted.map((spec) => this.#accept(spec)));
+      return answers;
+    });
+  }
+
+  async #accept(spec: JobSpec): Promise<void> {
+    const { clock, bootId, ledger } = this.#given;
+    const older = this.#workers.get(spec.jobId);
+    if (older !== undefined) {
+      // From here on the older worker writes nothing; its container is stopped by the new one.
+      older.close();
+      await Promise.race([older.done, sleep(500)]);
+    }
+    const record = newRecord(spec, clock.nowMs(), bootId);
+    await ledger.save(record);
+    this.#start(record, false);
+  }
+
+  /** @returns whether the job holds it now; the ledger has it before the answer */
+  async deliver(
+    jobId: string,
+    epoch: number,
+    envelope: SealedEnvelope,
+  ): Promise<"taken" | "unknown-job" | "unreadable"> {
+    const worker = this.#workers.get(jobId);
+    if (worker === undefined || worker.record.spec.epoch !== epoch) return "unknown-job";
+    const { curve, hostId, log } = this.#given;
+    if (openEnvelope(curve, envelope, { hostId, jobId, epoch }) === null) {
+      log.error("envelope.refused", { jobId, epoch, senderKey: envelope.senderKey });
+      return "unreadable";
+    }
+    await worker.takeEnvelope(envelope);
+    return "taken";
+  }
+
+  desire(set: DesiredSet): void {
+    const nowMs = this.#given.clock.nowMs();
+    const seen = this.#desired?.set ?? { leaderEpoch: this.#leaderEpoch, revision: 0 };
+    const decision = decideStops(set, seen, this.records(), nowMs);
+    if (decision.kind === "ignored") {
+      this.#given.log.warn("desired.ignored", {
+        reason: decision.reason,
+        leaderEpoch: set.leaderEpoch,
+        revision: set.revision,
+      });
+      return;
+    }
+    this.#desired = { set, atMs: nowMs };
+    for (const jobId of decision.stop) {
+      this.#given.log.info("job.stop-asked", { jobId, revision: set.revision });
+      this.#workers.get(jobId)?.askStop();
+    }
+  }
+
+  noteAcknowledged(seen: ObservedJob): void {
+    const worker = this.#workers.get(seen.jobId);
+    if (worker?.record.spec.epoch === seen.epoch) worker.noteAcknowledged(seen.sequence);
+  }
+
+  noteEvent(event: EngineEvent): void {
+    const worker = this.#workers.get(event.jobId);
+    if (worker === undefined) return;
+    if (event.action === "oom") worker.outOfMemory.add(event.containerId);
+    if (event.action !== "die" && event.action !== "destroy") return;
+    if (event.action === "die") this.#given.index.setState(event.jobId, event.containerId, "exited");
+    else this.#given.index.drop(event.jobId, event.containerId);
+    worker.wake();
+  }
+
+  /** Lists every container, wakes the jobs whose containers changed, and removes what nobody knows. */
+  async look(): Promise<void> {
+    const { index, engine } = this.#given;
+    const changed = await index.refresh(() => engine.list());
+    for (const jobId of changed) this.#workers.get(jobId)?.wake();
+    await this.#removeUnknown();
+  }
+
+  async #removeUnknown(): Promise<void> {
+    const { index, engine, clock, log } = this.#given;
+    const nowMs = clock.nowMs();
+    const unknown = index.jobs().filter((jobId) => !this.#workers.has(jobId));
+    for (const jobId of this.#unknownSinceMs.keys())
+      if (!unknown.includes(jobId)) this.#unknownSinceMs.delete(jobId);
+    for (const jobId of unknown) {
+      const sinceMs = this.#unknownSinceMs.get(jobId) ?? nowMs;
+      this.#unknownSinceMs.set(jobId, sinceMs);
+      if (nowMs - sinceMs < UNKNOWN_GRACE_MS || !this.#isSurelyUnwanted(jobId, nowMs)) continue;
+      for (const { id } of index.of(jobId)) {
+        log.warn("container.unknown-removed", { jobId, containerId: id });
+        try {
+          await engine.stop(id, 5000);
+          await engine.remove(id);
+          index.drop(jobId, id);
+        } catch (error) {
+          log.warn("container.unknown-stays", { jobId, containerId: id, error: describeError(error) });
+        }
+      }
+      await this.#given.secrets.wipe(jobId);
+    }
+  }
+
+  /** A lost ledger must not stop containers: only a fresh whole desired set without the job says so. */
+  #isSurelyUnwanted(jobId: string, nowMs: number): boolean {
+    if (this.#desired === null || nowMs - this.#desired.atMs > DESIRED_FRESH_MS) return false;
+    return !this.#desired.set.jobs.some((job) => job.jobId === jobId && job.action === "run");
+  }
+
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#lock.then(work);
+    this.#lock = result.catch(() => {});
+    return result;
+  }
+
+  async close(): Promise<void> {
+    for (const worker of this.#workers.values()) worker.close();
+    const all = Promise.allSettled([...this.#workers.values()].map(({ done }) => done));
+    await Promise.race([all, new Promise((resolve) => setTimeout(resolve, 3000).unref())]);
+    await this.#given.ledger.settled();
+  }
+}
