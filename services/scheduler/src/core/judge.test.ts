@@ -6,8 +6,13 @@ import { judgeHosts } from "./judge-hosts.ts";
 
 const LIMITS = { suspectAfterMs: 6000, lostAfterMs: 15_000 };
 const hosts = (...silentMs: number[]) =>
-  silentMs.map((silent, i) => ({ hostId: `hst_${i}` as HostId, lastHeartbeatAtMs: 100_000 - silent, state: "alive" as const }));
-const states = (...silentMs: number[]) => judgeHosts(hosts(...silentMs), 100_000, 0, LIMITS).verdicts.map((verdict) => verdict.state);
+  silentMs.map((silent, i) => ({
+    hostId: `hst_${i}` as HostId,
+    lastHeartbeatAtMs: 100_000 - silent,
+    state: "alive" as const,
+  }));
+const states = (...silentMs: number[]) =>
+  judgeHosts(hosts(...silentMs), 100_000, 0, LIMITS).verdicts.map((verdict) => verdict.state);
 
 describe("judgeHosts", () => {
   test("silence makes suspect, then lost", () => {
@@ -27,13 +32,17 @@ describe("judgeHosts", () => {
 
 describe("judgeObservation", () => {
   const stored = { epoch: 3, state: "accepted" as const, hostId: "hst_1", observedSequence: 4 };
-  const seen = (given: Partial<ObservedJob>) => judgeObservation(stored, "hst_1", { epoch: 3, sequence: 5, state: "running", ...given } as ObservedJob).kind;
+  const seen = (given: Partial<ObservedJob>) =>
+    judgeObservation(stored, "hst_1", { epoch: 3, sequence: 5, state: "running", ...given } as ObservedJob)
+      .kind;
   test("takes news, drops what is late, foreign or impossible", () => {
     expect(seen({})).toBe("take");
     expect(seen({ epoch: 2 })).toBe("late");
     expect(seen({ sequence: 4 })).toBe("late");
     expect(seen({ epoch: 4 })).toBe("foreign");
     expect(seen({ state: "requested" })).toBe("illegal");
-    expect(judgeObservation(stored, "hst_2", { epoch: 3, sequence: 5, state: "running" } as ObservedJob).kind).toBe("foreign");
+    expect(
+      judgeObservation(stored, "hst_2", { epoch: 3, sequence: 5, state: "running" } as ObservedJob).kind,
+    ).toBe("foreign");
   });
 });

@@ -50,10 +50,21 @@ describe("placeBatch", () => {
     const [placement] = placeBatch(
       [lot(1)],
       [host(1), host(2, { memoryFreeBytes: 10 * MIB }), host(3, { cordoned: true })],
-      [{ hostId: "hst_4" as HostId, host: "host-4", refusal: { code: "host-silent", detail: "no heartbeat" } }],
+      [
+        {
+          hostId: "hst_4" as HostId,
+          host: "host-4",
+          refusal: { code: "host-silent", detail: "no heartbeat" },
+        },
+      ],
       DEFAULT_WEIGHTS,
     );
-    expect(placement?.candidates.map((one) => one.refusal?.code ?? "bid")).toEqual(["bid", "not-enough-memory", "cordoned", "host-silent"]);
+    expect(placement?.candidates.map((one) => one.refusal?.code ?? "bid")).toEqual([
+      "bid",
+      "not-enough-memory",
+      "cordoned",
+      "host-silent",
+    ]);
     expect(placement).toMatchObject({ outcome: "placed", hostId: "hst_1" });
   });
 
@@ -70,20 +81,38 @@ describe("placeBatch", () => {
   });
 
   test("an empty pod is an answer", () => {
-    expect(placeBatch([lot(1)], [], [], DEFAULT_WEIGHTS)[0]).toMatchObject({ outcome: "unplaceable", commonRefusal: "the pod has no hosts" });
+    expect(placeBatch([lot(1)], [], [], DEFAULT_WEIGHTS)[0]).toMatchObject({
+      outcome: "unplaceable",
+      commonRefusal: "the pod has no hosts",
+    });
   });
 
   test("the order of hosts does not matter, and memory is never over-committed", () => {
-    const hosts = fc.array(fc.record({ free: fc.integer({ min: 0, max: 4 * GIB }), starting: fc.nat(5) }), { minLength: 1, maxLength: 8 });
+    const hosts = fc.array(fc.record({ free: fc.integer({ min: 0, max: 4 * GIB }), starting: fc.nat(5) }), {
+      minLength: 1,
+      maxLength: 8,
+    });
     const lots = fc.array(fc.integer({ min: 16 * MIB, max: 2 * GIB }), { minLength: 1, maxLength: 20 });
     fc.assert(
       fc.property(hosts, lots, fc.infiniteStream(fc.nat(1000)), (given, sizes, order) => {
-        const states = given.map((one, i) => host(i, { memoryFreeBytes: one.free, startingCount: one.starting }));
-        const batch = sizes.map((memoryBytes, i) => lot(i + 1, { resources: { ...DEFAULT_RESOURCES, memoryBytes } }));
-        const shuffled = states.map((state) => ({ state, key: order.next().value as number })).sort((a, b) => a.key - b.key);
+        const states = given.map((one, i) =>
+          host(i, { memoryFreeBytes: one.free, startingCount: one.starting }),
+        );
+        const batch = sizes.map((memoryBytes, i) =>
+          lot(i + 1, { resources: { ...DEFAULT_RESOURCES, memoryBytes } }),
+        );
+        const shuffled = states
+          .map((state) => ({ state, key: order.next().value as number }))
+          .sort((a, b) => a.key - b.key);
         const one = placeBatch(batch, states, [], DEFAULT_WEIGHTS);
-        const other = placeBatch(batch, shuffled.map((entry) => entry.state), [], DEFAULT_WEIGHTS);
-        const winners = (placements: typeof one) => placements.map((p) => [p.jobId, p.outcome === "placed" ? p.hostId : null]);
+        const other = placeBatch(
+          batch,
+          shuffled.map((entry) => entry.state),
+          [],
+          DEFAULT_WEIGHTS,
+        );
+        const winners = (placements: typeof one) =>
+          placements.map((p) => [p.jobId, p.outcome === "placed" ? p.hostId : null]);
         expect(winners(other)).toEqual(winners(one));
         const used = new Map<string, number>();
         for (const placement of one) {
@@ -91,7 +120,8 @@ describe("placeBatch", () => {
           const size = batch.find((entry) => entry.jobId === placement.jobId)?.resources.memoryBytes ?? 0;
           used.set(placement.hostId, (used.get(placement.hostId) ?? 0) + size);
         }
-        for (const state of states) expect(used.get(state.hostId) ?? 0).toBeLessThanOrEqual(state.memoryFreeBytes);
+        for (const state of states)
+          expect(used.get(state.hostId) ?? 0).toBeLessThanOrEqual(state.memoryFreeBytes);
       }),
       { numRuns: 200 },
     );

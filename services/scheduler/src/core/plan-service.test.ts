@@ -87,12 +87,18 @@ class World {
       job.desired = "stop";
       job.ready = false;
       if (job.state === "requested") job.state = "finished";
-    } else if (step.kind === "step-deploy") this.#stepDeploy(step.deployId, step.to, step.reasonCode, step.reason);
+    } else if (step.kind === "step-deploy")
+      this.#stepDeploy(step.deployId, step.to, step.reasonCode, step.reason);
   }
 
   #createJob(release: ReleaseView, process: string, slot: number): void {
     const double = this.jobs.find(
-      (job) => job.releaseId === release.id && job.slot === slot && !isFinal(job.state) && job.state !== "lost" && job.desired === "run",
+      (job) =>
+        job.releaseId === release.id &&
+        job.slot === slot &&
+        !isFinal(job.state) &&
+        job.state !== "lost" &&
+        job.desired === "run",
     );
     expect(double, "two live jobs of one slot").toBeUndefined();
     this.jobs.push({
@@ -132,7 +138,8 @@ class World {
       if (isFinal(job.state)) continue;
       if (job.desired === "stop") Object.assign(job, { state: "finished", ready: false });
       else if (outcome === "ready") Object.assign(job, { state: "running", ready: true });
-      else if (!job.ready) Object.assign(job, { state: "failed", reasonCode: "crashed", reason: "exit code 1" });
+      else if (!job.ready)
+        Object.assign(job, { state: "failed", reasonCode: "crashed", reason: "exit code 1" });
     }
   }
 
@@ -225,14 +232,16 @@ describe("planService", () => {
     const hopeless = new World();
     hopeless.release();
     hopeless.plan();
-    for (const job of hopeless.jobs) job.unplaceable = { reason: "too big", hopeless: true, sinceMs: hopeless.nowMs };
+    for (const job of hopeless.jobs)
+      job.unplaceable = { reason: "too big", hopeless: true, sinceMs: hopeless.nowMs };
     hopeless.plan();
     expect(hopeless.deploys[0]).toMatchObject({ state: "failed", reasonCode: "unplaceable" });
 
     const waiting = new World();
     waiting.release();
     waiting.plan();
-    for (const job of waiting.jobs) job.unplaceable = { reason: "full", hopeless: false, sinceMs: waiting.nowMs };
+    for (const job of waiting.jobs)
+      job.unplaceable = { reason: "full", hopeless: false, sinceMs: waiting.nowMs };
     waiting.plan();
     expect(waiting.deploys[0]?.state).toBe("starting");
     waiting.nowMs += LIMITS.unplaceableAfterMs;
@@ -299,7 +308,8 @@ describe("planService", () => {
           if (one === "edges") world.edges();
           if (one === "release") world.release();
           if (one === "wait") world.nowMs += 3000;
-          if (one === "cancel" && world.target !== null && world.target.version > 1) world.cancelled.add(world.target.deployId);
+          if (one === "cancel" && world.target !== null && world.target.version > 1)
+            world.cancelled.add(world.target.deployId);
           if (one === "lose") {
             const job = world.jobs.find((candidate) => candidate.state === "running");
             if (job !== undefined) {

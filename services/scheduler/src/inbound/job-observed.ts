@@ -1,5 +1,6 @@
 /** JobObserved: an agent saw a job change. */
 import type { JobObserved } from "@berth/shared/contracts/job.ts";
+import { RotationChanged } from "@berth/shared/contracts/route.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { z } from "zod";
@@ -8,9 +9,10 @@ import { tell } from "../outbound/reconcile.ts";
 
 export function onJobObserved(given: { observations: Observations; bus: Bus; wake: () => void }) {
   return async ({ hostId, job }: z.infer<typeof JobObserved.payload>): Promise<void> => {
-    const { changed, told } = await given.observations.take(hostId, job);
+    const { changed, routesOf, told } = await given.observations.take(hostId, job);
     crashPoint("scheduler.observation-stored");
     tell(given.bus, told);
+    if (routesOf !== null) given.bus.signal(RotationChanged, { serviceId: routesOf });
     if (changed) given.wake();
   };
 }

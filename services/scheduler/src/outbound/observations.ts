@@ -1,6 +1,6 @@
 /** Writes what agents saw into the jobs table. Any scheduler may do it: an observation is a fact, not a decision. */
 import type { ObservedJob } from "@berth/shared/contracts/job.ts";
-import type { DeployId, HostId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, HostId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
@@ -13,6 +13,8 @@ import type { Tables } from "./tables.ts";
 interface StoredRow {
   id: string;
   deploy_id: DeployId;
+  service_id: ServiceId;
+  address: string | null;
   process: string;
   slot: number;
   epoch: number;
@@ -24,11 +26,18 @@ interface StoredRow {
   lease_expires_at: Date | null;
 }
 
-const COLUMNS = sql`id, deploy_id, process, slot, epoch, state, desired, ready, host_id, observed_sequence, lease_expires_at`;
+const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, host_id, observed_sequence, lease_expires_at`;
+
+export interface Taken {
+  readonly changed: boolean;
+  /** The service whose routes may have to change, when readiness or the address did. */
+  readonly routesOf: ServiceId | null;
+  readonly told: Progress[];
+}
 
 export interface Observations {
   /** @returns true when something changed, with lines for the pusher */
-  take(hostId: HostId, observed: ObservedJob): Promise<{ changed: boolean; told: Progress[] }>;
+  take(hostId: HostId, observed: ObservedJob): Promise<Taken>;
   /** A heartbeat's whole list: what the host does not hold is over. @returns jobs that the record does not know */
   takeWhole(
     hostId: HostId,
@@ -46,7 +55,7 @@ export function createObservations(given: { db: Kysely<Tables>; log: Log }): Obs
             trx,
           )
         ).rows[0];
-        if (row === undefined) return { changed: false, told: [] };
+        if (row === undefined) return NOTHING;
         return takeOne(trx, given.log, row, hostId, observed);
       }),
     takeWhole: (hostId, atMs, observed) =>
@@ -74,13 +83,15 @@ export function createObservations(given: { db: Kysely<Tables>; log: Log }): Obs
   };
 }
 
+const NOTHING: Taken = { changed: false, routesOf: null, told: [] };
+
 async function takeOne(
   trx: Transaction<Tables>,
   log: Log,
   row: StoredRow,
   hostId: HostId,
   observed: ObservedJob,
-): Promise<{ changed: boolean; told: Progress[] }> {
+): Promise<Taken> {
   const verdict = judgeObservation(
     { epoch: row.epoch, state: row.state, hostId: row.host_id, observedSequence: row.observed_sequence },
     hostId,
@@ -90,7 +101,7 @@ async function takeOne(
     log.warn("observation.illegal", { jobId: row.id, from: row.state, to: observed.state });
   if (verdict.kind === "foreign")
     log.warn("observation.foreign", { jobId: row.id, hostId, epoch: observed.epoch });
-  if (verdict.kind !== "take") return { changed: false, told: [] };
+  if (verdict.kind !== "take") return NOTHING;
   await sql`
     update jobs set state = ${observed.state}, ready = ${observed.ready && observed.state === "running"}, observed_sequence = ${observed.sequence},
            address = ${observed.address}, port = ${observed.port}, restarts_count = ${observed.restartsCount}, exit_code = ${observed.exitCode},
@@ -98,7 +109,9 @@ async function takeOne(
            stages = coalesce((select jsonb_agg(s) from jsonb_array_elements(stages) s where s->>'name' = 'auction'), '[]'::jsonb) || ${JSON.stringify(observed.stages)}::jsonb,
            lease_expires_at = null, updated_at = now()
      where id = ${row.id}`.execute(trx);
-  return { changed: true, told: describe(row, observed) };
+  const routes =
+    row.ready !== (observed.ready && observed.state === "running") || row.address !== observed.address;
+  return { changed: true, routesOf: routes ? row.service_id : null, told: describe(row, observed) };
 }
 
 /** How long after the award a heartbeat may still be one that was sent before it. */

@@ -1,5 +1,6 @@
 /** One round of the scheduler: read whole, plan each service, carry out, auction, tell the hosts. */
 import { DeployProgressed } from "@berth/shared/contracts/deploy.ts";
+import { RotationChanged } from "@berth/shared/contracts/route.ts";
 import type { DeployId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
@@ -43,6 +44,9 @@ export async function reconcile(given: RoundGiven): Promise<void> {
       if (steps.length === 0) continue;
       planned += steps.length;
       tell(given.bus, await applySteps(given, service.serviceId, steps));
+      if (steps.some((step) => step.kind === "set-rotation")) {
+        given.bus.signal(RotationChanged, { serviceId: service.serviceId });
+      }
     }
     if (planned > 0) {
       given.committed();
