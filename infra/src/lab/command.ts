@@ -5,8 +5,10 @@
 import { spawn } from "node:child_process";
 
 export interface CommandResult {
-  /** The exit code, or null when a signal ended it (the deadline, as a rule). */
+  /** The exit code, or null when a signal ended it. */
   readonly code: number | null;
+  /** The deadline's is SIGKILL. */
+  readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -35,7 +37,7 @@ export function tryCommand(argv: readonly string[], options: CommandOptions = {}
     child.once("error", (error) =>
       reject(new Error(`${program} could not be started: ${error.message}`, { cause: error })),
     );
-    child.once("close", (code) => resolve({ code, stdout: stdout(), stderr: stderr() }));
+    child.once("close", (code, signal) => resolve({ code, signal, stdout: stdout(), stderr: stderr() }));
     // A program that ends without reading its input is judged by its exit code, not by the broken pipe.
     child.stdin.on("error", () => undefined);
     child.stdin.end(options.input);
@@ -47,9 +49,11 @@ export async function command(argv: readonly string[], options: CommandOptions =
   const result = await tryCommand(argv, options);
   if (result.code === 0) return result.stdout;
   const why =
-    result.code === null
-      ? `no end within ${options.timeoutMs ?? defaultTimeoutMs} ms`
-      : `exit code ${result.code}`;
+    result.signal === "SIGKILL"
+      ? `killed, as a rule because it took longer than ${options.timeoutMs ?? defaultTimeoutMs} ms`
+      : result.code === null
+        ? `ended by ${result.signal}`
+        : `exit code ${result.code}`;
   const said = (result.stderr.trim() || result.stdout.trim()).split("\n").slice(-12).join("\n  ");
   throw new Error(`${argv.join(" ")}: ${why}${said === "" ? "" : `\n  ${said}`}`);
 }

@@ -51,7 +51,7 @@ export async function startHost(host: HostHandle): Promise<void> {
   writeEngineConfig(names);
   await ensureHostNetwork(host.lab, names);
   await applyRoutes(host);
-  if (host.record.cut !== null) await cutNetwork(names, host.record.cut);
+  if (host.record.cut !== null) await cutNetwork(names, host.whole.rootfs, host.record.cut);
   spawnHost(host);
   await waitForInit(host);
   await waitForEngine(host);
@@ -85,7 +85,7 @@ export async function applyRoutes({ names, record, whole }: HostHandle): Promise
     if (owner === record.name) own.push(cidr);
     else if (number !== undefined) peers.set(cidr, `10.99.${whole.index}.${number}`);
   }
-  await setRoutes(names, own, peers);
+  await setRoutes(names, whole.rootfs, own, peers);
 }
 
 function spawnHost({ names, record, whole }: HostHandle): void {

@@ -113,12 +113,13 @@ export async function removeNetnsMount(): Promise<void> {
  */
 export async function setRoutes(
   host: HostNames,
+  rootfs: string,
   ownCidrs: readonly string[],
   peers: ReadonlyMap<string, string>,
 ): Promise<void> {
   for (const [cidr, via] of peers)
     await command(["ip", "-n", host.netns, "route", "replace", cidr, "via", via, "dev", "eth0"]);
-  const iptables = [...enterNetns(host), "iptables", "-w", "10"];
+  const iptables = [...enterNetns(host, rootfs), "iptables"];
   for (const cidr of ownCidrs) {
     const rule = ["FORWARD", "-i", "eth0", "-d", cidr, "-j", "ACCEPT"];
     const present = await tryCommand([...iptables, "-C", ...rule]);
@@ -127,20 +128,24 @@ export async function setRoutes(
 }
 
 /** Drops silently, as a partition does: no interface goes down and no connection is refused. */
-export async function cutNetwork(host: HostNames, cut: Cut): Promise<void> {
+export async function cutNetwork(host: HostNames, rootfs: string, cut: Cut): Promise<void> {
   const input = "chain in {\n type filter hook prerouting priority -400\n iifname eth0 drop\n }";
   const output = "chain out {\n type filter hook postrouting priority 400\n oifname eth0 drop\n }";
   const chains = cut === "in" ? input : cut === "out" ? output : `${input}\n${output}`;
   const rules = `${withoutCut}table inet ${cutTable} {\n${chains}\n}\n`;
-  await command([...enterNetns(host), "nft", "-f", "-"], { input: rules });
+  await command([...enterNetns(host, rootfs), "nft", "-f", "-"], { input: rules });
 }
 
-export async function healNetwork(host: HostNames): Promise<void> {
-  await command([...enterNetns(host), "nft", "-f", "-"], { input: withoutCut });
+export async function healNetwork(host: HostNames, rootfs: string): Promise<void> {
+  await command([...enterNetns(host, rootfs), "nft", "-f", "-"], { input: withoutCut });
 }
 
-function enterNetns(host: HostNames): string[] {
-  return ["nsenter", `--net=${host.netnsPath}`];
+/**
+ * The host's own nft and iptables, in its network: an older nft of the machine crashes over rules that a newer
+ * iptables made (1.0.6 over 1.8.11, seen). Works whether the host runs or not.
+ */
+function enterNetns(host: HostNames, rootfs: string): string[] {
+  return ["nsenter", `--net=${host.netnsPath}`, `--root=${rootfs}`];
 }
 
 function interfaceExists(name: string): boolean {

@@ -206,5 +206,5 @@ async function biddingHosts(pod: RunningPod): Promise<ReadonlySet<string>> {
   });
   if (!response.ok) throw new Error(`GET ${listHosts.path}: ${response.status} ${await response.text()}`);
   const { hosts } = listHosts.reply.parse(await response.json());
-  return new Set(hosts.filter((host) => host.bid !== null).map((host) => host.name));
+  return new Set(hosts.filter((host) => host.state === "alive" && host.bid !== null).map((host) => host.name));
 }

@@ -112,7 +112,7 @@ export interface Lab {
   down(): Promise<void>;
 }
 
-const neededPackages = ["mmdebstrap", "iproute2", "util-linux", "iptables", "nftables"];
+const neededPackages = ["mmdebstrap", "iproute2", "util-linux", "iptables"];
 /** The checkout that this file is in; the hosts see it read-only at the same path. */
 export const checkout = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 const maxHosts = 9;
@@ -137,15 +137,20 @@ async function bringUp(options: LabOptions, say: (line: string) => void): Promis
   const lab = labNames(options.stateDir, record.index);
   await ensureBridge(lab);
   await options.beforeHosts?.(lab.machineAddress);
+  const handles = record.hosts.map((host) => hostHandle(options.stateDir, record, host));
+  // One after the other, so that the hosts' container subnets come in the order of their names.
+  for (const { names, record: host } of handles) {
+    makeFolders(names);
+    await options.prepareHost?.(bootSite(options.stateDir, record.index, host.number));
+  }
   const startedAt = Date.now();
   say(`starting ${record.hosts.map((host) => host.name).join(", ")}`);
   await Promise.all(
-    record.hosts.map(async (host) => {
-      const handle = hostHandle(options.stateDir, record, host);
-      makeFolders(handle.names);
-      await options.prepareHost?.(bootSite(options.stateDir, record.index, host.number));
+    handles.map(async (handle) => {
       await startHost(handle);
-      say(`${host.name}: Docker Engine ready after ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
+      say(
+        `${handle.record.name}: Docker Engine ready after ${((Date.now() - startedAt) / 1000).toFixed(1)} s`,
+      );
     }),
   );
   return labOf(options.stateDir, record);
@@ -281,11 +286,11 @@ function labHost(stateDir: string, index: number, { name, number }: HostRecord):
     isRunning: () => isRunning(names),
     cut: async (direction = "both") => {
       recordCut(direction);
-      if (existsSync(names.netnsPath)) await cutNetwork(names, direction);
+      if (existsSync(names.netnsPath)) await cutNetwork(names, handle().whole.rootfs, direction);
     },
     heal: async () => {
       recordCut(null);
-      if (existsSync(names.netnsPath)) await healNetwork(names);
+      if (existsSync(names.netnsPath)) await healNetwork(names, handle().whole.rootfs);
     },
     kill: () => killHost(handle()),
     start: () => startHost(handle()),
