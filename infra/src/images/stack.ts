@@ -107,10 +107,13 @@ export async function ensureStackImage(input: StackImageInput): Promise<StackIma
   const nodeDir = nodePackageDir();
   const tag = `${SUITE}-${await recipeHash(nodeDir)}`;
   const image: StackImage = { name: `berth/stack:${tag}`, buildName: `berth/stack-build:${tag}` };
-  const alias = `berth/stack:${SUITE}`;
+  const nameNewest = async (): Promise<void> => {
+    await docker.run(["tag", image.buildName, `berth/stack-build:${SUITE}`]);
+    await docker.run(["tag", image.name, `berth/stack:${SUITE}`]);
+  };
   const docker = dockerClient(input.dockerSocket);
   if ((await docker.has(image.name)) && (await docker.has(image.buildName))) {
-    await docker.run(["tag", image.name, alias]);
+    await nameNewest();
     return image;
   }
   const cacheDir = resolve(input.stateDir, "cache", `stack-${tag}`);
@@ -120,7 +123,7 @@ export async function ensureStackImage(input: StackImageInput): Promise<StackIma
     docker.importTar(join(cacheDir, "run.tar"), image.name),
     docker.importTar(join(cacheDir, "build.tar"), image.buildName),
   ]);
-  await docker.run(["tag", image.name, alias]);
+  await nameNewest();
   return image;
 }
 

@@ -5,6 +5,7 @@ import { SourcePushed } from "@berth/shared/contracts/push.ts";
 import { DeployCancelRequested } from "@berth/shared/contracts/release.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
+import { newId } from "@berth/shared/kit/ids.ts";
 import { openObjectStore } from "@berth/shared/kit/object-store.ts";
 import { createOutboxRelay } from "@berth/shared/kit/outbox.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
@@ -16,11 +17,15 @@ import { readBuilderId } from "./outbound/builder-id.ts";
 import { Buildkit } from "./outbound/buildkit.ts";
 import { BuildEngine } from "./outbound/engine.ts";
 import { executeBuild } from "./outbound/execute-build.ts";
+import { mintPushToken } from "./outbound/push-tokens.ts";
 import { servicesWithBuildsSince } from "./outbound/queue-store.ts";
+import { STACK_REPOSITORY } from "./outbound/registry.ts";
+import { StackLayer } from "./outbound/stack-layer.ts";
 import type { Tables } from "./outbound/tables.ts";
 
 const LINE_BYTES = 16_000;
 const CACHE_KEPT_MS = 30 * 24 * 3_600_000;
+const STACK_EVERY_MS = 5000;
 const SWEEP_EVERY_MS = 3_600_000;
 
 await runService("builder", BuilderConfig, async ({ config, log, scope }) => {
@@ -59,8 +64,27 @@ await runService("builder", BuilderConfig, async ({ config, log, scope }) => {
   );
   const outbox = scope.use(createOutboxRelay({ db, bus, log }));
 
+  const stack = new StackLayer({
+    engine,
+    registry: config.registry,
+    stackImage: config.stackImage,
+    log,
+    mintStackToken: (signal) => mintPushToken(bus, newId("build"), STACK_REPOSITORY, signal),
+  });
+  scope.use(
+    new Reconciler({
+      name: "stack",
+      everyMs: STACK_EVERY_MS,
+      retryMs: STACK_EVERY_MS,
+      log,
+      run: async () => void (await stack.ensureStored()),
+    }),
+  );
+
   // The one loop that builds.
   const build = {
+    prepareRepository: (repository: string, token: string, signal: AbortSignal) =>
+      stack.prepare(repository, token, signal),
     engine,
     buildkit,
     builderId,

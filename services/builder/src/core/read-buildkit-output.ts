@@ -21,8 +21,11 @@ export function showBuildkitLine(line: string): string | null {
 const STEP_FAILED =
   /(?:executor failed running|process) \[?"?(.{1,500}?)"?\]?(?::| did not complete successfully:) exit code: (\d+)/;
 const PARSE_ERROR = /dockerfile parse error(?: on)? line (\d+): (.{1,300})/i;
-const NO_BASE_IMAGE =
-  /failed to solve.*?(?:rpc error: .*?desc = )?((?:docker\.io\/|[a-z0-9.:-]+\/)?[\w./:@-]+): (?:failed to (?:do request|resolve)|pull access denied|not found|failed to authorize)/i;
+const NO_BASE_IMAGE: readonly RegExp[] = [
+  /failed to do request: Head "https?:\/\/([^/"\s]+\/v2\/[^"\s]+?)\/manifests\/([^"\s]+)"/,
+  /failed to resolve source metadata for ([\w./:@-]+)/,
+  /([\w./:@-]+): (?:pull access denied|not found|failed to authorize)/,
+];
 const OTHER =
   /failed to solve(?: with frontend dockerfile\.v0)?: (?:rpc error: code = \w+ desc = )?(.{1,400})/;
 
@@ -41,13 +44,25 @@ export function readBuildkitFailure(lastLines: readonly string[], exitCode: numb
     if (parse?.[2] !== undefined) {
       return { code: "bad-dockerfile", problems: [{ line: Number(parse[1]), text: parse[2] }] };
     }
-    const base = NO_BASE_IMAGE.exec(line);
-    if (base?.[1] !== undefined) {
-      const text = `the image ${base[1]} could not be fetched. Does it exist, and may the builder reach its registry?`;
+    const image = /failed to solve/.test(line) ? missingImage(line) : null;
+    if (image !== null) {
+      const text = `the image ${image} could not be fetched. Does it exist, and may the builder reach its registry?`;
       return { code: "bad-dockerfile", problems: [{ line: 0, text }] };
     }
     const other = OTHER.exec(line);
     if (other?.[1] !== undefined) return { code: "bad-dockerfile", problems: [{ line: 0, text: other[1] }] };
   }
   return { code: "build-exit", step: "`docker build`", exitCode };
+}
+
+function missingImage(line: string): string | null {
+  for (const pattern of NO_BASE_IMAGE) {
+    const match = pattern.exec(line);
+    if (match?.[1] === undefined) continue;
+    const path = match[1]
+      .replace("registry-1.docker.io/v2/library/", "")
+      .replace("registry-1.docker.io/v2/", "");
+    return match[2] === undefined ? path : `${path.replace("/v2/", "/")}:${match[2]}`;
+  }
+  return null;
 }

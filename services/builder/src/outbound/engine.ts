@@ -81,8 +81,23 @@ export class BuildEngine {
     return answer.Version;
   }
 
-  async hasImage(name: string): Promise<boolean> {
-    return (await missingAsNull(this.#docker.getImage(name).inspect())) !== null;
+  /** @returns null when the engine has no such image */
+  async imageId(name: string): Promise<string | null> {
+    return (
+      (await missingAsNull(deadline(this.#docker.getImage(name).inspect(), `looking at image ${name}`)))
+        ?.Id ?? null
+    );
+  }
+
+  async tagImage(name: string, reference: string): Promise<void> {
+    await deadline(this.#docker.getImage(name).tag(splitReference(reference)), "naming an image");
+  }
+
+  /** Takes a name away from an image that has others. */
+  async untagImage(reference: string): Promise<void> {
+    await missingAsNull(
+      deadline(this.#docker.getImage(reference).remove({ noprune: true }), "removing an image's name"),
+    );
   }
 
   async imageFacts(name: string): Promise<ImageFacts> {

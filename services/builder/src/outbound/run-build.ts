@@ -59,6 +59,8 @@ export interface RunBuildGiven {
   readonly npmRegistry: string | null;
   /** A URL, or `none`: pip then uses only what the repository brings. */
   readonly pypiIndex: string | null;
+  /** Makes a push quick; may do nothing. */
+  readonly prepareRepository: (repository: string, token: string, signal: AbortSignal) => Promise<void>;
   readonly mintPushToken: (buildId: string, repository: string) => Promise<string>;
 }
 
@@ -99,6 +101,8 @@ interface Run {
 }
 
 const DEFAULT_PORT = 8080;
+const STACK_POLL_MS = 1000;
+const STACK_WAIT_MS = 300_000;
 const PUSH_PAUSES_MS = [1000, 4000, 10_000];
 const BUILDPACKS_DIR = join(import.meta.dirname, "../../buildpacks");
 const execFileAsync = promisify(execFile);
@@ -136,6 +140,7 @@ async function buildAndPush(run: Run): Promise<BuiltImage> {
   order.onStage("fetched");
   const kind = detectKind(source, order.settings);
   if (kind.kind === "refused") throw new BuildStopped(kind.failure);
+  if (kind.kind === "buildpack" || /berth\/stack\b/.test(source.dockerfile ?? "")) await waitForStack(run);
   const image =
     kind.kind === "dockerfile"
       ? await buildDockerfile(run, source)
@@ -147,11 +152,33 @@ async function buildAndPush(run: Run): Promise<BuiltImage> {
   return { ...image, digest };
 }
 
+/** On a new machine the stack image is still being made when the first push comes. */
+async function waitForStack(run: Run): Promise<void> {
+  const { engine, stackImage } = run.given;
+  for (let waitedMs = 0; (await engine.imageId(buildImage(stackImage))) === null; waitedMs += STACK_POLL_MS) {
+    if (waitedMs === 0) run.order.onStep("Waiting for the stack image, which is made once per machine");
+    if (waitedMs > STACK_WAIT_MS) {
+      throw new BuildStopped({
+        code: "platform",
+        detail: `the builder's engine has no image ${buildImage(stackImage)}`,
+      });
+    }
+    await sleep(STACK_POLL_MS, undefined, { signal: run.signal }).catch(() => undefined);
+    run.signal.throwIfAborted();
+  }
+}
+
+/** The stack with compilers and git, which stays on the builder's engine. */
+function buildImage(stackImage: string): string {
+  return stackImage.replace(/^berth\/stack:/, "berth/stack-build:");
+}
+
 /** The registry may be restarting: a failed push is tried again, each time with a fresh token. */
 async function pushImage(run: Run): Promise<string> {
   const { given, order, signal } = run;
   for (let attempt = 1; ; attempt += 1) {
     const token = await given.mintPushToken(order.buildId, order.repository);
+    await given.prepareRepository(order.repository, token, signal);
     try {
       const { digest } = await given.engine.push(run.reference, token, signal, () => undefined);
       return digest;
@@ -247,7 +274,7 @@ async function buildWithBuildpacks(
       {
         buildId: order.buildId,
         serviceId: order.serviceId,
-        image: given.stackImage.replace(/^berth\/stack:/, "berth/stack-build:"),
+        image: buildImage(given.stackImage),
         sourceTarPath: source.tarPath,
         toolsTar: await packTools(given.extraCaFile),
         command,

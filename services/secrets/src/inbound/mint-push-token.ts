@@ -6,6 +6,9 @@ import { mayPush } from "../outbound/awards.ts";
 import type { RegistryTokens } from "../outbound/registry-tokens.ts";
 import type { VaultTables } from "../outbound/vault.ts";
 
+/** The base image of buildpack apps: only the builder pushes it, at no build's occasion, and every push may mount it. */
+const STACK_REPOSITORY = "berth/stack";
+
 export function onMintPushToken(given: {
   db: Kysely<VaultTables>;
   tokens: RegistryTokens;
@@ -15,7 +18,7 @@ export function onMintPushToken(given: {
     buildId,
     imageRepository,
   }: z.infer<typeof MintPushToken.payload>): Promise<z.infer<typeof MintPushToken.reply>> => {
-    if (!(await mayPush(given.db, buildId, imageRepository))) {
+    if (imageRepository !== STACK_REPOSITORY && !(await mayPush(given.db, buildId, imageRepository))) {
       return {
         outcome: "refused",
         reason: "this build does not run, or the repository is not its service's",
@@ -23,7 +26,7 @@ export function onMintPushToken(given: {
     }
     return {
       outcome: "minted",
-      ...(await given.tokens.mint(imageRepository, ["pull", "push"], given.lifeSeconds)),
+      ...(await given.tokens.mint(imageRepository, ["pull", "push"], given.lifeSeconds, STACK_REPOSITORY)),
     };
   };
 }

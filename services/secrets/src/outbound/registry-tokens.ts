@@ -1,5 +1,6 @@
 /**
- * Registry tokens (distribution's token scheme): a short-lived JWT for exactly one repository. Docker presents it
+ * Registry tokens (distribution's token scheme): a short-lived JWT for exactly one repository (a push
+ * token may read the platform's base image besides). Docker presents it
  * as it is (`registrytoken`), so there is no token endpoint that anybody could ask for more.
  */
 import { createPrivateKey, randomUUID } from "node:crypto";
@@ -11,6 +12,8 @@ export interface RegistryTokens {
     repository: string,
     actions: readonly ("pull" | "push")[],
     lifeSeconds: number,
+    /** A repository that may be read besides: the platform's own base layers. */
+    alsoPull?: string,
   ): Promise<{ token: string; expiresAtMs: number }>;
 }
 
@@ -27,10 +30,13 @@ export function createRegistryTokens(given: {
     "",
   );
   return {
-    async mint(repository, actions, lifeSeconds) {
+    async mint(repository, actions, lifeSeconds, alsoPull) {
       const nowSeconds = Math.floor(Date.now() / 1000);
       const token = await new SignJWT({
-        access: [{ type: "repository", name: repository, actions: [...actions] }],
+        access: [
+          { type: "repository", name: repository, actions: [...actions] },
+          ...(alsoPull === undefined ? [] : [{ type: "repository", name: alsoPull, actions: ["pull"] }]),
+        ],
       })
         .setProtectedHeader({ alg: "ES256", typ: "JWT", x5c: [certificate] })
         .setIssuer(given.issuer)

@@ -1,0 +1,58 @@
+/**
+ * Keeps the stack image in the registry's own repository for it, and its layers ready in each service's repository.
+ * Everything here only makes pushes quick: a failure is logged and the push goes on without.
+ */
+import { describeError, type Log } from "@berth/shared/kit/log.ts";
+import type { BuildEngine } from "./engine.ts";
+import { mountStackLayer, readStackLayers, STACK_REPOSITORY } from "./registry.ts";
+
+export interface StackLayerGiven {
+  readonly engine: BuildEngine;
+  readonly registry: string;
+  readonly stackImage: string;
+  readonly log: Log;
+  readonly mintStackToken: (signal: AbortSignal) => Promise<string>;
+}
+
+const STACK_PUSH_TIMEOUT_MS = 10 * 60_000;
+
+export class StackLayer {
+  readonly #given: StackLayerGiven;
+  #layers: readonly string[] = [];
+
+  constructor(given: StackLayerGiven) {
+    this.#given = given;
+  }
+
+  /** Pushes the stack where it is missing. @returns whether it is there now; call it again when not */
+  async ensureStored(): Promise<boolean> {
+    if (this.#layers.length > 0) return true;
+    const { engine, registry, stackImage, mintStackToken } = this.#given;
+    const imageId = await engine.imageId(stackImage);
+    if (imageId === null) return false;
+    const tag = imageId.replace(/^sha256:/, "").slice(0, 40);
+    const signal = AbortSignal.timeout(STACK_PUSH_TIMEOUT_MS);
+    const token = await mintStackToken(signal);
+    const stored = await readStackLayers({ registry, token, signal }, tag);
+    if (stored.length === 0) {
+      const reference = `${registry}/${STACK_REPOSITORY}:${tag}`;
+      await engine.tagImage(stackImage, reference);
+      await engine
+        .push(reference, token, signal, () => undefined)
+        .finally(() => engine.untagImage(reference));
+    }
+    this.#layers = stored.length > 0 ? stored : await readStackLayers({ registry, token, signal }, tag);
+    return this.#layers.length > 0;
+  }
+
+  /** Mounts the stack's layers into a service's repository, so that its push need not send them. */
+  async prepare(repository: string, token: string, signal: AbortSignal): Promise<void> {
+    const { registry, log } = this.#given;
+    try {
+      for (const digest of this.#layers)
+        await mountStackLayer({ registry, token, signal }, repository, digest);
+    } catch (error) {
+      log.warn("stack.not-mounted", { repository, error: describeError(error) });
+    }
+  }
+}
