@@ -69,7 +69,7 @@ export async function startGitPod(env: Record<string, string> = {}): Promise<Git
   await writeFile(join(natsDir, "ca"), "none");
   const logLines: string[] = [];
   const baseEnv = {
-    PATH: process.env["PATH"] ?? "",
+    PATH: process.env.PATH ?? "",
     BERTH_STATE_DIR: join(dir, "git"),
     BERTH_DATABASE_URL: urls.git,
     // Nobody listens there: pushes must be taken without NATS.
