@@ -43,7 +43,7 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
   scope.use(
     new Reconciler({
       name: "lagging",
-      everyMs: 2000,
+      everyMs: 1000,
       log,
       run: () => repeatLagging({ db, bus, log, podDomain }),
     }),
@@ -56,7 +56,7 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
     podDomain,
     edgePort,
     timeoutMs,
-    stored: outbox.wake,
+    stored: () => outbox.wake(),
   });
   const firstResponses = scope.use(
     new Reconciler({ name: "first-responses", everyMs: 2000, log, run: asking.run }),
@@ -89,6 +89,7 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
     }),
   );
 
+  void bus.ready.then(tables.wake);
   const acks = new HostAcks(db, acknowledgements.wake);
   bus.consume(ServiceChanged, {}, async () => tables.wake());
   bus.consume(RouteApplied, {}, acks.onRouteApplied);

@@ -2,180 +2,33 @@
  * The edge with a real HAProxy on loopback. `BERTH_TEST_HAPROXY` names another binary than `haproxy`.
  * Bounded: a few thousand requests, every process started here is ended here.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { Agent, createServer, request, type Server } from "node:http";
+import { readFile, rm } from "node:fs/promises";
+import { Agent } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
-import type { RouteTable } from "@berth/shared/contracts/route.ts";
-import { systemClock } from "@berth/shared/kit/clock.ts";
-import { silentLog } from "@berth/shared/kit/log.ts";
 import { afterEach, expect, test, vi } from "vitest";
-import { type Acknowledgement, createEdge, type Edge, type EdgeGiven } from "./edge.ts";
+import type { EdgeGiven } from "./edge.ts";
 import { RuntimeClient } from "./shell/runtime-client.ts";
+import * as rigs from "./testing/edge-rig.ts";
+import {
+  closeAll,
+  closers,
+  ENV,
+  endProxy,
+  get,
+  jobId,
+  killProxy,
+  raw,
+  startApp,
+  table,
+} from "./testing/edge-rig.ts";
 
 const BINARY = process.env.BERTH_TEST_HAPROXY ?? "haproxy";
-const closers: (() => Promise<void> | void)[] = [];
+const startRig = (more: Partial<EdgeGiven> = {}): Promise<rigs.Rig> => rigs.startRig(BINARY, more);
 
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-
-interface Rig {
-  readonly edge: Edge;
-  readonly dir: string;
-  readonly port: number;
-  readonly acks: Acknowledgement[];
-  readonly log: () => string;
-  proxy: ChildProcess;
-  startProxy(): Promise<ChildProcess>;
-  openEdge(): Edge;
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-async function startRig(more: Partial<EdgeGiven> = {}): Promise<Rig> {
-  const dir = await mkdtemp("/tmp/berth-edge-test-");
-  closers.push(() => rm(dir, { recursive: true, force: true }));
-  const port = await freePort();
-  const acks: Acknowledgement[] = [];
-  const socketPath = join(dir, "haproxy.sock");
-  let output = "";
-  const openEdge = (): Edge => {
-    const edge = createEdge({
-      dir,
-      socketPath,
-      port,
-      bindAddress: "127.0.0.1",
-      binary: BINARY,
-      log: silentLog,
-      clock: systemClock,
-      acknowledged: (a) => void acks.push(...a),
-      ...more,
-    });
-    closers.push(() => edge.close());
-    return edge;
-  };
-  const startProxy = async (): Promise<ChildProcess> => {
-    const child = spawn(BINARY, ["-f", join(dir, "haproxy.cfg")], { stdio: ["ignore", "pipe", "pipe"] });
-    child.stdout?.on("data", (d: Buffer) => {
-      output += d.toString();
-    });
-    child.stderr?.on("data", (d: Buffer) => {
-      output += d.toString();
-    });
-    closers.push(() => endProxy(child));
-    await vi.waitFor(() => expect(existsSync(socketPath), output).toBe(true), {
-      timeout: 5000,
-      interval: 20,
-    });
-    return child;
-  };
-  const edge = openEdge();
-  await edge.start();
-  const rig: Rig = {
-    edge,
-    dir,
-    port,
-    acks,
-    log: () => output,
-    proxy: await startProxy(),
-    startProxy,
-    openEdge,
-  };
-  await edge.verify();
-  return rig;
-}
-
-async function endProxy(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill("SIGTERM");
-  await once(child, "exit");
-}
-
-async function startApp(
-  name: string,
-  more?: (server: Server) => void,
-): Promise<{ port: number; server: Server }> {
-  const server = createServer((req, res) => {
-    res.setHeader("content-type", "application/json");
-    res.end(JSON.stringify({ name, headers: req.headers, method: req.method, url: req.url }));
-  });
-  more?.(server);
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  closers.push(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { port: (server.address() as AddressInfo).port, server };
-}
-
-const jobId = (port: number): string => `job_${String(port).padStart(26, "0")}`;
-const ENV = "env_00000000000000000000000001";
-
-function table(version: number, sites: Record<string, readonly number[]>, environmentId = ENV): RouteTable {
-  return {
-    environmentId,
-    version,
-    sites: Object.entries(sites).map(([hostname, ports]) => ({
-      hostname,
-      serviceId: "svc_00000000000000000000000001",
-      backends: ports.map((port) => ({ jobId: jobId(port), address: "127.0.0.1", port })),
-    })),
-  } as unknown as RouteTable;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Record<string, string | string[] | undefined>;
-  readonly body: string;
-}
-
-function get(
-  port: number,
-  host: string,
-  headers: Record<string, string> = {},
-  agent?: Agent,
-): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const options = { host: "127.0.0.1", port, path: "/some/path?token=secret", timeout: 10_000 };
-    const req = request({ ...options, headers: { host, ...headers }, ...(agent ? { agent } : {}) }, (res) => {
-      let body = "";
-      res.on("data", (d: Buffer) => {
-        body += d.toString();
-      });
-      res.on("end", () => resolve({ status: res.statusCode ?? 0, headers: res.headers, body }));
-    });
-    req.on("error", reject);
-    req.on("timeout", () => req.destroy(new Error("no answer in 10 s")));
-    req.end();
-  });
-}
-
-function raw(port: number, text: string, waitMs = 2000): Promise<string> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    let out = "";
-    socket.on("data", (d: Buffer) => {
-      out += d.toString();
-    });
-    socket.on("close", () => resolve(out));
-    socket.on("error", () => resolve(out));
-    socket.setTimeout(waitMs, () => socket.destroy());
-    socket.write(text);
-  });
-}
+afterEach(closeAll);
 
 test("serves a host name in every spelling, 404 for strangers, 503 while nothing is ready", async () => {
   const rig = await startRig();
@@ -421,14 +274,6 @@ test("kill -9 of the proxy: it serves from its files, and the edge acknowledges 
   expect((JSON.parse((await get(rig.port, "a.localhost")).body) as { name: string }).name).toBe("two");
   expect((await get(rig.port, "b.localhost")).status).toBe(200);
 });
-
-async function killProxy(rig: Rig): Promise<void> {
-  const children = await readFile(`/proc/${rig.proxy.pid}/task/${rig.proxy.pid}/children`, "utf8");
-  for (const pid of children.trim().split(/\s+/)) process.kill(Number(pid), "SIGKILL");
-  rig.proxy.kill("SIGKILL");
-  await once(rig.proxy, "exit");
-  await rm(join(rig.dir, "haproxy.sock"), { force: true });
-}
 
 test("a restart of both with no control plane serves the last state; a late table changes nothing", async () => {
   const rig = await startRig();

@@ -15,7 +15,9 @@ interface Given {
   readonly podDomain: string;
 }
 
+/** Nothing is made while nobody could be told: the table would only be told again after it counts as lagging. */
 export async function reconcileTables(given: Given): Promise<void> {
+  if (!given.bus.connected) return;
   for (const table of await storeTables(given.db, given.podDomain)) {
     tell(given, table);
     const backends = table.sites.reduce((sum, site) => sum + site.backends.length, 0);
@@ -24,8 +26,8 @@ export async function reconcileTables(given: Given): Promise<void> {
   }
 }
 
-/** A table is told again after this, to whom it did not reach. */
-const REPEAT_AFTER_MS = 1500;
+/** A table is told again after this, and again every second, while a live edge lacks it. */
+const REPEAT_AFTER_MS = 1000;
 
 export async function repeatLagging(given: Given): Promise<void> {
   for (const table of await readLagging(given.db, REPEAT_AFTER_MS)) {

@@ -1,0 +1,212 @@
+/**
+ * The router's statements on a real PostgreSQL: `BERTH_TEST_POSTGRES_URL` names one whose user may create
+ * databases. The tables are those of the migrations of api, scheduler and router; every run has its own database.
+ */
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { DeployId, EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
+import { connectDatabase, type Database } from "@berth/shared/kit/database.ts";
+import { newId } from "@berth/shared/kit/ids.ts";
+import { silentLog } from "@berth/shared/kit/log.ts";
+import pg from "pg";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { askEdge } from "./edge-probe.ts";
+import { readAwaited, storeFirstResponse } from "./first-response-store.ts";
+import { acknowledgeTables, readLagging, readTables, storeAck, storeTables } from "./route-store.ts";
+import type { RouterTables } from "./tables.ts";
+
+const adminUrl = process.env.BERTH_TEST_POSTGRES_URL;
+const name = `router_test_${process.pid}`;
+const domain = "berth.localhost";
+
+async function withAdmin(work: (client: pg.Client) => Promise<unknown>, database?: string): Promise<void> {
+  const url = new URL(adminUrl ?? "");
+  if (database !== undefined) url.pathname = `/${database}`;
+  const client = new pg.Client({ connectionString: url.href });
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Tables only: the scheduler's overview also needs the tables of git and builder. */
+async function createTables(client: pg.Client): Promise<void> {
+  const files = [
+    "api/migrations/0001-tables.sql",
+    "scheduler/migrations/0001-scheduler.sql",
+    "router/migrations/0001-router.sql",
+  ];
+  for (const file of files) {
+    const schema = file.split("/")[0];
+    const text = await readFile(new URL(`../../../${file}`, import.meta.url), "utf8");
+    await client.query(
+      `create schema ${schema}; set search_path to ${schema}; ${text.split(/^create view/im)[0]}`,
+    );
+  }
+}
+
+describe.skipIf(adminUrl === undefined)("route store", () => {
+  let database: Database<RouterTables>;
+  let client: pg.Client;
+  const world = { env: "" as EnvironmentId, service: "", host: "" as HostId, other: "" as HostId };
+
+  beforeAll(async () => {
+    await withAdmin((admin) => admin.query(`create database ${name}`));
+    await withAdmin(createTables, name);
+    const url = new URL(adminUrl ?? "");
+    url.pathname = `/${name}`;
+    database = connectDatabase<RouterTables>({ url: url.href, schema: "router", log: silentLog });
+    client = new pg.Client({ connectionString: url.href });
+    await client.connect();
+  });
+
+  afterAll(async () => {
+    await client.end();
+    await database.close();
+    await withAdmin((admin) => admin.query(`drop database ${name} with (force)`));
+  });
+
+  beforeEach(async () => {
+    await client.query(
+      "truncate router.route_tables, router.route_acks, router.first_responses, router.outbox",
+    );
+    await client.query(
+      "truncate api.orgs, scheduler.jobs, scheduler.hosts_seen, scheduler.deploys cascade; delete from api.hosts",
+    );
+    const org = newId("org");
+    Object.assign(world, {
+      env: newId("environment"),
+      service: newId("service"),
+      host: newId("host"),
+      other: newId("host"),
+    });
+    await client.query("insert into api.orgs (id, name) values ($1, 'acme')", [org]);
+    await client.query("insert into api.environments (id, org_id, name) values ($1, $2, 'production')", [
+      world.env,
+      org,
+    ]);
+    const service =
+      "insert into api.services (id, org_id, environment_id, name, hostname_label) values ($1, $2, $3, 'shop', 'shop-production')";
+    await client.query(service, [world.service, org, world.env]);
+    const host =
+      "insert into api.hosts (id, name, node_address, subnet, agent_key, logshipper_key, curve_key) values ($1, $2, '127.0.0.1', $3, 'a', 'b', 'c')";
+    await client.query(host, [world.host, "one", "10.210.1.0/24"]);
+    await client.query(host, [world.other, "two", "10.210.2.0/24"]);
+    const seen = "insert into scheduler.hosts_seen values ($1, 'alive', now(), 'boot', '{}')";
+    for (const id of [world.host, world.other]) await client.query(seen, [id]);
+  });
+
+  async function addJob(
+    more: { rotation?: string; ready?: boolean; process?: string } = {},
+  ): Promise<{ job: string; deploy: DeployId }> {
+    const [job, deploy, release] = [newId("job"), newId("deploy"), newId("release")];
+    await client.query(
+      "insert into scheduler.deploys (id, service_id, release_id, state) values ($1, $2, $3, 'routing')",
+      [deploy, world.service, release],
+    );
+    await client.query(
+      `insert into scheduler.jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec, state, rotation, ready, host_id, address, port)
+       values ($1, 'o', $2, $3, $4, $5, $6, 1, '{}', 'running', $7, $8, $9, '10.210.1.2', 8080)`,
+      [
+        job,
+        world.env,
+        world.service,
+        release,
+        deploy,
+        more.process ?? "web",
+        more.rotation ?? "in",
+        more.ready ?? true,
+        world.host,
+      ],
+    );
+    return { job, deploy };
+  }
+
+  test("a version per change, also with two routers at once; only ready web jobs in rotation are backends", async () => {
+    const { db } = database;
+    expect(await storeTables(db, domain)).toMatchObject([
+      { version: 1, sites: [{ hostname: "shop-production.berth.localhost", backends: [] }] },
+    ]);
+    await addJob({ rotation: "draining" });
+    await addJob({ ready: false });
+    await addJob({ process: "worker" });
+    expect(await storeTables(db, domain)).toEqual([]);
+    const { job } = await addJob();
+    const both = await Promise.all([storeTables(db, domain), storeTables(db, domain)]);
+    expect(both.flat()).toMatchObject([{ version: 2, sites: [{ backends: [{ jobId: job }] }] }]);
+    await client.query("update api.services set deleted_at = now()");
+    expect(await storeTables(db, domain)).toMatchObject([{ version: 3, sites: [] }]);
+    expect(await readTables(db)).toEqual([{ environmentId: world.env, version: 3, sites: [] }]);
+  });
+
+  test("acknowledged when every host that is not lost said so, and never by a late word", async () => {
+    const { db } = database;
+    await storeTables(db, domain);
+    await addJob();
+    await storeTables(db, domain);
+    const ack = (hostId: HostId, version: number, atMs: number) =>
+      storeAck(db, { hostId, environmentId: world.env, version, atMs });
+    expect(await acknowledgeTables(db)).toEqual([]);
+    expect(await ack(world.host, 2, 20)).toBe(true);
+    expect(await ack(world.host, 1, 10)).toBe(false);
+    expect(await ack(world.host, 2, 30)).toBe(false);
+    await ack(world.other, 1, 20);
+    expect(await acknowledgeTables(db)).toEqual([]);
+    expect(await readLagging(db, 0)).toMatchObject([{ version: 2 }]);
+    await client.query("update scheduler.hosts_seen set state = 'lost' where host_id = $1", [world.other]);
+    expect(await acknowledgeTables(db)).toEqual([{ environmentId: world.env, version: 2 }]);
+    expect(await acknowledgeTables(db)).toEqual([]);
+    expect(await readLagging(db, 0)).toEqual([]);
+    const { rows } = await client.query("select event from router.outbox");
+    expect(rows).toEqual([{ event: "RouteAcknowledged" }]);
+  });
+
+  test("no live host acknowledges nothing", async () => {
+    await storeTables(database.db, domain);
+    await client.query("update scheduler.hosts_seen set state = 'lost'");
+    expect(await acknowledgeTables(database.db)).toEqual([]);
+  });
+
+  test("the first answer is asked for once the table is acknowledged, and stored once", async () => {
+    const { db } = database;
+    const { deploy } = await addJob();
+    await storeTables(db, domain);
+    expect(await readAwaited(db)).toEqual([]);
+    for (const hostId of [world.host, world.other])
+      await storeAck(db, { hostId, environmentId: world.env, version: 1, atMs: 1 });
+    await acknowledgeTables(db);
+    const [awaited] = await readAwaited(db);
+    expect(awaited).toMatchObject({
+      deployId: deploy,
+      hostnameLabel: "shop-production",
+      nodeAddress: "127.0.0.1",
+      hostId: world.host,
+    });
+    if (awaited === undefined) return;
+    const answer = { status: 200, startedAtMs: 1, endedAtMs: 2 };
+    expect(await storeFirstResponse(db, awaited, "shop-production.berth.localhost", answer)).toBe(true);
+    expect(await storeFirstResponse(db, awaited, "shop-production.berth.localhost", answer)).toBe(false);
+    expect(await readAwaited(db)).toEqual([]);
+    const { rows } = await client.query("select event from router.outbox where event = 'FirstResponse'");
+    expect(rows).toHaveLength(1);
+  });
+});
+
+test("askEdge gives the status, or 0 for silence and for a closed port", async () => {
+  const server = createServer((req, res) => {
+    if (req.headers.host?.startsWith("silent")) return;
+    res.statusCode = req.headers.traceparent === "tp" ? 204 : 500;
+    res.end();
+  }).listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address() as AddressInfo;
+  const target = { address: "127.0.0.1", port, hostname: "a.localhost", timeoutMs: 1000, traceparent: "tp" };
+  expect(await askEdge(target)).toBe(204);
+  expect(await askEdge({ ...target, hostname: "silent.localhost", timeoutMs: 100 })).toBe(0);
+  server.closeAllConnections();
+  server.close();
+  expect(await askEdge({ ...target, port: 1 })).toBe(0);
+});
