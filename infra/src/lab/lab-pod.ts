@@ -94,7 +94,8 @@ export async function labPodDown(stateDir: string, progress: Progress): Promise<
 }
 
 /** A pod that was made for another address keeps its data and its certificates: the lab must not take it over. */
-async function refuseForeignPod({ stateDir, index = 0 }: LabPodOptions): Promise<void> {
+async function refuseForeignPod({ stateDir, index: given }: LabPodOptions): Promise<void> {
+  const index = given ?? readRecord(stateDir)?.index ?? 0;
   const pod = await readPodFile(stateDir);
   const wanted = labNames(stateDir, index).machineAddress;
   const present = pod?.settings.publicAddress;
@@ -206,5 +207,7 @@ async function biddingHosts(pod: RunningPod): Promise<ReadonlySet<string>> {
   });
   if (!response.ok) throw new Error(`GET ${listHosts.path}: ${response.status} ${await response.text()}`);
   const { hosts } = listHosts.reply.parse(await response.json());
-  return new Set(hosts.filter((host) => host.state === "alive" && host.bid !== null).map((host) => host.name));
+  return new Set(
+    hosts.filter((host) => host.state === "alive" && host.bid !== null).map((host) => host.name),
+  );
 }
