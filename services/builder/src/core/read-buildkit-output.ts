@@ -24,7 +24,7 @@ const PARSE_ERROR = /dockerfile parse error(?: on)? line (\d+): (.{1,300})/i;
 const NO_BASE_IMAGE: readonly RegExp[] = [
   /failed to do request: Head "https?:\/\/([^/"\s]+\/v2\/[^"\s]+?)\/manifests\/([^"\s]+)"/,
   /failed to resolve source metadata for ([\w./:@-]+)/,
-  /([\w./:@-]+): (?:pull access denied|not found|failed to authorize)/,
+  /([\w-]+\.[a-z]+(?::\d+)?\/[\w./:@-]+): (?:pull access denied|not found|failed to authorize)/,
 ];
 const OTHER =
   /failed to solve(?: with frontend dockerfile\.v0)?: (?:rpc error: code = \w+ desc = )?(.{1,400})/;
