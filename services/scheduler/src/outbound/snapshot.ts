@@ -160,12 +160,12 @@ async function readServices(trx: Transaction<Tables>, jobs: readonly StoredJob[]
   }>`select c.deploy_id from api.deploy_cancels c join deploys d on d.id = c.deploy_id where d.finished_at is null`.execute(
     trx,
   );
-  const routes = await sql<{ environment_id: string; settled: boolean; content: unknown }>`
-    select environment_id, acknowledged_version = version as settled, content from router.route_tables`.execute(
+  const routes = await sql<{ environment_id: string; settled: boolean; sites: unknown }>`
+    select environment_id, acknowledged_version = version as settled, sites from router.route_tables`.execute(
     trx,
   );
   const routed = new Map(
-    routes.rows.map((row) => [row.environment_id, row.settled ? routedJobs(row.content) : null]),
+    routes.rows.map((row) => [row.environment_id, row.settled ? routedJobs(row.sites) : null]),
   );
   const cancelled = new Set(cancels.rows.map((row) => row.deploy_id));
   return services.rows.map((row) => ({
@@ -212,7 +212,7 @@ function deployView(row: {
   };
 }
 
-function routedJobs(content: unknown): ReadonlySet<JobId> {
-  const table = RouteTable.parse(content);
-  return new Set(table.sites.flatMap((site) => site.backends.map((backend) => backend.jobId)));
+function routedJobs(stored: unknown): ReadonlySet<JobId> {
+  const sites = RouteTable.shape.sites.parse(stored);
+  return new Set(sites.flatMap((site) => site.backends.map((backend) => backend.jobId)));
 }
