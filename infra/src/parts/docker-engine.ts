@@ -16,14 +16,18 @@ export function ownDockerSocket(stateDir: string): string {
   return join(stateDir, "run", "docker.sock");
 }
 
+/** On a tmpfs, as Docker wants it: what lies there is void after a reboot. */
+export function engineRunDir(stateDir: string): string {
+  return join("/run/berth", createHash("sha256").update(stateDir).digest("hex").slice(0, 8));
+}
+
 /**
  * containerd and dockerd as two processes. Were containerd a child of dockerd, it would die with a killed dockerd
  * and the next one would wait 15 s for it; alone it lives on and dockerd is back within a second.
  */
 export async function engineProcesses({ stateDir }: EngineSettings): Promise<readonly ProcessSpecInput[]> {
   const socket = ownDockerSocket(stateDir);
-  // On a tmpfs, as Docker wants it: what lies there is void after a reboot.
-  const execRoot = join("/run/berth", createHash("sha256").update(stateDir).digest("hex").slice(0, 8));
+  const execRoot = engineRunDir(stateDir);
   const containerdSocket = join(execRoot, "containerd.sock");
   const containerdFile = join(stateDir, "containerd.toml");
   const engineFile = join(stateDir, "docker.json");

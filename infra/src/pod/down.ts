@@ -8,8 +8,9 @@ import { existsSync } from "node:fs";
 import { readFile, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { defaultDockerCertsDir, readHostFile } from "../host/join.ts";
+import { defaultNetworkName, removeHostNetwork } from "../host/remove-network.ts";
 import { engineVersion, systemDockerSocket } from "../install/docker-engine.ts";
-import { ownDockerSocket } from "../parts/docker-engine.ts";
+import { engineRunDir, ownDockerSocket } from "../parts/docker-engine.ts";
 import type { Progress } from "../progress.ts";
 import { run } from "../run-command.ts";
 import { connect, startDetached } from "../supervisor/client.ts";
@@ -17,7 +18,7 @@ import { readProcesses, writeProcesses } from "../supervisor/process-spec.ts";
 import { hasSurvivors } from "../supervisor/state-file.ts";
 import { credentialsPath, readCredentials } from "./admin.ts";
 import { withPodLock } from "./pod-lock.ts";
-import { apiUrl } from "./services.ts";
+import { apiUrl, registryAddress } from "./services.ts";
 import { PodSettings, podFilePath, readPodFile } from "./settings.ts";
 
 const dockerTimeoutMs = 120_000;
@@ -87,6 +88,10 @@ async function endApps(stateDir: string, apps: "stop" | "remove", progress: Prog
   if (apps === "stop") return;
   const networks = words(await docker("network", "ls", "-q", "--filter", label));
   if (networks.length > 0) await docker("network", "rm", ...networks);
+  const settings = PodSettings.safeParse(pod.settings);
+  const networkName =
+    (settings.success ? settings.data.tuning.BERTH_AGENT_NETWORK : undefined) ?? defaultNetworkName;
+  await removeHostNetwork({ networkName, subnet: host.subnet, docker, progress });
 }
 
 async function waitForEngine(socket: string): Promise<boolean> {
@@ -106,10 +111,12 @@ export async function reset({ stateDir, progress, keep = [] }: DownOptions): Pro
   await withPodLock(stateDir, "reset", async () => {
     const host = await readHostFile(join(stateDir, "host")).catch(() => null);
     await stopPod({ stateDir, progress }, "remove");
-    await unmountBelow(stateDir);
+    for (const folder of [stateDir, engineRunDir(stateDir)]) await unmountBelow(folder);
+    await rm(engineRunDir(stateDir), { recursive: true, force: true });
     const settings = PodSettings.safeParse(pod.settings);
     if (settings.success) await forgetCredentials(apiUrl(settings.data));
-    if (host !== null) await rm(join(defaultDockerCertsDir, host.registry), { recursive: true, force: true });
+    const registry = host?.registry ?? (settings.success ? registryAddress(settings.data) : null);
+    if (registry !== null) await rm(join(defaultDockerCertsDir, registry), { recursive: true, force: true });
     for (const name of stateEntries.filter((entry) => !keep.includes(entry)))
       await rm(join(stateDir, name), { recursive: true, force: true });
     progress(`the state in ${stateDir} is removed`);

@@ -56,7 +56,7 @@ export async function serviceProcesses(given: ServicesGiven): Promise<readonly P
 
 function serviceTable(given: ServicesGiven): Readonly<Record<ControlPlaneService, Row>> {
   const { settings, pki, dockerSocket } = given;
-  const registry = `${settings.publicAddress}:${settings.registryPort}`;
+  const registry = registryAddress(settings);
   const gitUrl = `http://${settings.publicAddress}:${settings.gitPort}`;
   const objectStore = settings.objectStore ?? `file://${join(settings.stateDir, "objects")}`;
   const urls = {
@@ -106,7 +106,7 @@ function serviceTable(given: ServicesGiven): Readonly<Record<ControlPlaneService
     },
     scheduler: { tuning: /^BERTH_([A-Z_]+_MS|SCHEDULER_[A-Z_]+)$/, env: { ...urls } },
     secrets: {
-      tuning: /^BERTH_SECRETS_/,
+      tuning: /^BERTH_(PULL|PUSH)_TOKEN_SECONDS$/,
       keys: [pki.masterKeyFile, pki.registrySigner.keyFile],
       env: {
         BERTH_MASTER_KEY_FILE: pki.masterKeyFile,
@@ -203,13 +203,21 @@ export function apiUrl(settings: Pick<PodSettings, "publicAddress" | "apiPort">)
   return `http://${settings.publicAddress}:${settings.apiPort}`;
 }
 
+/** Part of every image's name, so it may not change while images are kept. */
+export function registryAddress(settings: Pick<PodSettings, "publicAddress" | "registryPort">): string {
+  return `${settings.publicAddress}:${settings.registryPort}`;
+}
+
 /** Behind an intercepting proxy the operator's Node already has the extra certificates; builds need them too. */
 function extraCa(environment: ServicesGiven["environment"]): Record<string, string> {
   const file = environment.NODE_EXTRA_CA_CERTS;
   return file === undefined || !existsSync(file) ? {} : { BERTH_BUILD_EXTRA_CA_FILE: file };
 }
 
-function pick(from: Readonly<Record<string, string | undefined>>, names: RegExp): Record<string, string> {
+export function pick(
+  from: Readonly<Record<string, string | undefined>>,
+  names: RegExp,
+): Record<string, string> {
   return Object.fromEntries(
     Object.entries(from).filter(
       (entry): entry is [string, string] => entry[1] !== undefined && names.test(entry[0]),

@@ -96,7 +96,7 @@ const environmentKeys: Readonly<Record<string, keyof PodSettingsInput>> = {
 
 /** Limits and times of single services. Addresses and tokens, which the CLI has variables for, are none. */
 const tuningName =
-  /^BERTH_(?!.*_(URL|TOKEN)$)((API|GIT|BUILD|ROUTER|SCHEDULER|AGENT)_[A-Z_]+|STACK_IMAGE|[A-Z_]+_MS)$/;
+  /^BERTH_(?!.*_(URL|TOKEN)$)((API|GIT|BUILD|ROUTER|SCHEDULER|AGENT)_[A-Z_]+|STACK_IMAGE|[A-Z_]+_(MS|SECONDS))$/;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -28,7 +28,7 @@ import { type ProcessSpecInput, readProcesses, writeProcesses } from "../supervi
 import { ensureAdmin, writeCliCredentials } from "./admin.ts";
 import { servicesDir } from "./code.ts";
 import { withPodLock } from "./pod-lock.ts";
-import { apiUrl, serviceProcesses } from "./services.ts";
+import { apiUrl, pick, registryAddress, serviceProcesses } from "./services.ts";
 import {
   type PodSettings,
   type PodSettingsInput,
@@ -87,7 +87,7 @@ async function bringUp(settings: PodSettings, options: UpOptions): Promise<Runni
   const supervisor = await applyKeeping(runDir, parts.specs);
   await waitFor(supervisor, parts.specs, partsDeadlineMs, parts.versions, progress);
   await trustRegistry(defaultDockerCertsDir, {
-    registry: `${settings.publicAddress}:${settings.registryPort}`,
+    registry: registryAddress(settings),
     caCertificatePem: await readFile(pki.ca.certFile, "utf8"),
   });
   const stack = settings.stackImage ? prepareStack(settings, parts, progress) : Promise.resolve();
@@ -241,12 +241,15 @@ async function waitFor(
   versions: Readonly<Record<string, string>>,
   progress: Progress,
 ): Promise<void> {
+  const startedAtMs = Date.now();
   await supervisor.waitReady({
     names: specs.map(({ name }) => name),
     deadlineMs,
-    onReady: ({ name, readyAfterMs, adopted }) => {
+    onReady: ({ name, readyAfterMs, adopted, sinceMs }) => {
       const version = versions[name] === undefined ? "" : ` ${versions[name]}`;
-      progress(`${name}${version} ${adopted ? "runs already" : `ready in ${seconds(readyAfterMs ?? 0)}`}`);
+      progress(
+        `${name}${version} ${adopted || sinceMs < startedAtMs ? "runs" : `ready in ${seconds(readyAfterMs ?? 0)}`}`,
+      );
     },
   });
 }
@@ -285,7 +288,7 @@ async function thisMachine(
     natsUrl: host.natsUrl,
     logLevel,
     dependsOn,
-    env: settings.serviceEnv.agent ?? {},
+    env: { ...pick(settings.tuning, /^BERTH_AGENT_/), ...settings.serviceEnv.agent },
   });
 }
 

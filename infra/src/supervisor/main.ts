@@ -4,7 +4,8 @@
  * SIGTERM and SIGINT stop everything in order. A kill -9 leaves the processes running; the next supervisor of the
  * same folder adopts them.
  */
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { serveControl } from "./control-server.ts";
 import { releaseLock, takeLock } from "./lock.ts";
@@ -25,6 +26,7 @@ const supervisor = new Supervisor(runDir, log);
 
 function leave(): void {
   rmSync(socketPath(runDir as string), { force: true });
+  rmSync(join(runDir as string, "supervisor.pid"), { force: true });
   releaseLock(runDir as string);
   log("supervisor: stopped");
   process.exit(0);
@@ -41,6 +43,8 @@ process.on("SIGHUP", () => undefined);
 try {
   await supervisor.apply();
   await serveControl(runDir, supervisor, leave);
+  // For systemd (PIDFile=), which starts `berth up` again when this process is gone.
+  writeFileSync(join(runDir, "supervisor.pid"), `${process.pid}\n`);
   log(`supervisor: serving ${socketPath(runDir)}, pid ${process.pid}`);
 } catch (error) {
   log(`supervisor: cannot start: ${error instanceof Error ? error.message : String(error)}`);
