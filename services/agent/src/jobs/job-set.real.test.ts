@@ -1,8 +1,8 @@
 /** Jobs on a real Docker Engine: the road from an award to a ready container, and what goes wrong on it. */
 import { readFile } from "node:fs/promises";
+import { startTestEngine, type TestEngine, until } from "@berth/shared/testing/real-engine.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type AgentKeys, newKeys, startTestAgent, type TestAgent, testSpec } from "../testing/real-agent.ts";
-import { startTestEngine, type TestEngine, until } from "../testing/real-engine.ts";
 
 const REPOSITORY = "org_test/svc_test";
 const CANARY = "canary-7f3a'\"$(touch /tmp/hacked)`id`\n2nd line";

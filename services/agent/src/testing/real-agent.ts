@@ -8,6 +8,7 @@ import { DEFAULT_RESOURCES, MIB } from "@berth/shared/domain/resources.ts";
 import { systemClock } from "@berth/shared/kit/clock.ts";
 import { type Curve, createCurve } from "@berth/shared/kit/curve.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
+import { type TestEngine, until } from "@berth/shared/testing/real-engine.ts";
 import pLimit from "p-limit";
 import { toObserved } from "../core/job-record.ts";
 import { followEngineEvents } from "../inbound/engine-events.ts";
@@ -21,7 +22,6 @@ import { HostNetwork } from "../outbound/host-network.ts";
 import { Ledger } from "../outbound/ledger.ts";
 import { bootId } from "../outbound/measure.ts";
 import { SecretsFolder } from "../outbound/secrets-folder.ts";
-import { type TestEngine, until } from "./real-engine.ts";
 
 export const POD_ID = "pod-test";
 

@@ -5,12 +5,12 @@
  * to its containers goes through it, so readiness probes come in as a peer's edge does. Everything made here is
  * removed by `close`, and only that.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { runCommand } from "../outbound/run-command.ts";
+import { promisify } from "node:util";
 
 export interface TestEngine {
   readonly socket: string;
@@ -29,6 +29,12 @@ export interface TestEngine {
 
 const DOCKER = "/usr/bin/docker";
 
+async function runCommand(argv: readonly string[], timeout = 10_000): Promise<string> {
+  const [program = "", ...args] = argv;
+  const { stdout } = await promisify(execFile)(program, args, { timeout, maxBuffer: 16 * 1024 ** 2 });
+  return stdout;
+}
+
 export async function startTestEngine(number = (process.pid % 200) + 20): Promise<TestEngine> {
   const folder = await mkdtemp(join(tmpdir(), "berth-engine-"));
   const name = `bt${process.pid}`;
@@ -38,8 +44,7 @@ export async function startTestEngine(number = (process.pid % 200) + 20): Promis
   const commandPrefix = ["nsenter", `--net=/run/netns/${name}`];
   const children: ChildProcess[] = [];
   const socket = join(folder, "docker.sock");
-  const docker = (...args: string[]) =>
-    runCommand([DOCKER, "-H", `unix://${socket}`, ...args], { timeoutMs: 60_000 });
+  const docker = (...args: string[]) => runCommand([DOCKER, "-H", `unix://${socket}`, ...args], 60_000);
   const close = async () => {
     await removeContainers(docker).catch(() => {});
     await endAll(children);

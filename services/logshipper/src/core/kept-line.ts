@@ -1,0 +1,47 @@
+/** A line as it is kept on disk: one JSON array per line of a file. */
+import type { LogLine } from "@berth/shared/contracts/log.ts";
+
+export interface KeptLine extends LogLine {
+  /** First 12 characters of the container's id, and the engine's own time: the place to go on from. */
+  readonly container: string;
+  readonly at: string;
+}
+
+type Stored = [at: string, container: string, instance: string, stream: 0 | 1, release: number, text: string];
+
+export function encodeKept(line: KeptLine): string {
+  const stored: Stored = [
+    line.at,
+    line.container,
+    line.instance,
+    line.stream === "stderr" ? 1 : 0,
+    line.release,
+    line.text,
+  ];
+  return JSON.stringify(stored);
+}
+
+/** @returns null for a line that was not fully written when the power went */
+export function decodeKept(text: string): KeptLine | null {
+  try {
+    const [at, container, instance, isError, release, line] = JSON.parse(text) as Stored;
+    if (typeof at !== "string" || typeof line !== "string" || typeof instance !== "string") return null;
+    const atMs = Date.parse(at);
+    if (Number.isNaN(atMs)) return null;
+    return {
+      at,
+      atMs,
+      container,
+      instance,
+      stream: isError === 1 ? "stderr" : "stdout",
+      release,
+      text: line,
+    };
+  } catch {
+    return null;
+  }
+}
+
+export function toLogLine({ atMs, instance, stream, text, release }: LogLine): LogLine {
+  return { atMs, instance, stream, text, release };
+}

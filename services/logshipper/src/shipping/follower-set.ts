@@ -1,0 +1,67 @@
+/** One follower per job container: started by a list every 2 s and by the engine's events. */
+import { EnvironmentId, ServiceId } from "@berth/shared/domain/ids.ts";
+import { sleep } from "@berth/shared/kit/clock.ts";
+import { describeError } from "@berth/shared/kit/log.ts";
+import type { JobContainer } from "../outbound/docker.ts";
+import { type FollowGiven, followContainer } from "./follow-container.ts";
+
+const EVENTS_AGAIN_MS = 500;
+const EVENTS_LIFE_MS = 120_000;
+
+export class FollowerSet {
+  readonly #given: FollowGiven;
+  readonly #closed = new AbortController();
+  readonly #following = new Map<string, Promise<void>>();
+  /** Containers that ended and were read to their end. */
+  readonly #ended = new Set<string>();
+
+  constructor(given: FollowGiven) {
+    this.#given = given;
+  }
+
+  /** Lists the containers and follows those that nobody follows. */
+  readonly look = async (): Promise<void> => {
+    const containers = (await this.#given.source.list()).filter(isSound);
+    const ids = new Set(containers.map(({ id }) => id));
+    for (const id of this.#ended) if (!ids.has(id)) this.#ended.delete(id);
+    this.#forgetPositions(ids);
+    for (const container of containers) {
+      if (this.#following.has(container.id) || this.#ended.has(container.id)) continue;
+      const done = followContainer(this.#given, container, this.#closed.signal);
+      this.#following.set(container.id, done);
+      void done.finally(() => {
+        this.#following.delete(container.id);
+        if (!container.isRunning) this.#ended.add(container.id);
+      });
+    }
+  };
+
+  /** A place is kept while its container is there: ids are never used again. */
+  #forgetPositions(ids: ReadonlySet<string>): void {
+    const short = new Set([...ids].map((id) => id.slice(0, 12)));
+    for (const key of this.#given.positions.keys()) if (!short.has(key)) this.#given.positions.delete(key);
+  }
+
+  /** Calls `wake` on every start, for ever; a lost stream is opened again. */
+  async followStarts(wake: () => void): Promise<void> {
+    while (!this.#closed.signal.aborted) {
+      const life = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(EVENTS_LIFE_MS)]);
+      try {
+        await this.#given.source.followStarts(wake, life);
+      } catch (error) {
+        this.#given.log.debug("logs.events-lost", { error: describeError(error) });
+      }
+      if (!life.aborted) await sleep(EVENTS_AGAIN_MS, this.#closed.signal);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await Promise.allSettled(this.#following.values());
+  }
+}
+
+/** Labels are the agent's, but a container made by hand may carry anything: ids become file names and subjects. */
+function isSound({ environmentId, serviceId }: JobContainer): boolean {
+  return ServiceId.safeParse(serviceId).success && EnvironmentId.safeParse(environmentId).success;
+}
