@@ -3,10 +3,10 @@ import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
+import { newId } from "@berth/shared/kit/ids.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { GitPod } from "./git-pod.ts";
 import { addService, startGitPod } from "./git-pod.ts";
-import { newId } from "@berth/shared/kit/ids.ts";
 import { until } from "./until.ts";
 import { WorkTree } from "./work-tree.ts";
 
@@ -71,10 +71,19 @@ test("a push becomes a bundle, a row and a fact; it ends with the URL when the d
   expect(push.user_id).toBe(pod.ids.user);
   expect(push.traceparent).toMatch(/^00-[0-9a-f]{32}-/);
   expect(push.stages.map((stage) => stage.name)).toEqual(["receive", "bundle"]);
-  const fact = await pod.db.query("select payload, headers from git.outbox where dedupe_id = $1", [`${push.deploy_id}.source-pushed`]);
-  expect(fact.rows[0]).toMatchObject({ payload: { commit, bundleKey: push.bundle_key }, headers: { traceparent: push.traceparent } });
+  const fact = await pod.db.query("select payload, headers from git.outbox where dedupe_id = $1", [
+    `${push.deploy_id}.source-pushed`,
+  ]);
+  expect(fact.rows[0]).toMatchObject({
+    payload: { commit, bundleKey: push.bundle_key },
+    headers: { traceparent: push.traceparent },
+  });
   const bundle = zstdDecompressSync(await readFile(join(pod.dir, "objects", push.bundle_key)));
-  expect(execFileSync("tar", ["-t"], { input: bundle }).toString().trim().split("\n")).toEqual(["bin/", "bin/run", "index.html"]);
+  expect(execFileSync("tar", ["-t"], { input: bundle }).toString().trim().split("\n")).toEqual([
+    "bin/",
+    "bin/run",
+    "index.html",
+  ]);
   await succeed(push.deploy_id);
   const { code, output } = await running.result;
   expect(code).toBe(0);
@@ -142,7 +151,10 @@ test("tokens: none, expired, revoked, unknown, foreign service, unknown service"
     [pod.remote("shop", pod.tokens.revoked), "revoked on 2020-01-02"],
     [pod.remote("shop", "berth_wrong"), "token is unknown"],
     [pod.remote("nosuch"), "There is no service acme/production/nosuch"],
-    [pod.remote().replace("acme/production/shop", "other/production/bank"), "There is no service other/production/bank"],
+    [
+      pod.remote().replace("acme/production/shop", "other/production/bank"),
+      "There is no service other/production/bank",
+    ],
     [pod.remote("..%2f..%2fetc"), "no service of that name"],
   ] as const;
   for (const [url, text] of refusals) {
@@ -159,7 +171,10 @@ test("two pushes at once: one head, one deploy for it", async () => {
   await two.commit({ b: "2" });
   const pushes = [one.push(pod.remote("racy")), two.push(pod.remote("racy"))];
   const { rows } = await until("a push row", async () => {
-    const found = await pod.db.query<{ deploy_id: string }>("select deploy_id from git.pushes where service_id = $1", [id]);
+    const found = await pod.db.query<{ deploy_id: string }>(
+      "select deploy_id from git.pushes where service_id = $1",
+      [id],
+    );
     return found.rowCount === 0 ? undefined : found;
   });
   expect(rows.length).toBe(1);

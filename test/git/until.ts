@@ -1,7 +1,11 @@
 /** Waits for a level with a deadline. */
 import { setTimeout as delay } from "node:timers/promises";
 
-export async function until<T>(what: string, look: () => Promise<T | undefined>, timeoutMs = 15_000): Promise<T> {
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined>,
+  timeoutMs = 15_000,
+): Promise<T> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
     const seen = await look();
