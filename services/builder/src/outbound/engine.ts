@@ -10,7 +10,9 @@ import { PassThrough, type Readable, Transform } from "node:stream";
 import Docker from "dockerode";
 import { extract } from "tar-stream";
 import { BuildStopped } from "../core/build-stopped.ts";
+import { readPushRecord } from "../core/read-push-record.ts";
 import type { BuildOutput } from "./build-output.ts";
+import { abortable, deadline, missingAsNull } from "./engine-calls.ts";
 
 export interface EngineLimits {
   readonly memoryBytes: number;
@@ -59,7 +61,6 @@ export interface ImageFacts {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-const CALL_TIMEOUT_MS = 60_000;
 const NOTES_MAX_BYTES = 256 * 1024;
 const APP_PATH =
   "/app/.berth/node/bin:/app/.venv/bin:/app/node_modules/.bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
@@ -329,27 +330,6 @@ function cacheVolume(serviceId: string): string {
   return `berth-cache-${serviceId}`;
 }
 
-/** One JSON record of a push: its digest if it carries one; throws when it carries an error. */
-function readPushRecord(line: string, onProgress: (text: string) => void): string | null {
-  if (line.trim() === "") return null;
-  let record: {
-    error?: string;
-    errorDetail?: { message?: string };
-    status?: string;
-    aux?: { Digest?: string };
-  };
-  try {
-    record = JSON.parse(line) as typeof record;
-  } catch {
-    return null;
-  }
-  const problem = record.errorDetail?.message ?? record.error;
-  if (problem !== undefined) throw new BuildStopped({ code: "push-failed", detail: problem.slice(0, 500) });
-  if (record.status !== undefined) onProgress(record.status);
-  const digest = record.aux?.Digest;
-  return digest !== undefined && /^sha256:[0-9a-f]{64}$/.test(digest) ? digest : null;
-}
-
 function pushFailed(signal: AbortSignal, error: unknown): unknown {
   if (signal.aborted) return signal.reason;
   const detail = error instanceof Error ? error.message : String(error);
@@ -370,41 +350,4 @@ function sizeLimit(maxBytes: number): Transform {
       else done(null, chunk);
     },
   });
-}
-
-/** Rejects with the signal's reason as soon as it fires; the call itself may go on in the engine. */
-async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  work.catch(() => undefined);
-  try {
-    return await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
-}
-
-async function deadline<T>(work: Promise<T>, what: string): Promise<T> {
-  const timer = AbortSignal.timeout(CALL_TIMEOUT_MS);
-  try {
-    return await abortable(work, timer);
-  } catch (error) {
-    if (!timer.aborted) throw error;
-    throw new Error(`the Docker Engine did not answer within ${String(CALL_TIMEOUT_MS)} ms: ${what}`, {
-      cause: error,
-    });
-  }
-}
-
-async function missingAsNull<T>(work: Promise<T>): Promise<T | null> {
-  try {
-    return await work;
-  } catch (error) {
-    const status = (error as { statusCode?: number }).statusCode;
-    // 409: its removal is already on the way.
-    if (status === 404 || status === 409) return null;
-    throw error;
-  }
 }

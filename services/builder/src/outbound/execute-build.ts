@@ -14,11 +14,12 @@ import type { ObjectStore } from "@berth/shared/kit/object-store.ts";
 import { recordSpan } from "@berth/shared/kit/telemetry.ts";
 import { describeFailure } from "../core/build-failure.ts";
 import { BuildStopped } from "../core/build-stopped.ts";
+import type { BuildResult, BuildStage, RunBuildGiven } from "./build-run.ts";
 import { type Ending, finishBuild, renewBuild } from "./build-store.ts";
 import { BuildProgress } from "./progress.ts";
 import { mintPushToken } from "./push-tokens.ts";
 import { type ClaimedBuild, giveBack, stopFailure } from "./queue-store.ts";
-import { type BuildResult, type BuildStage, type RunBuildGiven, runBuild } from "./run-build.ts";
+import { runBuild } from "./run-build.ts";
 import type { Db } from "./tables.ts";
 
 export interface ExecuteGiven {

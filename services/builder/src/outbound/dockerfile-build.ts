@@ -1,0 +1,76 @@
+/** Builds a pushed tree from its Dockerfile. */
+import { execFile } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { BuildStopped } from "../core/build-stopped.ts";
+import { checkDockerfile } from "../core/check-dockerfile.ts";
+import { chooseDockerfileProcesses } from "../core/choose-processes.ts";
+import { showBuildkitLine } from "../core/read-buildkit-output.ts";
+import {
+  appLabels,
+  type BuildOrder,
+  DEFAULT_PORT,
+  type LocalImage,
+  newOutput,
+  type Run,
+  type RunBuildGiven,
+  takeProcesses,
+} from "./build-run.ts";
+import type { Source } from "./source-archive.ts";
+
+const execFileAsync = promisify(execFile);
+
+export async function buildDockerfile(run: Run, source: Source): Promise<LocalImage> {
+  const { given, order } = run;
+  const report = checkDockerfile(source.dockerfile ?? "");
+  if (report.problems.length > 0)
+    throw new BuildStopped({ code: "bad-dockerfile", problems: report.problems });
+  // Read before the build, so that a broken Procfile does not cost its minutes.
+  takeProcesses(chooseDockerfileProcesses(source.procfile, true));
+  const contextDir = join(run.dir, "context");
+  await mkdir(contextDir);
+  const untar = ["-xf", source.tarPath, "-C", contextDir, "--no-same-owner", "--no-same-permissions"];
+  await execFileAsync("tar", untar, { signal: run.signal });
+  order.onStep("Building from the Dockerfile");
+  await given.buildkit.build({
+    buildId: order.buildId,
+    builderId: given.builderId,
+    contextDir,
+    scratchDir: run.dir,
+    reference: run.reference,
+    buildArgs: dockerfileArgs(given, order, report.args),
+    caFile: given.extraCaFile,
+    labels: appLabels(order),
+    output: newOutput(run, showBuildkitLine),
+    signal: run.signal,
+  });
+  const facts = await given.engine.imageFacts(run.reference);
+  const [onlyPort, ...morePorts] = facts.exposedPorts;
+  return {
+    kind: "dockerfile",
+    sizeBytes: facts.sizeBytes,
+    processes: takeProcesses(chooseDockerfileProcesses(source.procfile, facts.hasCommand)),
+    port: onlyPort !== undefined && morePorts.length === 0 ? onlyPort : DEFAULT_PORT,
+    rootFilesystem: facts.labels["berth.root-filesystem"] === "read-only" ? "read-only" : "writable",
+    runsAsRoot: /^(?:|root|0)(?::.*)?$/.test(facts.user),
+  };
+}
+
+/** Only arguments that the Dockerfile declares: BuildKit complains about others. */
+function dockerfileArgs(
+  given: RunBuildGiven,
+  order: BuildOrder,
+  declared: ReadonlySet<string>,
+): Record<string, string> {
+  const known: Record<string, string | null> = {
+    SOURCE_VERSION: order.commit,
+    NPM_CONFIG_REGISTRY: given.npmRegistry,
+    PIP_INDEX_URL: given.pypiIndex === "none" ? null : given.pypiIndex,
+    PIP_NO_INDEX: given.pypiIndex === "none" ? "1" : null,
+  };
+  const args: Record<string, string> = {};
+  for (const [name, value] of Object.entries(known))
+    if (value !== null && declared.has(name)) args[name] = value;
+  return args;
+}
