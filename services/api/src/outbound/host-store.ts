@@ -21,7 +21,7 @@ export interface NewHost {
 
 /** @returns the token, which is shown once and stored as a hash */
 export async function storeJoinToken(trx: Trx, createdBy: string, expiresAt: Date): Promise<string> {
-  const token = `join_${randomBytes(20).toString("hex")}`;
+  const token = `berth_join_${randomBytes(20).toString("hex")}`;
   await trx
     .insertInto("join_tokens")
     .values({ hash: hashToken(token), expires_at: expiresAt, created_by: createdBy })

@@ -1,0 +1,70 @@
+/** `berth test | bench | demo`: thin starts of what lies in `test` and `infra`. */
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { constants } from "node:os";
+import { join, resolve } from "node:path";
+import type { Command } from "commander";
+import { CliError, usageError } from "../session/cli-error.ts";
+import { examples } from "./common.ts";
+
+const ROOT = resolve(import.meta.dirname, "../../../..");
+
+export function registerDevCommands(program: Command): void {
+  examples(
+    passing(program.command("demo"))
+      .description("from nothing to a running app on this machine; the last line is its URL")
+      .action((_flags, command: Command) => run("infra/src/demo.ts", command.args)),
+    "berth demo",
+  );
+  examples(
+    passing(program.command("test"))
+      .description("the project's tests")
+      .action((_flags, command: Command) => run("test/run.ts", command.args)),
+    "berth test",
+    "berth test e2e",
+  );
+  examples(
+    passing(program.command("bench <name>"))
+      .description("one of the benchmarks in test/bench")
+      .action((name: string, _flags, command: Command) => run(benchFile(name), command.args.slice(1))),
+    "berth bench push-live",
+  );
+}
+
+/** Everything after the name belongs to the program that is started. */
+function passing(command: Command): Command {
+  return command.argument("[arguments...]").allowUnknownOption().helpOption("-h, --help");
+}
+
+function benchFile(name: string): string {
+  const folder = join(ROOT, "test/bench");
+  const known = existsSync(folder)
+    ? readdirSync(folder)
+        .filter((file) => /^[a-z0-9-]+\.ts$/.test(file) && !file.endsWith(".test.ts"))
+        .map((file) => file.slice(0, -3))
+    : [];
+  if (!known.includes(name))
+    throw usageError(
+      `there is no benchmark ${JSON.stringify(name)}`,
+      known.length === 0 ? "test/bench is empty." : `There are: ${known.join(", ")}.`,
+    );
+  return `test/bench/${name}.ts`;
+}
+
+async function run(file: string, words: readonly string[]): Promise<void> {
+  const path = join(ROOT, file);
+  if (!existsSync(path)) throw new CliError(`${file} is missing`, { next: "Use a whole checkout of Berth." });
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", path, ...words], {
+    stdio: "inherit",
+    cwd: ROOT,
+  });
+  const forward = (signal: NodeJS.Signals) => void child.kill(signal);
+  process.on("SIGINT", () => undefined); // the terminal sends it to the child too
+  process.on("SIGTERM", forward);
+  process.exitCode = await new Promise<number>((done, failed) => {
+    child.once("error", failed);
+    child.once("exit", (code, signal) =>
+      done(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
+    );
+  });
+}

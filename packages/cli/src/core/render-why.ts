@@ -1,0 +1,83 @@
+/** A decision of the auction for people: every host's bid, its score by term, its refusal, and who won. */
+import { formatBytes } from "@berth/shared/domain/resources.ts";
+import type { Answer } from "../client.ts";
+import type { Column } from "../output/table.ts";
+import { age, table } from "../output/table.ts";
+
+export type Decision = Answer<"whyService">["decisions"][number];
+type Candidate = Decision["candidates"][number];
+
+const TERMS = [
+  ["freeMemory", "RAM"],
+  ["freeDisk", "DISK"],
+  ["notStarting", "IDLE"],
+  ["fewSameService", "SPREAD"],
+  ["imagePresent", "IMAGE"],
+] as const;
+
+export interface RenderedDecision {
+  readonly heading: string;
+  readonly lines: string[];
+}
+
+export function renderDecision(
+  decision: Decision,
+  nowMs: number,
+  clean: (text: string) => string,
+): RenderedDecision {
+  const { process, slot, release, epoch, outcome, winner, answer, current, commonRefusal } = decision;
+  const what = `${clean(process)}.${slot} v${release} (epoch ${epoch}), ${age(decision.decidedAtMs, nowMs)} ago`;
+  const end =
+    outcome === "placed"
+      ? `on ${clean(winner ?? "?")}, which ${ANSWERS[answer]}`
+      : `on no host: ${clean(commonRefusal ?? "every host refused")}`;
+  const columns: Column<Candidate>[] = [
+    { title: "HOST", cell: ({ host }) => clean(host) },
+    {
+      title: "FREE RAM",
+      align: "right",
+      cell: ({ bid }) => (bid === null ? null : formatBytes(bid.memoryFreeBytes)),
+    },
+    {
+      title: "FREE DISK",
+      align: "right",
+      cell: ({ bid }) => (bid === null ? null : formatBytes(bid.diskFreeBytes)),
+    },
+    {
+      title: "JOBS",
+      align: "right",
+      cell: ({ bid }) => (bid === null ? null : bid.jobSlotsTotal - bid.jobSlotsFree),
+    },
+    ...TERMS.map(
+      ([term, title]): Column<Candidate> => ({
+        title: `+${title}`,
+        align: "right",
+        cell: ({ terms }) => terms?.[term].toFixed(2) ?? null,
+      }),
+    ),
+    { title: "SCORE", align: "right", cell: ({ score }) => score?.toFixed(2) ?? null },
+    { title: "", cell: (candidate) => verdict(candidate, winner, clean) },
+  ];
+  const ordered = decision.candidates.toSorted(
+    (a, b) => (b.score ?? -1) - (a.score ?? -1) || (a.host < b.host ? -1 : 1),
+  );
+  return { heading: `${what}: ${end}${current ? "" : " (no longer)"}`, lines: table(columns, ordered) };
+}
+
+const ANSWERS = {
+  accepted: "accepted",
+  declined: "declined",
+  "no-answer": "did not answer",
+  none: "has not answered yet",
+} as const;
+
+function verdict(
+  { host, refusal, bid, terms }: Candidate,
+  winner: string | null,
+  clean: (text: string) => string,
+): string {
+  const image = terms === null ? "" : terms.imagePresent === 1 ? "image present" : "image to pull";
+  if (refusal !== null) return `refused, ${clean(refusal.code)}: ${clean(refusal.detail)}`;
+  if (host === winner) return `winner, ${image}`;
+  return bid === null ? "no bid" : image;
+}
