@@ -96,8 +96,19 @@ export async function callApi(
     );
   }
   const text = await response.text();
-  if (!response.ok) throw new Error(`${route.method} ${url}: ${response.status} ${text.slice(0, 500)}`);
+  if (!response.ok) throw new Error(`${route.method} ${url}: ${response.status} ${refusalText(text)}`);
   return JSON.parse(text);
+}
+
+/** The api's message and its next step; other answers as they are, shortened. */
+function refusalText(text: string): string {
+  const refusal = z.object({ message: z.string(), next: z.string().optional() });
+  try {
+    const { message, next } = refusal.parse(JSON.parse(text));
+    return next === undefined ? message : `${message}. ${next}`;
+  } catch {
+    return text.slice(0, 500);
+  }
 }
 
 async function writeReply(

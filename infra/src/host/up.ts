@@ -9,7 +9,8 @@ import { engineProcesses, ownDockerSocket } from "../parts/docker-engine.ts";
 import { raiseKernelLimits } from "../parts/kernel-limits.ts";
 import { ensureFolder } from "../parts/part-files.ts";
 import { withPodLock } from "../pod/pod-lock.ts";
-import { PodSettings, readPodFile, writePodFile } from "../pod/settings.ts";
+import { pick } from "../pod/services.ts";
+import { readPodFile, resolveSettings, writePodFile } from "../pod/settings.ts";
 import { type Progress, seconds } from "../progress.ts";
 import { startDetached } from "../supervisor/client.ts";
 import { writeProcesses } from "../supervisor/process-spec.ts";
@@ -22,6 +23,8 @@ const packages = ["ca-certificates", "haproxy", "busybox-static", "iptables", "i
 export type HostUpOptions = {
   readonly stateDir: string;
   readonly progress: Progress;
+  /** `BERTH_*` settings and limits; the agent's are kept in pod.json. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly edgePort?: number;
   readonly dockerSocket?: string;
   /** Needed the first time only. */
@@ -49,13 +52,16 @@ async function bringHostUp(options: HostUpOptions): Promise<void> {
   await ensurePackages(packages, progress);
   await ensureFolder(runDir, 0o711);
   const before = await readPodFile(stateDir);
-  const settings = PodSettings.parse({
-    ...before?.settings,
-    stateDir,
-    role: "host",
-    ...(options.edgePort === undefined ? {} : { edgePort: options.edgePort }),
-    ...(options.dockerSocket === undefined ? {} : { dockerSocket: options.dockerSocket }),
-  });
+  const { edgePort: givenPort, dockerSocket: givenSocket } = options;
+  const settings = await resolveSettings(
+    {
+      stateDir,
+      role: "host",
+      ...(givenPort === undefined ? {} : { edgePort: givenPort }),
+      ...(givenSocket === undefined ? {} : { dockerSocket: givenSocket }),
+    },
+    options.environment,
+  );
   const engine =
     before?.engine === "own"
       ? ({ kind: "own" } as const)
@@ -69,9 +75,10 @@ async function bringHostUp(options: HostUpOptions): Promise<void> {
   const dockerSocket = engine.kind === "own" ? ownDockerSocket(stateDir) : engine.socket;
   const dependsOn = engine.kind === "own" ? ["dockerd"] : [];
   const { edgePort, logLevel } = settings;
+  const env = pick(settings.tuning, /^BERTH_AGENT_/);
   const specs = [
     ...(engine.kind === "own" ? await engineProcesses({ stateDir }) : []),
-    ...hostProcesses({ hostDir, dockerSocket, edgePort, natsUrl: host.natsUrl, logLevel, dependsOn }),
+    ...hostProcesses({ hostDir, dockerSocket, edgePort, natsUrl: host.natsUrl, logLevel, dependsOn, env }),
   ];
   await writeProcesses(runDir, specs);
   const supervisor = await startDetached(runDir);

@@ -114,7 +114,7 @@ export async function reset({ stateDir, progress, keep = [] }: DownOptions): Pro
     for (const folder of [stateDir, engineRunDir(stateDir)]) await unmountBelow(folder);
     await rm(engineRunDir(stateDir), { recursive: true, force: true });
     const settings = PodSettings.safeParse(pod.settings);
-    if (settings.success) await forgetCredentials(apiUrl(settings.data));
+    if (settings.success && settings.data.role === "pod") await forgetCredentials(apiUrl(settings.data));
     const registry = host?.registry ?? (settings.success ? registryAddress(settings.data) : null);
     if (registry !== null) await rm(join(defaultDockerCertsDir, registry), { recursive: true, force: true });
     for (const name of stateEntries.filter((entry) => !keep.includes(entry)))

@@ -65,7 +65,7 @@ function registerUp(program: Command): void {
     .action(async (flags: UpFlags) => {
       const { stateDir } = stateDirOption(flags);
       if ((await readPodFile(stateDir))?.settings.role === "host")
-        return await hostUp({ stateDir, progress });
+        return await hostUp({ stateDir, progress, environment: process.env });
       const settings = {
         ...{
           stateDir,
@@ -180,7 +180,7 @@ function registerHostJoin(host: Command): void {
       const { api: apiUrl, token: joinToken, name, address: nodeAddress, zone } = flags;
       await hostUp({
         ...stateDirOption(flags),
-        progress,
+        ...{ progress, environment: process.env },
         join: { apiUrl, joinToken, name, nodeAddress, ...(zone === undefined ? {} : { zone }) },
         ...(flags.edgePort === undefined ? {} : { edgePort: Number(flags.edgePort) }),
       });
