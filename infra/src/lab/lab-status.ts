@@ -1,6 +1,7 @@
 /** What a lab looks like now: asked from the machine and the hosts, never from memory. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { type PodStatus, status as podStatus } from "../pod/status.ts";
 import { connect } from "../supervisor/client.ts";
 import { type EngineSummary, engineSummary } from "./engine-http.ts";
 import { isRunning } from "./host-control.ts";
@@ -23,6 +24,8 @@ export interface LabHostStatus {
 export interface LabStatus {
   readonly index: number;
   readonly machineAddress: string;
+  /** The control plane; null in a lab of engines only. */
+  readonly pod: PodStatus["state"] | null;
   readonly hosts: readonly LabHostStatus[];
 }
 
@@ -31,7 +34,8 @@ export async function labStatus(stateDir: string): Promise<LabStatus | null> {
   const record = readRecord(stateDir);
   if (record === null) return null;
   const hosts = await Promise.all(record.hosts.map((host) => hostStatus(stateDir, record.index, host)));
-  return { index: record.index, machineAddress: labNames(stateDir, record.index).machineAddress, hosts };
+  const pod = record.withPod ? (await podStatus(stateDir)).state : null;
+  return { index: record.index, machineAddress: labNames(stateDir, record.index).machineAddress, pod, hosts };
 }
 
 async function hostStatus(stateDir: string, index: number, host: HostRecord): Promise<LabHostStatus> {

@@ -3,11 +3,22 @@
  * Errors are thrown; the caller of `program.parseAsync` prints them and sets the exit code.
  */
 import { spawnSync } from "node:child_process";
-import { type Lab, labUp, openLab } from "@berth/infra/lab/lab.ts";
+import { type Lab, type LabHost, labUp, openLab } from "@berth/infra/lab/lab.ts";
 import { labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
 import type { Cut } from "@berth/infra/lab/lab-record.ts";
 import { type LabHostStatus, type LabStatus, labStatus } from "@berth/infra/lab/lab-status.ts";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { stateDirOf } from "@berth/infra/pod/settings.ts";
+import { type Command, Option } from "commander";
+import { examples, wholeNumber, withJson } from "./common.ts";
+
+interface LabFlags {
+  readonly stateDir?: string;
+}
+interface UpFlags extends LabFlags {
+  readonly hosts: number;
+  readonly index?: number;
+  readonly enginesOnly?: boolean;
+}
 
 const say = (line: string): void => void process.stderr.write(`lab: ${line}\n`);
 
@@ -22,100 +33,80 @@ export function registerLabCommands(program: Command): void {
 }
 
 function registerUpAndDown(lab: Command): void {
-  lab
-    .command("up")
-    .description("make what is missing, start what is off")
-    .option("--hosts <count>", "how many hosts, 1 to 9", wholeNumber, 3)
-    .option("--index <number>", "0 to 9: labs with different indexes run side by side", wholeNumber)
+  const up = subcommand(lab, "up")
+    .description("make what is missing, start what is off; safe to repeat")
+    .option("--hosts <count>", "how many hosts, 1 to 9", wholeNumber(1, 9), 3)
+    .option("--index <number>", "0 to 9: labs with different indexes run side by side", wholeNumber(0, 9))
     .option("--engines-only", "no control plane and no agents: only the Docker Engines")
-    .addHelpText(
-      "after",
-      "\nExamples:\n  berth lab up --hosts 3\n  berth lab status\n  berth lab power-cycle h2",
-    )
-    .action(async (options: { hosts: number; index?: number; enginesOnly?: boolean }) => {
-      const given = {
-        ...{ hosts: options.hosts, stateDir: stateDir() },
-        ...(options.index === undefined ? {} : { index: options.index }),
-      };
-      if (options.enginesOnly === true) await labUp({ ...given, say });
-      else await labPodUp({ ...given, environment: process.env, progress: say });
-      printStatus(await labStatus(stateDir()));
+    .action(async (flags: UpFlags) => {
+      const stateDir = stateDirOf(flags, process.env);
+      const index = flags.index === undefined ? {} : { index: flags.index };
+      if (flags.enginesOnly === true) await labUp({ hosts: flags.hosts, stateDir, say, ...index });
+      else
+        await labPodUp({
+          ...{ hosts: flags.hosts, stateDir, ...index },
+          ...{ environment: process.env, progress: say },
+        });
+      printStatus(await labStatus(stateDir));
     });
-  lab
-    .command("down")
-    .description("remove everything that the lab made: processes, networks, disks")
-    .action(async () => {
-      await labPodDown(stateDir(), say);
-      say("nothing of it is left");
+  examples(up, "berth lab up --hosts 3", "berth lab status", "berth lab power-cycle h2", "berth lab down");
+  subcommand(lab, "down")
+    .description("remove everything that the lab made: processes, networks, disks, the pod's state")
+    .action(async (flags: LabFlags) => {
+      await labPodDown(stateDirOf(flags, process.env), say);
+      say("down; only downloads and the root file system are kept");
     });
 }
 
 function registerStatus(lab: Command): void {
-  lab
-    .command("status")
+  withJson(subcommand(lab, "status"))
     .description("the hosts, their engines and what runs on them")
-    .option("--json", "machine-readable")
-    .action(async (options: { json?: boolean }) => {
-      const status = await labStatus(stateDir());
-      if (options.json === true) process.stdout.write(`${JSON.stringify(status, null, 2)}\n`);
+    .action(async (flags: LabFlags & { json?: boolean }) => {
+      const status = await labStatus(stateDirOf(flags, process.env));
+      if (flags.json === true) process.stdout.write(`${JSON.stringify(status, null, 2)}\n`);
       else printStatus(status);
     });
 }
 
 function registerFaults(lab: Command): void {
-  lab
-    .command("cut <host>")
+  const oneWay = new Option("--one-way <direction>", "in: it hears nothing; out: nobody hears it");
+  subcommand(lab, "cut <host>")
     .description("drop what the host sends and receives, silently, until 'heal'")
-    .addOption(
-      new Option("--one-way <direction>", "in: it hears nothing; out: nobody hears it").choices([
-        "in",
-        "out",
-      ]),
-    )
-    .action(async (name: string, options: { oneWay?: Cut }) => {
-      await openedLab()
-        .host(name)
-        .cut(options.oneWay ?? "both");
-      say(`${name}: cut (${options.oneWay ?? "both ways"})`);
+    .addOption(oneWay.choices(["in", "out"]))
+    .action(async (name: string, flags: LabFlags & { oneWay?: Cut }) => {
+      await openedLab(flags).host(name).cut(flags.oneWay);
+      say(`${name}: cut (${flags.oneWay ?? "both ways"})`);
     });
-  const simple = [
-    ["heal", "end a cut", "connected again", (host) => host.heal()],
-    ["kill", "SIGKILL everything of the host at once; it stays off", "off", (host) => host.kill()],
-    ["start", "start a host that is off", "running, its engine answers", (host) => host.start()],
-    [
-      "power-cycle",
-      "kill, forget what was in memory, start",
-      "running, its engine answers",
-      (host) => host.powerCycle(),
-    ],
-  ] as const satisfies readonly (readonly [
-    string,
-    string,
-    string,
-    (host: ReturnType<Lab["host"]>) => Promise<void>,
-  ])[];
-  for (const [verb, description, after, act] of simple) {
-    lab
-      .command(`${verb} <host>`)
-      .description(description)
-      .action(async (name: string) => {
-        await act(openedLab().host(name));
-        say(`${name}: ${after}`);
-      });
-  }
+  registerFault(lab, "heal", "end a cut", (host) => host.heal());
+  registerFault(lab, "kill", "SIGKILL everything of the host at once; it stays off", (host) => host.kill());
+  registerFault(lab, "start", "start a host that is off", (host) => host.start());
+  registerFault(lab, "power-cycle", "kill, forget what was in memory, start", (host) => host.powerCycle());
+}
+
+function registerFault(
+  lab: Command,
+  verb: string,
+  description: string,
+  act: (host: LabHost) => Promise<void>,
+): void {
+  subcommand(lab, `${verb} <host>`)
+    .description(description)
+    .action(async (name: string, flags: LabFlags) => {
+      await act(openedLab(flags).host(name));
+      say(`${name}: ${verb} done`);
+    });
 }
 
 function registerExec(lab: Command): void {
-  lab
-    .command("exec <host> <command...>")
+  const exec = subcommand(lab, "exec <host> <command...>")
     .description("run a command inside a host; DOCKER_HOST is set")
-    .addHelpText("after", "\nExamples:\n  berth lab exec h1 -- docker ps\n  berth lab exec h1 -- ip route")
-    .action((name: string, command: string[]) => {
-      const [program = "", ...args] = [...openedLab().host(name).enter(), ...command];
+    .action((name: string, command: string[], flags: LabFlags) => {
+      const [program = "", ...args] = [...openedLab(flags).host(name).enter(), ...command];
       const { status, error } = spawnSync(program, args, { stdio: "inherit" });
       if (error !== undefined) throw error;
       process.exitCode = status ?? 1;
     });
+  examples(exec, "berth lab exec h1 -- docker ps", "berth lab exec h1 -- ip route");
 }
 
 function printStatus(status: LabStatus | null): void {
@@ -123,7 +114,10 @@ function printStatus(status: LabStatus | null): void {
     process.stdout.write("no lab here: 'berth lab up' makes one\n");
     return;
   }
-  process.stdout.write(`lab ${status.index}, this machine is ${status.machineAddress} to its hosts\n`);
+  const pod = status.pod === null ? "engines only" : `control plane ${status.pod}`;
+  process.stdout.write(
+    `lab ${status.index}: ${pod}; this machine is ${status.machineAddress} to its hosts\n`,
+  );
   for (const host of status.hosts) process.stdout.write(`${hostLine(host)}\n`);
 }
 
@@ -138,18 +132,16 @@ function hostLine(host: LabHostStatus): string {
   return `${host.name}  ${host.address}  ${state}${cut}  ${rest}\n    ${host.dockerSocket}`;
 }
 
-function openedLab(): Lab {
-  const lab = openLab(stateDir());
-  if (lab === null) throw new Error(`${stateDir()} has no lab: 'berth lab up' makes one`);
+function openedLab(flags: LabFlags): Lab {
+  const stateDir = stateDirOf(flags, process.env);
+  const lab = openLab(stateDir);
+  if (lab === null) throw new Error(`${stateDir} has no lab: 'berth lab up' makes one`);
   return lab;
 }
 
-function stateDir(): string {
-  return process.env.BERTH_STATE_DIR ?? "/var/lib/berth";
-}
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value)) throw new InvalidArgumentError("a whole number is needed");
-  return value;
+/** A subcommand of `lab`, with the option that all of them have. */
+function subcommand(lab: Command, nameAndArguments: string): Command {
+  return lab
+    .command(nameAndArguments)
+    .option("--state-dir <folder>", "where the lab and its pod live (or BERTH_STATE_DIR)");
 }
