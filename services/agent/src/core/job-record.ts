@@ -216,7 +216,9 @@ export function rebooted(record: JobRecord, attempt: number, bootId: string): Jo
 export function stepFailed(record: JobRecord, reasonCode: string, reason: string, nowMs: number): JobRecord {
   const crashesInRow = record.crashesInRow + 1;
   const patch = { reasonCode, reason: reason.slice(0, 1000), crashesInRow, endedAttempt: record.attempt };
-  if (!record.everReady && crashesInRow >= MAX_CRASHES_BEFORE_READY)
+  // An image that is gone needs a new pull token, which only a new award brings.
+  const mayFail = !record.everReady || reasonCode === "image-unavailable";
+  if (mayFail && crashesInRow >= MAX_CRASHES_BEFORE_READY)
     return change(record, { ...patch, state: "failed" });
   return change(record, { ...patch, notBeforeMs: nowMs + Math.max(500, backOffMs(crashesInRow)) });
 }

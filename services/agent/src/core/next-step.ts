@@ -67,13 +67,13 @@ export function nextStep(record: JobRecord, facts: JobFacts): Step {
   return withContainer(record, facts, current);
 }
 
-/** The container of the job's own epoch whose end was not noted yet. */
+/** The container of the job's own epoch whose end was not noted yet; one that runs comes before one that does not. */
 function currentContainer(record: JobRecord, facts: JobFacts): ContainerFacts | undefined {
   const own = facts.containers.filter(
     ({ epoch, attempt, state }) =>
       epoch === record.spec.epoch && attempt > record.endedAttempt && state !== "removing",
   );
-  return own.toSorted((a, b) => b.attempt - a.attempt)[0];
+  return own.toSorted((a, b) => Number(isAlive(b)) - Number(isAlive(a)) || b.attempt - a.attempt)[0];
 }
 
 function isAlive(container: ContainerFacts): boolean {

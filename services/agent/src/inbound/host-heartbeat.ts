@@ -43,7 +43,7 @@ export function beat(given: HeartbeatGiven): void {
     agentVersion: given.agentVersion,
     engineVersion: meter.engineVersion,
     state: meter.state(records),
-    ...heartbeatJobs(records, nowMs),
+    ...heartbeatJobs(records),
     routes: given.routes(),
   });
 }

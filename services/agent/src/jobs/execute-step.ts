@@ -96,29 +96,30 @@ async function pull(worker: JobWorker): Promise<void> {
   const reference = imageReference(worker);
   await asStage(worker, "pull", async () => {
     if ((await engine.image(reference)) !== null) return;
-    const envelope = openedEnvelope(worker);
+    const envelope = await openedEnvelope(worker);
     if (envelope !== null) await puller.pull(reference, registry, envelope.pullToken);
   });
   worker.imagePresent = (await engine.image(reference)) !== null;
-  if (!worker.imagePresent && worker.record.envelope !== null) {
+  if (!worker.imagePresent && !isFinal(worker.record.state)) {
     throw new EngineError("pull", 404, new Error("the image is not there after the pull"));
   }
 }
 
-/** An envelope that cannot be opened is dropped, so that a new one is asked for. */
-function openedEnvelope(worker: JobWorker) {
+/** An envelope that this host's key cannot open ends the job: only a new award brings another one. */
+async function openedEnvelope(worker: JobWorker) {
   const { record, given } = worker;
   if (record.envelope === null) return null;
   const opened = openEnvelope(given.curve, record.envelope, { ...record.spec, hostId: given.hostId });
   if (opened === null) {
     given.log.error("envelope.unreadable", { jobId: worker.jobId });
-    worker.apply({ ...record, envelope: null });
+    const reason = "the host's key cannot open the job's secrets: was curve.seed replaced?";
+    await worker.apply(job.failedForGood(record, "start-failed", reason)).saved;
   }
   return opened;
 }
 
 async function writeSecrets(worker: JobWorker): Promise<void> {
-  const envelope = openedEnvelope(worker);
+  const envelope = await openedEnvelope(worker);
   if (envelope === null) return;
   const file = renderEnv(worker.record.spec, envelope.variables);
   if (file.kind === "refused") {

@@ -1,9 +1,8 @@
 /** The agent's jobs on a real engine, without the bus: what main.ts wires, with observations kept in a list. */
-import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { JobSpec, ObservedJob } from "@berth/shared/contracts/job.ts";
-import { formatId, HostId } from "@berth/shared/domain/ids.ts";
+import { HostId } from "@berth/shared/domain/ids.ts";
 import { DEFAULT_RESOURCES, MIB } from "@berth/shared/domain/resources.ts";
 import { systemClock } from "@berth/shared/kit/clock.ts";
 import { type Curve, createCurve } from "@berth/shared/kit/curve.ts";
@@ -22,12 +21,9 @@ import { HostNetwork } from "../outbound/host-network.ts";
 import { Ledger } from "../outbound/ledger.ts";
 import { bootId } from "../outbound/measure.ts";
 import { SecretsFolder } from "../outbound/secrets-folder.ts";
+import { newTestId } from "./ids.ts";
 
 export const POD_ID = "pod-test";
-
-export function newTestId<K extends Parameters<typeof formatId>[0]>(kind: K): string {
-  return formatId(kind, Date.now(), randomBytes(10));
-}
 
 export interface TestAgent {
   readonly jobs: JobSet;

@@ -1,0 +1,141 @@
+import { HostId } from "@berth/shared/domain/ids.ts";
+import { GIB, MIB } from "@berth/shared/domain/resources.ts";
+import { expect, test } from "vitest";
+import { unitRecord, unitSpec } from "../testing/specs.ts";
+import { type HostIdentity, hostState, type Measured } from "./capacity.ts";
+import { decideAward } from "./decide-award.ts";
+import { decideStops } from "./decide-stops.ts";
+import type { JobRecord } from "./job-record.ts";
+import { heartbeatJobs, MAX_JOBS_BYTES } from "./render-heartbeat.ts";
+
+const host: HostIdentity = {
+  hostId: HostId.parse(`hst_${"0".repeat(26)}`),
+  name: "h1",
+  zone: "z",
+  jobSlots: 3,
+  reservedMemoryBytes: 0,
+  reservedDiskBytes: GIB,
+};
+const measured: Measured = {
+  engineReachable: true,
+  memoryTotalBytes: GIB,
+  diskTotalBytes: 20 * GIB,
+  diskFreeBytes: 10 * GIB,
+  cpuTotalMillis: 2000,
+  imageDigests: [],
+  imageStoreFull: false,
+};
+const specOf = (digit: number, patch: object = {}) =>
+  unitSpec({
+    jobId: `job_${"0".repeat(25)}${digit}`,
+    resources: { memoryBytes: 400 * MIB, cpuMillis: 100, diskBytes: GIB, pidsCount: 64 },
+    ...patch,
+  });
+const held = (...records: JobRecord[]) =>
+  new Map(records.map((record) => [record.spec.jobId as string, record]));
+
+test("what jobs may use is taken from the bid; failed jobs use nothing", () => {
+  const records = [
+    unitRecord({ state: "running", ready: true }, specOf(1)),
+    unitRecord({}, specOf(2)),
+    unitRecord({ state: "failed" }, specOf(3)),
+  ];
+  const state = hostState(host, measured, records);
+  expect(state).toMatchObject({
+    memoryFreeBytes: GIB - 800 * MIB,
+    diskFreeBytes: 7 * GIB,
+    jobSlotsFree: 1,
+    startingCount: 1,
+    unavailable: [],
+  });
+  expect(state.instancesByService[specOf(1).serviceId]).toBe(2);
+});
+
+test("a host whose engine does not answer, or whose disk is full, says so", () => {
+  expect(hostState(host, { ...measured, engineReachable: false }, []).unavailable).toEqual([
+    "engine-unreachable",
+  ]);
+  expect(hostState(host, { ...measured, imageStoreFull: true }, []).unavailable).toEqual([
+    "image-store-full",
+  ]);
+});
+
+test("one award of three jobs takes what fits and declines the rest with the reason", () => {
+  const { answers, state } = decideAward(
+    { leaderEpoch: 1, jobs: [specOf(1), specOf(2), specOf(3)] },
+    0,
+    held(),
+    hostState(host, measured, []),
+  );
+  expect(answers.map(({ refusal }) => refusal?.code ?? null)).toEqual([null, null, "not-enough-memory"]);
+  expect(state.memoryFreeBytes).toBe(GIB - 800 * MIB);
+});
+
+test("a repeated award is accepted again and costs nothing; a stale leader and a lower epoch are declined", () => {
+  const state = hostState({ ...host, jobSlots: 0 }, measured, []);
+  const known = held(unitRecord({}, specOf(1, { epoch: 2 })));
+  expect(
+    decideAward({ leaderEpoch: 1, jobs: [specOf(1, { epoch: 2 })] }, 1, known, state).answers,
+  ).toMatchObject([{ refusal: null, isNew: false }]);
+  expect(
+    decideAward({ leaderEpoch: 1, jobs: [specOf(1)] }, 1, known, state).answers[0]?.refusal?.detail,
+  ).toContain("epoch 1 is behind 2");
+  expect(
+    decideAward({ leaderEpoch: 1, jobs: [specOf(2)] }, 5, held(), state).answers[0]?.refusal?.detail,
+  ).toContain("leader epoch 1 is behind 5");
+});
+
+test("a higher epoch of a held job takes over its place on a full host", () => {
+  const known = held(unitRecord({}, specOf(1)));
+  const full = hostState({ ...host, jobSlots: 1 }, { ...measured, memoryTotalBytes: 400 * MIB }, [
+    ...known.values(),
+  ]);
+  expect(
+    decideAward({ leaderEpoch: 1, jobs: [specOf(1, { epoch: 2 })] }, 1, known, full).answers,
+  ).toMatchObject([{ refusal: null, isNew: true }]);
+});
+
+const set = (patch: object) => ({ leaderEpoch: 2, revision: 5, whole: true, jobs: [], ...patch });
+const one = [unitRecord({ acceptedAtMs: 0 }, specOf(1))];
+const named = (epoch: number, action: "run" | "stop") => [{ jobId: specOf(1).jobId, epoch, action }];
+
+test.each([
+  ["not named", set({}), 60_000, { kind: "decided", stop: [specOf(1).jobId] }],
+  ["not named, but just accepted", set({}), 5000, { kind: "decided", stop: [] }],
+  ["named to run", set({ jobs: named(1, "run") }), 60_000, { kind: "decided", stop: [] }],
+  ["named to stop", set({ jobs: named(1, "stop") }), 60_000, { kind: "decided", stop: [specOf(1).jobId] }],
+  ["a stop for an older epoch", set({ jobs: named(0, "stop") }), 60_000, { kind: "decided", stop: [] }],
+  [
+    "a higher epoch is to run: its award is on the way",
+    set({ jobs: named(2, "run") }),
+    60_000,
+    { kind: "decided", stop: [] },
+  ],
+  ["not whole", set({ whole: false }), 60_000, { kind: "ignored", reason: "not-whole" }],
+  [
+    "not whole, with a stop",
+    set({ whole: false, jobs: named(1, "stop") }),
+    60_000,
+    { kind: "ignored", reason: "not-whole" },
+  ],
+  ["an older revision", set({ revision: 3 }), 60_000, { kind: "ignored", reason: "older" }],
+  ["an older leader", set({ leaderEpoch: 1, revision: 99 }), 60_000, { kind: "ignored", reason: "older" }],
+  [
+    "a newer leader starts from a low revision",
+    set({ leaderEpoch: 3, revision: 0 }),
+    60_000,
+    { kind: "decided", stop: [specOf(1).jobId] },
+  ],
+] as const)("desired set: %s", (_name, desired, nowMs, decision) => {
+  expect(decideStops(desired, { leaderEpoch: 2, revision: 4 }, one, nowMs)).toEqual(decision);
+});
+
+test("a heartbeat of 200 loud failures fits into one message and names every job", () => {
+  const records = Array.from({ length: 200 }, (_, i) =>
+    unitRecord({ state: "failed", lastLines: Array(20).fill("\0".repeat(2000)) }, specOf(i % 10)),
+  );
+  const { whole, jobs } = heartbeatJobs(records);
+  expect(whole).toBe(true);
+  expect(jobs).toHaveLength(200);
+  expect(JSON.stringify(jobs).length).toBeLessThan(MAX_JOBS_BYTES + 200 * 1000);
+});
