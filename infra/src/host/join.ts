@@ -17,7 +17,7 @@ const joinTimeoutMs = 20_000;
 
 export type JoinHostOptions = {
   readonly apiUrl: string;
-  /** One-time token of `berth host token` or POST /v1/hosts/join-tokens. */
+  /** One-time token of `berth hosts token` or POST /v1/hosts/join-tokens. */
   readonly joinToken: string;
   readonly name: string;
   /** Address at which the other hosts reach this one. */

@@ -36,9 +36,13 @@ function hashFolder(folder: string, hash: ReturnType<typeof createHash>): void {
 
 /** True when every user can read this file: then services need not run as root. */
 export function readableByAll(path: string): boolean {
-  if ((statSync(path).mode & 0o004) === 0) return false;
+  return (statSync(path).mode & 0o004) !== 0 && closedFolderAbove(path) === null;
+}
+
+/** The first folder above `path` that not every user may enter, from the bottom up; null when all may. */
+export function closedFolderAbove(path: string): string | null {
   for (let folder = dirname(path); ; folder = dirname(folder)) {
-    if ((statSync(folder).mode & 0o001) === 0) return false;
-    if (folder === "/") return true;
+    if ((statSync(folder).mode & 0o001) === 0) return folder;
+    if (folder === "/") return null;
   }
 }

@@ -15,7 +15,8 @@ const Port = z.coerce.number().int().min(1).max(65_535);
 const Path = z.string().startsWith("/", "must be an absolute path");
 
 export const PodSettings = z.strictObject({
-  stateDir: Path.default("/var/lib/berth"),
+  /** Unix sockets lie in it, and their paths may have 107 bytes. */
+  stateDir: Path.max(70, "must have at most 70 characters").default("/var/lib/berth"),
   /** `host`: this machine only runs jobs; its control plane is elsewhere. Set by `berth host join`. */
   role: z.enum(["pod", "host"]).default("pod"),
   /** Address that nats, registry, api and git listen on. Several machines: 0.0.0.0 or a private address. */

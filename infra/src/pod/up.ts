@@ -26,7 +26,7 @@ import { type Progress, seconds } from "../progress.ts";
 import { type SupervisorClient, startDetached } from "../supervisor/client.ts";
 import { type ProcessSpecInput, readProcesses, writeProcesses } from "../supervisor/process-spec.ts";
 import { ensureAdmin, writeCliCredentials } from "./admin.ts";
-import { servicesDir } from "./code.ts";
+import { closedFolderAbove, servicesDir } from "./code.ts";
 import { withPodLock } from "./pod-lock.ts";
 import { apiUrl, pick, registryAddress, serviceProcesses } from "./services.ts";
 import {
@@ -69,6 +69,7 @@ export async function up(options: UpOptions): Promise<RunningPod> {
   const settings = await resolveSettings(options.settings ?? {}, options.environment);
   assertRoot();
   await ensureFolder(settings.stateDir, 0o711);
+  assertReachable(settings.stateDir);
   return await withPodLock(settings.stateDir, "up", () => bringUp(settings, options));
 }
 
@@ -290,6 +291,15 @@ async function thisMachine(
     dependsOn,
     env: { ...pick(settings.tuning, /^BERTH_AGENT_/), ...settings.serviceEnv.agent },
   });
+}
+
+/** PostgreSQL refuses to run as root, so its own user must get to its data. */
+function assertReachable(stateDir: string): void {
+  const closed = closedFolderAbove(stateDir);
+  if (closed === null) return;
+  throw new Error(
+    `the state folder ${stateDir} cannot be entered by other users because of ${closed}. Choose another with --state-dir, or: chmod o+x ${closed}`,
+  );
 }
 
 function assertRoot(): void {

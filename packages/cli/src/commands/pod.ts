@@ -2,14 +2,11 @@
  * `berth up | down | status | reset` and `berth host join`: the commands that change this machine.
  * Progress goes to stderr, results (and `--json`) to stdout. Errors are thrown; the entry point prints them.
  */
-import { callApi } from "@berth/infra/host/join.ts";
 import { hostUp } from "@berth/infra/host/up.ts";
-import { credentialsPath, readCredentials } from "@berth/infra/pod/admin.ts";
 import { down, reset } from "@berth/infra/pod/down.ts";
 import { readPodFile, stateDirOf } from "@berth/infra/pod/settings.ts";
 import { status, statusLines } from "@berth/infra/pod/status.ts";
 import { up } from "@berth/infra/pod/up.ts";
-import { createJoinToken } from "@berth/shared/contracts/http/api.ts";
 import { confirm, isCancel } from "@clack/prompts";
 import type { Command } from "commander";
 
@@ -22,7 +19,6 @@ export function registerPodCommands(program: Command): void {
   registerStatus(program);
   registerReset(program);
   const host = program.command("host").description("add machines to the pod");
-  registerHostToken(host);
   registerHostJoin(host);
 }
 
@@ -140,34 +136,11 @@ type JoinFlags = StateDirOption & {
   readonly edgePort?: string;
 };
 
-function registerHostToken(host: Command): void {
-  host
-    .command("token")
-    .description("make a one-time token with which one machine joins (operators)")
-    .option("--minutes <minutes>", "how long it is valid (default 60)")
-    .option("--json", "print the answer as JSON")
-    .action(async (flags: { minutes?: string; json?: boolean }) => {
-      const credentials = await readCredentials(credentialsPath());
-      if (credentials === null) throw new Error("you are not logged in. Log in with: berth login");
-      const body = createJoinToken.body.parse(
-        flags.minutes === undefined ? {} : { lifetimeMinutes: Number(flags.minutes) },
-      );
-      const answer = createJoinToken.reply.parse(
-        await callApi(credentials.apiUrl, createJoinToken, body, credentials.token),
-      );
-      if (flags.json === true) return print(JSON.stringify(answer));
-      print(answer.token);
-      progress(
-        `valid until ${answer.expiresAt}. On the new machine: berth host join --api ${credentials.apiUrl} --token … --name … --address …`,
-      );
-    });
-}
-
 function registerHostJoin(host: Command): void {
   withStateDir(host.command("join"))
     .description("make this machine a host of a pod")
     .requiredOption("--api <url>", "the pod's api, such as http://10.0.0.5:7420")
-    .requiredOption("--token <token>", "one-time token of: berth host token")
+    .requiredOption("--token <token>", "one-time token of: berth hosts token")
     .requiredOption("--name <name>", "name of this host")
     .requiredOption("--address <address>", "IPv4 address at which the other hosts reach this machine")
     .option("--zone <zone>", "failure zone: replicas are spread over zones first")
