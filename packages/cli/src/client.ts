@@ -11,6 +11,7 @@ import { withProgress } from "./output/progress.ts";
 import { CliError, EXIT, exitCodeOf } from "./session/cli-error.ts";
 
 type Contract = typeof contract;
+const ROUTES: Contract = { ...contract };
 type RouteName = { [K in keyof Contract]: Contract[K] extends HttpRoute ? K : never }[keyof Contract];
 type EventRouteName = "watchDeploy" | "readLogs";
 export type JsonRouteName = Exclude<RouteName, EventRouteName>;
@@ -65,7 +66,7 @@ export class Client {
 
   /** @throws CliError with what to do next */
   async call<N extends JsonRouteName>(name: N, given: Given<N>): Promise<Answer<N>> {
-    const route: HttpRoute = contract[name];
+    const route: HttpRoute = ROUTES[name];
     const work = async () => {
       const response = await this.#send(route, given as Sent, AbortSignal.timeout(CALL_TIMEOUT_MS));
       return readReply(route, await readJson(response));
@@ -79,7 +80,7 @@ export class Client {
     given: Given<N>,
     signal: AbortSignal,
   ): AsyncGenerator<Answer<N>> {
-    const route: HttpRoute = contract[name];
+    const route: HttpRoute = ROUTES[name];
     const silence = new AbortController();
     const timer = setTimeout(() => silence.abort(), SILENCE_TIMEOUT_MS);
     try {

@@ -108,7 +108,7 @@ async function main(words: readonly string[]): Promise<void> {
     } else {
       const message = error instanceof Error ? error.message : String(error);
       printError(new CliError(message));
-      if (process.env["BERTH_DEBUG"] !== undefined) console.error(error);
+      if (process.env.BERTH_DEBUG !== undefined) console.error(error);
       process.exitCode = EXIT.failed;
     }
   }

@@ -111,7 +111,10 @@ function readSizes(flags: ScaleFlags): {
 }
 
 function show(reply: Answer<"scaleService">, flags: EnvFlags): void {
-  if (flags.json === true) return printJson(reply);
+  if (flags.json === true) {
+    printJson(reply);
+    return;
+  }
   for (const p of reply.processes) {
     print(
       `${p.process}=${p.scale}  ${formatBytes(p.memoryBytes)}, ${p.cpuMillis / 1000} CPU${p.healthPath === null ? "" : `, health ${p.healthPath}`}`,

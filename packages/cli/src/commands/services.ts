@@ -193,10 +193,7 @@ async function openService(name: string | undefined, flags: EnvFlags): Promise<v
       exitCode: EXIT.failed,
       next: `git push ${REMOTE} ${service.deployBranch}`,
     });
-  if (
-    process.stdout.isTTY !== true ||
-    (process.env["DISPLAY"] ?? process.env["WAYLAND_DISPLAY"]) === undefined
-  )
+  if (process.stdout.isTTY !== true || (process.env.DISPLAY ?? process.env.WAYLAND_DISPLAY) === undefined)
     return;
   const opener = spawn("xdg-open", [service.url], { stdio: "ignore", detached: true });
   opener.on("error", () => undefined); // the URL was printed

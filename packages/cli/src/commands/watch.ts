@@ -69,9 +69,12 @@ function finish(event: Finished, json: boolean): Finished {
 }
 
 function show(event: Exclude<Event, Finished>, json: boolean): void {
-  if (json) return printJsonLine(event);
-  for (const line of event.lines)
-    print(event.type === "step" ? `${colours.cyan("----->")} ${clean(line)}` : `       ${clean(line)}`);
+  if (json) {
+    printJsonLine(event);
+    return;
+  }
+  const mark = event.type === "step" ? colours.cyan("----->") : "      ";
+  for (const line of event.lines) print(`${mark} ${clean(line)}`);
 }
 
 function conclude({ deploy, url, firstResponseStatus }: Finished, json: boolean): void {

@@ -73,7 +73,7 @@ function parseEnvText(text: string): Variables {
     const end = endOfQuoted(value, quote);
     if (!/^[ \t]*(#.*)?$/.test(value.slice(end + 1)))
       throw new VarsError(`line ${i + 1}: there is text after the closing ${quote}`);
-    variables[name] = quote === '"' ? unescape(value.slice(1, end)) : value.slice(1, end);
+    variables[name] = quote === '"' ? unescapeDouble(value.slice(1, end)) : value.slice(1, end);
   }
   return variables;
 }
@@ -86,7 +86,7 @@ function endOfQuoted(value: string, quote: string): number {
   return -1;
 }
 
-function unescape(text: string): string {
+function unescapeDouble(text: string): string {
   const known: Record<string, string> = { n: "\n", r: "\r", t: "\t", '"': '"', "\\": "\\", $: "$" };
   return text.replace(/\\([\s\S])/g, (all, character: string) => known[character] ?? all);
 }

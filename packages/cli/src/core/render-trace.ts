@@ -46,6 +46,13 @@ export function orderSpans(spans: readonly TraceSpan[]): Placed[] {
     }
   };
   visit(null, 0);
+  // Spans that name each other as parents hang on nothing: they stand at the top.
+  for (const span of spans) {
+    if (seen.has(span.spanId)) continue;
+    seen.add(span.spanId);
+    ordered.push({ span, depth: 0 });
+    visit(span.spanId, 1);
+  }
   return ordered;
 }
 

@@ -19,8 +19,8 @@ export function printLines(lines: readonly string[]): void {
 /** A table with a bold heading, or a sentence when it would be empty. */
 export function printTable(lines: readonly string[], whenEmpty: string): void {
   const [heading, ...rows] = lines;
-  if (rows.length === 0) return say(whenEmpty);
-  printLines([outColours.bold(heading ?? ""), ...rows]);
+  if (rows.length === 0) say(whenEmpty);
+  else printLines([outColours.bold(heading ?? ""), ...rows]);
 }
 
 /** Exactly the API's data. */

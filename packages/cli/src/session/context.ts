@@ -26,7 +26,7 @@ export async function findEnvironment(
   flag: string | undefined,
   env: Env = process.env,
 ): Promise<EnvironmentAddress> {
-  const named = flag || env["BERTH_ENV"];
+  const named = flag || env.BERTH_ENV;
   if (named !== undefined && named !== "") return resolveEnvironment(client, named);
   const remote = await findRemote();
   if (remote !== null) return remote;
@@ -91,7 +91,7 @@ export async function findService(
       "Name it, or run this inside a git repository that `berth git-remote add SERVICE` was run in.",
     );
   }
-  const flag = envFlag || process.env["BERTH_ENV"];
+  const flag = envFlag || process.env.BERTH_ENV;
   return flag === undefined || flag === ""
     ? remote
     : { ...(await resolveEnvironment(client, flag)), service: remote.service };

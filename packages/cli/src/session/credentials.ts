@@ -17,7 +17,7 @@ export type Credentials = z.infer<typeof Credentials>;
 export type Env = Readonly<Record<string, string | undefined>>;
 
 function configDir(env: Env): string {
-  return join(env["HOME"] || homedir(), ".config", "berth");
+  return join(env.HOME || homedir(), ".config", "berth");
 }
 
 export const credentialsFile = (env: Env) => join(configDir(env), "credentials.json");
@@ -25,9 +25,9 @@ const settingsFile = (env: Env) => join(configDir(env), "settings.json");
 
 export async function readSession(env: Env): Promise<{ apiUrl: string; token: string | null }> {
   const stored = await readFileOf(credentialsFile(env), Credentials);
-  const apiUrl = env["BERTH_API"] || stored?.apiUrl || DEFAULT_API;
+  const apiUrl = env.BERTH_API || stored?.apiUrl || DEFAULT_API;
   // A stored token is for the stored address only: another pod must not be handed it.
-  const token = env["BERTH_TOKEN"] || (stored?.apiUrl === apiUrl ? stored.token : null);
+  const token = env.BERTH_TOKEN || (stored?.apiUrl === apiUrl ? stored.token : null);
   return { apiUrl, token };
 }
 
