@@ -293,15 +293,21 @@ export class BuildEngine {
     );
   }
 
-  /** Removes the containers and images that an earlier life of this builder left behind. */
+  /**
+   * Removes the containers and images that an earlier life of this builder left behind. An app's container carries
+   * its image's labels, so one that runs a job is not the builder's, and neither is the image that it uses.
+   */
   async sweep(): Promise<{ containers: number; images: number }> {
     const label = [`berth.builder=${this.#builderId}`];
-    const containers = await deadline(
+    const labelled = await deadline(
       this.#docker.listContainers({ all: true, filters: { label } }),
       "listing containers",
     );
+    const containers = labelled.filter((container) => container.Labels["berth.job"] === undefined);
+    const used = new Set(labelled.map((container) => container.ImageID));
     for (const container of containers) await this.removeContainer(container.Id);
-    const images = await deadline(this.#docker.listImages({ filters: { label } }), "listing images");
+    const built = await deadline(this.#docker.listImages({ filters: { label } }), "listing images");
+    const images = built.filter((image) => !used.has(image.Id));
     for (const image of images) await this.removeImage(image.Id);
     return { containers: containers.length, images: images.length };
   }
