@@ -27,7 +27,7 @@ export async function status(stateDir: string): Promise<PodStatus> {
   const { pid, processes } = await supervisor.status();
   const docker = pod?.engine === "own" ? await engineVersion(ownDockerSocket(stateDir)) : null;
   const versions = { ...pod?.versions, ...(docker === null ? {} : { docker }) };
-  const state = processes.every((one) => one.state === "ready") ? "up" : "degraded";
+  const state = processes.length > 0 && processes.every((one) => one.state === "ready") ? "up" : "degraded";
   return { state, stateDir, supervisorPid: pid, processes, versions };
 }
 
