@@ -58,6 +58,8 @@ export function describeError(error: unknown): object {
     chain.push({ name: current.name, message: current.message, ...(code === undefined ? {} : { code }) });
     current = current.cause;
   }
+  // Described already: the log's serializer gets what a caller made of the error.
+  if (chain.length === 0 && typeof error === "object" && error !== null) return error;
   if (chain.length === 0) return { message: String(error) };
   return { chain, stack: error instanceof Error ? error.stack : undefined };
 }
