@@ -146,3 +146,16 @@ function get(url: URL, edgePort: number): Promise<{ status: number; body: string
     asked.end();
   });
 }
+
+if (import.meta.main) {
+  const startedAtMs = performance.now();
+  const progress: Progress = (line) =>
+    void process.stderr.write(`[${seconds(performance.now() - startedAtMs).padStart(7)}] ${line}\n`);
+  try {
+    const url = await demo({ environment: process.env, progress });
+    process.stdout.write(`${url}\n`);
+  } catch (error) {
+    process.stderr.write(`berth demo: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}
