@@ -25,6 +25,7 @@ export class WorkTree {
   static async make(parent: string): Promise<WorkTree> {
     const tree = new WorkTree(await mkdtemp(join(parent, "work-")));
     await tree.git(["init", "--quiet", "--initial-branch=main", "."]);
+    await tree.git(["config", "gc.auto", "0"]); // its background process would outlive the test
     return tree;
   }
 
