@@ -13,20 +13,20 @@ export function registerDevCommands(program: Command): void {
   examples(
     passing(program.command("demo"))
       .description("from nothing to a running app on this machine; the last line is its URL")
-      .action((_flags, command: Command) => run("infra/src/demo.ts", command.args)),
+      .action((words: string[]) => run("infra/src/demo.ts", words)),
     "berth demo",
   );
   examples(
     passing(program.command("test"))
       .description("the project's tests")
-      .action((_flags, command: Command) => run("test/run.ts", command.args)),
+      .action((words: string[]) => run("test/run.ts", words)),
     "berth test",
     "berth test e2e",
   );
   examples(
     passing(program.command("bench <name>"))
       .description("one of the benchmarks in test/bench")
-      .action((name: string, _flags, command: Command) => run(benchFile(name), command.args.slice(1))),
+      .action((name: string, words: string[]) => run(benchFile(name), words)),
     "berth bench push-live",
   );
 }
