@@ -1,10 +1,31 @@
-/** Named places where a test kills the process, as a power cut would: `BERTH_CRASH_AT=<name>`. */
+/**
+ * Named places where a test kills the process, as a power cut would.
+ *
+ * `BERTH_CRASH_AT=<name>` kills every life of the process there. `BERTH_CRASH_FILE=<path>` arms a running one: the
+ * process dies at the place that the file names, and removes the file first, so that its next life goes on.
+ */
+import { readFileSync, unlinkSync } from "node:fs";
+
 const wanted = process.env.BERTH_CRASH_AT;
+const armedFile = process.env.BERTH_CRASH_FILE;
 let remaining = Number(process.env.BERTH_CRASH_AFTER ?? "1");
 
-/** Dies by SIGKILL when the environment names this point; otherwise costs a string comparison. */
+/** Dies by SIGKILL when this point is wanted; otherwise costs two comparisons. */
 export function crashPoint(name: string): void {
-  if (wanted !== name) return;
-  remaining -= 1;
-  if (remaining <= 0) process.kill(process.pid, "SIGKILL");
+  if (wanted === name) {
+    remaining -= 1;
+    if (remaining <= 0) process.kill(process.pid, "SIGKILL");
+  }
+  if (armedFile !== undefined && isArmed(armedFile, name)) {
+    unlinkSync(armedFile);
+    process.kill(process.pid, "SIGKILL");
+  }
+}
+
+function isArmed(file: string, name: string): boolean {
+  try {
+    return readFileSync(file, "utf8") === name;
+  } catch {
+    return false;
+  }
 }

@@ -4,6 +4,7 @@ import { EnvironmentId, type HostId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
+import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Acknowledgement, Edge } from "../edge/edge.ts";
 
 const EMIT_TRIES = 5;
@@ -35,6 +36,7 @@ export async function tellApplied(
   acknowledgements: readonly Acknowledgement[],
 ): Promise<void> {
   for (const { environmentId, version } of acknowledgements) {
+    crashPoint("agent.routes-applied");
     const atMs = given.clock.nowMs();
     const payload = {
       hostId: given.hostId,

@@ -1,6 +1,8 @@
 /** Carries out one step of one job. A kind of step without an executor does not compile. */
+
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
+import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import { recordSpan } from "@berth/shared/kit/telemetry.ts";
 import { containerBody, containerName } from "../core/container-profile.ts";
 import * as job from "../core/job-record.ts";
@@ -98,6 +100,7 @@ async function pull(worker: JobWorker): Promise<void> {
     if ((await engine.image(reference)) !== null) return;
     const envelope = await openedEnvelope(worker);
     if (envelope !== null) await puller.pull(reference, registry, envelope.pullToken);
+    crashPoint("agent.pulled");
   });
   worker.imagePresent = (await engine.image(reference)) !== null;
   if (!worker.imagePresent && !isFinal(worker.record.state)) {
@@ -155,6 +158,7 @@ async function create(worker: JobWorker, step: StepOf<"create">): Promise<void> 
     secretsFolder: given.secrets.folder(spec.jobId),
   });
   const id = await asStage(worker, "create", () => given.starts(() => createOrAdopt(worker, name, body)));
+  crashPoint("agent.created");
   given.index.put(spec.jobId, { id, epoch: spec.epoch, attempt: step.attempt, state: "created" });
 }
 
@@ -178,6 +182,7 @@ async function createOrAdopt(
 async function start(worker: JobWorker, step: StepOf<"start">): Promise<void> {
   const { engine, index, starts } = worker.given;
   await asStage(worker, "start", () => starts(() => engine.start(step.containerId)));
+  crashPoint("agent.started");
   index.setState(worker.jobId, step.containerId, "running");
   await noteStarted(worker, step.containerId, step.attempt);
 }
@@ -203,7 +208,10 @@ async function watchReady(worker: JobWorker, step: StepOf<"watch-ready">): Promi
     !worker.record.stopWanted &&
     given.index.of(worker.jobId).some(({ id, state }) => id === step.containerId && state === "running");
   for (let tries = 0; stillRuns(); tries++) {
-    if (await isReady(worker)) return noteReady(worker);
+    if (await isReady(worker)) {
+      crashPoint("agent.ready-not-told");
+      return noteReady(worker);
+    }
     if (given.clock.nowMs() >= step.deadlineAtMs) return killForDeadline(worker, step.containerId);
     const pauseMs = probePauseMs(tries, given.clock.monotonicMs() - beganMs);
     await (pauseMs >= 50 ? worker.pause(pauseMs) : sleep(pauseMs));
@@ -292,6 +300,7 @@ async function stop(worker: JobWorker, step: StepOf<"stop">): Promise<void> {
   const { record } = worker;
   if (record.stopWanted && !isFinal(record.state)) worker.apply(job.stopping(record));
   await engine.stop(step.containerId, isFinal(record.state) ? 1000 : record.spec.stopGraceMs);
+  crashPoint("agent.stopped-not-removed");
   const seen = await engine.inspect(step.containerId);
   if (seen === null) return index.drop(worker.jobId, step.containerId);
   index.setState(worker.jobId, step.containerId, seen.state);

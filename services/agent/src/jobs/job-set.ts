@@ -4,9 +4,11 @@
  * What must stay true: awards are decided one after another, on fresh capacity; an accepted job is on disk before
  * the answer leaves; nothing is stopped but by a fresh whole desired set or a higher epoch of the same job.
  */
+
 import type { JobSpec, ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { HostState } from "@berth/shared/domain/placement.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
+import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import { type Award, type AwardAnswer, decideAward } from "../core/decide-award.ts";
 import { type DesiredSet, decideStops } from "../core/decide-stops.ts";
@@ -70,7 +72,9 @@ export class JobSet {
       await Promise.race([older.done, sleep(500)]);
     }
     const record = newRecord(spec, clock.nowMs(), bootId);
+    crashPoint("agent.award-before-ledger");
     await ledger.save(record);
+    crashPoint("agent.award-after-ledger");
     this.#start(record, false);
   }
 
@@ -88,6 +92,7 @@ export class JobSet {
       return "unreadable";
     }
     await worker.takeEnvelope(envelope);
+    crashPoint("agent.envelope-stored");
     return "taken";
   }
 

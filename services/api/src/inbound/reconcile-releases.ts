@@ -1,4 +1,5 @@
 /** Turns every successful build into a release. The event of the build is a wake-up; the builder's table steers. */
+import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { OutboxRelay } from "@berth/shared/kit/outbox.ts";
 import { withRemoteParent, withSpan } from "@berth/shared/kit/telemetry.ts";
@@ -15,6 +16,7 @@ export async function reconcileReleases(given: {
     const outcome = await withRemoteParent(build.traceparent, () =>
       withSpan("release build", attributes, () => releaseBuild(given.db, build)),
     );
+    crashPoint("api.release-committed");
     given.outbox.wake();
     given.log.info("release.decided", {
       buildId: build.buildId,

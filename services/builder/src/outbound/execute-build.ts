@@ -52,6 +52,7 @@ export async function executeBuild(
     serviceId: claim.serviceId,
     orgId: claim.orgId,
   });
+  crashPoint("builder.claimed");
   const progress = new BuildProgress(given.bus, claim.deployId);
   const stop = new AbortController();
   const finished = new AbortController();
@@ -103,10 +104,7 @@ async function run(
       signal,
       onLines: (lines) => progress.output(lines),
       onStep: (text) => progress.step(text),
-      onStage: (stage) => {
-        stages.end(stage);
-        crashPoint(`builder.${stage}`);
-      },
+      onStage: (stage) => stages.end(stage),
     },
   );
   stages.finish();
@@ -169,6 +167,7 @@ async function store(
       await sleep(FINISH_PAUSE_MS);
     }
   }
+  crashPoint("builder.stored");
   given.onFinished();
   const failed = ending.outcome === "failed";
   for (const stage of stages.all()) {

@@ -5,9 +5,11 @@
  * containers, images and folders that it made are gone when it returns. Stopping is one signal: a cancel, a
  * newer push, a lost lease, the time limit and the output limit all abort it with their reason.
  */
+
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { BuildFailure } from "../core/build-failure.ts";
 import { BuildStopped } from "../core/build-stopped.ts";
 import { detectKind } from "../core/detect-kind.ts";
@@ -51,6 +53,7 @@ async function buildAndPush(run: Run): Promise<BuiltImage> {
   const { order } = run;
   const source = await fetchSource(run);
   order.onStage("fetched");
+  crashPoint("builder.fetched");
   const kind = detectKind(source, order.settings);
   if (kind.kind === "refused") throw new BuildStopped(kind.failure);
   if (kind.kind === "buildpack" || /berth\/stack\b/.test(source.dockerfile ?? "")) await waitForStack(run);
@@ -59,9 +62,11 @@ async function buildAndPush(run: Run): Promise<BuiltImage> {
       ? await buildDockerfile(run, source)
       : await buildWithBuildpacks(run, source, kind.custom);
   order.onStage("built");
+  crashPoint("builder.built");
   order.onStep(`Storing the image (${String(Math.round(image.sizeBytes / 1e6))} MB with its base)`);
   const digest = await pushImage(run);
   order.onStage("pushed");
+  crashPoint("builder.pushed");
   return { ...image, digest };
 }
 

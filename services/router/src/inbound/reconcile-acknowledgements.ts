@@ -1,4 +1,5 @@
 /** Finds tables that every live host serves by now. */
+import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { acknowledgeTables } from "../outbound/route-store.ts";
@@ -12,5 +13,7 @@ export async function reconcileAcknowledgements(given: {
 }): Promise<void> {
   const marked = await acknowledgeTables(given.db);
   for (const fact of marked) given.log.info("routes.acknowledged", fact);
-  if (marked.length > 0) given.marked();
+  if (marked.length === 0) return;
+  crashPoint("router.acknowledged");
+  given.marked();
 }

@@ -1,7 +1,9 @@
 /** Makes the tables anew and tells the edges of those that changed, or that some live edge still lacks. */
+
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
 import { RouteTableChanged } from "@berth/shared/contracts/route.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
+import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { TABLES_LIMIT_BYTES, tableBytes } from "../core/fit-tables.ts";
@@ -19,7 +21,9 @@ interface Given {
 export async function reconcileTables(given: Given): Promise<void> {
   if (!given.bus.connected) return;
   for (const table of await storeTables(given.db, given.podDomain)) {
+    crashPoint("router.table-stored");
     tell(given, table);
+    crashPoint("router.table-told");
     const backends = table.sites.reduce((sum, site) => sum + site.backends.length, 0);
     const { environmentId, version } = table;
     given.log.info("routes.changed", { environmentId, version, sites: table.sites.length, backends });

@@ -50,6 +50,7 @@ export function onJobObserved(given: Given) {
         senderKey: given.curve.publicKey,
         sealed: given.curve.sealJson(envelope, award.hostCurveKey),
       });
+      crashPoint("secrets.after-delivery");
       await given.vault.recordDelivery({
         jobId: job.jobId,
         epoch: job.epoch,

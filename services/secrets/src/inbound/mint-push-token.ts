@@ -1,5 +1,7 @@
 /** MintPushToken: a running build may push to its own service's repository, and nothing else. */
+
 import type { MintPushToken } from "@berth/shared/contracts/secret.ts";
+import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Kysely } from "kysely";
 import type { z } from "zod";
 import { mayPush } from "../outbound/awards.ts";
@@ -24,9 +26,13 @@ export function onMintPushToken(given: {
         reason: "this build does not run, or the repository is not its service's",
       };
     }
-    return {
-      outcome: "minted",
-      ...(await given.tokens.mint(imageRepository, ["pull", "push"], given.lifeSeconds, STACK_REPOSITORY)),
-    };
+    const token = await given.tokens.mint(
+      imageRepository,
+      ["pull", "push"],
+      given.lifeSeconds,
+      STACK_REPOSITORY,
+    );
+    crashPoint("secrets.push-token-minted");
+    return { outcome: "minted", ...token };
   };
 }
