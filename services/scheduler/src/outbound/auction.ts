@@ -205,14 +205,16 @@ export class Auctioneer {
     return { told, declined };
   }
 
+  /** The agent may be heard before its answer is: then the state is further already, and only the stage is added. */
   async #accepted(award: Award): Promise<void> {
     await this.#answer(award, "accepted");
+    const endedAtMs = Date.now();
     await sql`
-      update jobs set state = 'accepted', updated_at = now(),
-             stages = stages || jsonb_build_array(jsonb_build_object('name', 'auction', 'startedAtMs', extract(epoch from created_at) * 1000, 'endedAtMs', ${Date.now()}::float8))
-       where id = ${award.job.view.id} and epoch = ${award.epoch} and state = 'awarded'`.execute(
-      this.#given.db,
-    );
+      update jobs set state = case when state = 'awarded' then 'accepted' else state end, updated_at = now(),
+             stages = jsonb_build_array(jsonb_build_object(
+               'name', 'auction', 'startedAtMs', extract(epoch from created_at) * 1000, 'endedAtMs', ${endedAtMs}::float8)) || stages
+       where id = ${award.job.view.id} and epoch = ${award.epoch}
+         and not stages @> '[{"name": "auction"}]'`.execute(this.#given.db);
   }
 
   async #declined(award: Award, refusal: Refusal): Promise<void> {

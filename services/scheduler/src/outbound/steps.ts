@@ -165,7 +165,7 @@ function describeStep(step: Extract<Step, { kind: "step-deploy" }>): Progress[] 
     case "routing":
       return [{ deployId, line: "All new instances are ready; telling every edge" }];
     case "draining":
-      return [{ deployId, line: "Every edge serves the new release; the old one drains" }];
+      return [{ deployId, line: "Every edge serves the new release" }];
     case "rolling-back":
       return [{ deployId, line: `Stopping: ${step.reason ?? step.reasonCode ?? "it failed"}` }];
     default:
