@@ -41,7 +41,8 @@ export async function startBuildLab(): Promise<BuildLab> {
   const dir = await mkdtemp(join(tmpdir(), "berth-builds-"));
   const closers: (() => Promise<unknown>)[] = [() => rm(dir, { recursive: true, force: true })];
   const close = async (): Promise<void> => {
-    for (const closer of closers.reverse()) await closer().catch((error: unknown) => process.stderr.write(`${String(error)}\n`));
+    for (const closer of closers.reverse())
+      await closer().catch((error: unknown) => process.stderr.write(`${String(error)}\n`));
   };
   try {
     const name = `bld${String(process.pid)}`;
@@ -49,7 +50,11 @@ export async function startBuildLab(): Promise<BuildLab> {
     const registry = await startRegistry(dir, closers);
     const socketPath = await startEngine(dir, name, closers);
     const docker = async (...args: string[]): Promise<string> =>
-      (await execute("/usr/bin/docker", ["-H", `unix://${socketPath}`, ...args], { maxBuffer: 16 * 1024 ** 2 })).stdout.trim();
+      (
+        await execute("/usr/bin/docker", ["-H", `unix://${socketPath}`, ...args], {
+          maxBuffer: 16 * 1024 ** 2,
+        })
+      ).stdout.trim();
     const stateDir = process.env["BERTH_TEST_CACHE"] ?? join(tmpdir(), "berth-test-cache");
     const stack = await ensureStackImage({ dockerSocket: socketPath, stateDir, onProgress: () => undefined });
     return {
@@ -60,7 +65,8 @@ export async function startBuildLab(): Promise<BuildLab> {
       stack,
       token: registry.token,
       docker,
-      inside: async (...command) => (await execute("nsenter", [`--net=/run/netns/${name}`, ...command])).stdout,
+      inside: async (...command) =>
+        (await execute("nsenter", [`--net=/run/netns/${name}`, ...command])).stdout,
       close,
     };
   } catch (error) {
@@ -101,8 +107,22 @@ async function makeNetwork(name: string, closers: (() => Promise<unknown>)[]): P
 async function startEngine(dir: string, name: string, closers: (() => Promise<unknown>)[]): Promise<string> {
   const socketPath = join(dir, "docker.sock");
   const options = [
-    ...["--host", `unix://${socketPath}`, "--data-root", join(dir, "docker"), "--exec-root", join(dir, "exec")],
-    ...["--pidfile", join(dir, "docker.pid"), "--bip", `172.30.${String(NUMBER)}.1/24`, "--log-level", "warn"],
+    ...[
+      "--host",
+      `unix://${socketPath}`,
+      "--data-root",
+      join(dir, "docker"),
+      "--exec-root",
+      join(dir, "exec"),
+    ],
+    ...[
+      "--pidfile",
+      join(dir, "docker.pid"),
+      "--bip",
+      `172.30.${String(NUMBER)}.1/24`,
+      "--log-level",
+      "warn",
+    ],
     ...["--insecure-registry", `${HOST}:${String(PORT)}`, "--cgroup-parent", `/${name}`],
   ];
   const command = [`--net=/run/netns/${name}`, "unshare", "-m", "/usr/sbin/dockerd", ...options];
@@ -110,7 +130,9 @@ async function startEngine(dir: string, name: string, closers: (() => Promise<un
   closers.push(() => stop(child));
   await until("the engine answers", async () => {
     if (child.exitCode !== null) throw new Error("dockerd ended at its start");
-    const answer = await execute("/usr/bin/docker", ["-H", `unix://${socketPath}`, "version"]).catch(() => undefined);
+    const answer = await execute("/usr/bin/docker", ["-H", `unix://${socketPath}`, "version"]).catch(
+      () => undefined,
+    );
     return answer?.stdout;
   });
   return socketPath;
@@ -119,7 +141,17 @@ async function startEngine(dir: string, name: string, closers: (() => Promise<un
 async function startRegistry(dir: string, closers: (() => Promise<unknown>)[]) {
   const keyFile = join(dir, "signer.key");
   const certFile = join(dir, "signer.crt");
-  const make = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+  const make = [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-days",
+    "2",
+  ];
   await execute("openssl", [...make, "-keyout", keyFile, "-out", certFile, "-subj", "/CN=signer"]);
   const storage = join(dir, "registry");
   await mkdir(storage);
@@ -128,17 +160,26 @@ async function startRegistry(dir: string, closers: (() => Promise<unknown>)[]) {
     log: { level: "warn" },
     storage: { filesystem: { rootdirectory: storage } },
     http: { addr: `${HOST}:${String(PORT)}` },
-    auth: { token: { realm: "http://unused/", service: "berth-registry", issuer: "berth-secrets", rootcertbundle: certFile } },
+    auth: {
+      token: {
+        realm: "http://unused/",
+        service: "berth-registry",
+        issuer: "berth-secrets",
+        rootcertbundle: certFile,
+      },
+    },
   };
   const configFile = join(dir, "registry.json");
   await writeFile(configFile, JSON.stringify(config));
   const child = spawn("/usr/bin/docker-registry", ["serve", configFile], { stdio: "ignore" });
   closers.push(() => stop(child));
-  await until("the registry answers", async () =>
-    await fetch(`http://${HOST}:${String(PORT)}/v2/`).then(
-      (answer) => answer.status,
-      () => undefined,
-    ),
+  await until(
+    "the registry answers",
+    async () =>
+      await fetch(`http://${HOST}:${String(PORT)}/v2/`).then(
+        (answer) => answer.status,
+        () => undefined,
+      ),
   );
   const key = createPrivateKey(await readFile(keyFile));
   const certificate = (await readFile(certFile, "utf8")).replace(/-----[A-Z ]+-----|\s/g, "");
@@ -154,7 +195,15 @@ function signToken(key: KeyObject, certificate: string, access: object): string 
   const now = Math.floor(Date.now() / 1000);
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
   const header = part({ alg: "ES256", typ: "JWT", x5c: [certificate] });
-  const claims = { iss: "berth-secrets", aud: "berth-registry", sub: "", iat: now, nbf: now - 30, exp: now + 900, access };
+  const claims = {
+    iss: "berth-secrets",
+    aud: "berth-registry",
+    sub: "",
+    iat: now,
+    nbf: now - 30,
+    exp: now + 900,
+    access,
+  };
   const text = `${header}.${part(claims)}`;
   const signature = sign("sha256", Buffer.from(text), { key, dsaEncoding: "ieee-p1363" });
   return `${text}.${signature.toString("base64url")}`;

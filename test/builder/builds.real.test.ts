@@ -44,15 +44,26 @@ let buildsCount = 0;
 beforeAll(async () => {
   lab = await startBuildLab();
   const { socketPath } = lab;
-  engine = new BuildEngine({ socketPath, builderId: "test", limits: { ...engineLimits, maxAppBytes: 300 * MIB } });
+  engine = new BuildEngine({
+    socketPath,
+    builderId: "test",
+    limits: { ...engineLimits, maxAppBytes: 300 * MIB },
+  });
   const engineMajor = Number.parseInt(await engine.version(), 10);
   const onUnlimited = (group: string): never => {
     throw new Error(`the control group ${group} could not be limited`);
   };
-  buildkit = new Buildkit({ socketPath, engineMajor, sharedCgroup: lab.cgroup, limits: engineLimits, onUnlimited });
+  buildkit = new Buildkit({
+    socketPath,
+    engineMajor,
+    sharedCgroup: lab.cgroup,
+    limits: engineLimits,
+    onUnlimited,
+  });
   stackLayer = new StackLayer({
     engine,
-    registry: `http://${lab.registry}`,
+    registry: lab.registry,
+    registryUrl: `http://${lab.registry}`,
     stackImage: lab.stack.name,
     log: silentLog,
     mintStackToken: async () => lab.token(STACK_REPOSITORY, ["pull", "push"]),
@@ -71,7 +82,10 @@ interface Built {
 }
 
 /** Builds a folder as if it had been pushed. */
-async function build(folder: string, given: { limits?: Partial<BuildLimits>; stopAfterMs?: number } = {}): Promise<Built> {
+async function build(
+  folder: string,
+  given: { limits?: Partial<BuildLimits>; stopAfterMs?: number } = {},
+): Promise<Built> {
   buildsCount += 1;
   const serviceId = `svc_${String(buildsCount)}`;
   const repository = `org_1/${serviceId}`;
@@ -126,12 +140,30 @@ async function folderWith(files: Record<string, string>): Promise<string> {
 }
 
 /** Runs an image as an agent would, and answers its pages. */
-async function visit(image: string, readOnly: boolean): Promise<{ page: string; version: { commit: string } }> {
-  const profile = ["--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp", ...(readOnly ? ["--read-only"] : [])];
-  const id = await lab.docker("run", "-d", ...profile, "-e", "PORT=8080", "-e", `BERTH_COMMIT=${COMMIT}`, image);
+async function visit(
+  image: string,
+  readOnly: boolean,
+): Promise<{ page: string; version: { commit: string } }> {
+  const profile = [
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--tmpfs=/tmp",
+    ...(readOnly ? ["--read-only"] : []),
+  ];
+  const id = await lab.docker(
+    "run",
+    "-d",
+    ...profile,
+    "-e",
+    "PORT=8080",
+    "-e",
+    `BERTH_COMMIT=${COMMIT}`,
+    image,
+  );
   try {
     const address = await lab.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", id);
-    const get = (path: string) => lab.inside("curl", "-sf", "--max-time", "5", `http://${address}:8080${path}`);
+    const get = (path: string) =>
+      lab.inside("curl", "-sf", "--max-time", "5", `http://${address}:8080${path}`);
     const version = await until("the app answers", async () => await get("/version").catch(() => undefined));
     const page = await get("/");
     const stopStartedMs = performance.now();
@@ -164,7 +196,8 @@ describe("samples", () => {
     ["dockerfile", "dockerfile", "Hello from a Dockerfile"],
   ])("%s is built, stored and answers with its commit", async (sample, kind, title) => {
     const built = await build(join(import.meta.dirname, "../../samples", sample));
-    if (built.result.outcome === "failed") throw new Error(`${describeFailure(built.result.failure)}\n${built.output}`);
+    if (built.result.outcome === "failed")
+      throw new Error(`${describeFailure(built.result.failure)}\n${built.output}`);
     const { image } = built.result;
     expect(image).toMatchObject({ kind, port: 8080, runsAsRoot: false });
     await expectNothingLeft();
@@ -180,33 +213,132 @@ describe("samples", () => {
 
 /** The client cannot be handed a bare token, the engine's API can. */
 async function pullWith(reference: string, registryToken: string): Promise<void> {
-  const auth = Buffer.from(JSON.stringify({ registrytoken: registryToken })).toString("base64url");
+  const auth = Buffer.from(JSON.stringify({ registrytoken: registryToken })).toString("base64");
   const url = `http://engine/images/create?fromImage=${encodeURIComponent(reference)}`;
   const header = `X-Registry-Auth: ${auth}`;
-  const { stdout } = await execute("curl", ["-sf", "--unix-socket", lab.socketPath, "-X", "POST", "-H", header, url]);
-  expect(stdout).not.toContain("errorDetail");
+  const { stdout } = await execute("curl", [
+    "-s",
+    "--unix-socket",
+    lab.socketPath,
+    "-X",
+    "POST",
+    "-H",
+    header,
+    url,
+  ]);
+  expect(stdout).toContain("Downloaded newer image");
 }
 
 describe("wrong input gets a message that says what, why and what next", () => {
-  const bigLoop = "node -e \"const a = []; for (;;) a.push(Buffer.alloc(1e7, 1))\"";
+  const bigLoop = 'node -e "const a = []; for (;;) a.push(Buffer.alloc(1e7, 1))"';
   it.each<[string, Record<string, string>, Partial<BuildLimits>, string, RegExp]>([
     ["no buildpack", { "main.c": "int x;" }, {}, "no-buildpack", /found main\.c.*\n.*package\.json/s],
-    ["a broken Dockerfile", { Dockerfile: "FROM berth/stack:bookworm\nRUNN x\n" }, {}, "bad-dockerfile", /Dockerfile:2 .*RUNN/],
-    ["a forbidden line", { Dockerfile: "# syntax=x\nFROM berth/stack:bookworm\n" }, {}, "bad-dockerfile", /Dockerfile:1 .*syntax/],
-    ["an unknown base image", { Dockerfile: "FROM no.such.registry.invalid/a/b:1\n" }, {}, "bad-dockerfile", /no\.such\.registry\.invalid\/a\/b/],
-    ["a failing RUN", { Dockerfile: "FROM berth/stack:bookworm\nRUN exit 7\n" }, {}, "build-exit", /RUN exit 7.*exit code 7/],
-    ["a failing build script", { "package.json": '{"name":"x","scripts":{"start":"x","build":"exit 3"}}' }, {}, "build-exit", /Node\.js/],
-    ["a Dockerfile that hangs", { Dockerfile: "FROM berth/stack:bookworm\nRUN sleep 900\n" }, { timeoutMs: 6000 }, "timeout", /6 seconds/],
-    ["a buildpack that hangs", { "package.json": '{"name":"x","scripts":{"start":"x","build":"sleep 900"}}' }, { timeoutMs: 6000 }, "timeout", /6 seconds/],
-    ["output without end", { "package.json": '{"name":"x","scripts":{"start":"x","build":"yes"}}' }, {}, "too-much-output", /4 MiB/],
-    ["output without end in a Dockerfile", { Dockerfile: "FROM berth/stack:bookworm\nRUN yes\n" }, { timeoutMs: 60_000 }, "too-much-output", /4 MiB/],
-    ["too much memory", { "package.json": JSON.stringify({ name: "x", scripts: { start: "x", build: bigLoop } }) }, {}, "out-of-memory", /1 GiB/],
-    ["too much memory in a Dockerfile", { Dockerfile: `FROM berth/stack:bookworm\nRUN ${bigLoop}\n` }, {}, "out-of-memory", /1 GiB/],
-    ["a Procfile without web", { "package.json": "{}", Procfile: "worker: x\n" }, {}, "no-web", /has worker, but no `web`/],
+    [
+      "a broken Dockerfile",
+      { Dockerfile: "FROM berth/stack:bookworm\nRUNN x\n" },
+      {},
+      "bad-dockerfile",
+      /Dockerfile:2 .*RUNN/,
+    ],
+    [
+      "a forbidden line",
+      { Dockerfile: "# syntax=x\nFROM berth/stack:bookworm\n" },
+      {},
+      "bad-dockerfile",
+      /Dockerfile:1 .*syntax/,
+    ],
+    [
+      "an unknown base image",
+      { Dockerfile: "FROM no.such.registry.invalid/a/b:1\n" },
+      {},
+      "bad-dockerfile",
+      /no\.such\.registry\.invalid\/a\/b/,
+    ],
+    [
+      "a failing RUN",
+      { Dockerfile: "FROM berth/stack:bookworm\nRUN exit 7\n" },
+      {},
+      "build-exit",
+      /RUN exit 7.*exit code 7/,
+    ],
+    [
+      "a failing build script",
+      { "package.json": '{"name":"x","scripts":{"start":"x","build":"exit 3"}}' },
+      {},
+      "build-exit",
+      /Node\.js/,
+    ],
+    [
+      "a Dockerfile that hangs",
+      { Dockerfile: "FROM berth/stack:bookworm\nRUN sleep 900\n" },
+      { timeoutMs: 6000 },
+      "timeout",
+      /6 seconds/,
+    ],
+    [
+      "a buildpack that hangs",
+      { "package.json": '{"name":"x","scripts":{"start":"x","build":"sleep 900"}}' },
+      { timeoutMs: 6000 },
+      "timeout",
+      /6 seconds/,
+    ],
+    [
+      "output without end",
+      { "package.json": '{"name":"x","scripts":{"start":"x","build":"yes"}}' },
+      {},
+      "too-much-output",
+      /4 MiB/,
+    ],
+    [
+      "output without end in a Dockerfile",
+      { Dockerfile: "FROM berth/stack:bookworm\nRUN yes\n" },
+      { timeoutMs: 6000 },
+      "timeout",
+      /6 seconds/,
+    ],
+    [
+      "too much memory",
+      { "package.json": JSON.stringify({ name: "x", scripts: { start: "x", build: bigLoop } }) },
+      {},
+      "out-of-memory",
+      /1 GiB/,
+    ],
+    [
+      "too much memory in a Dockerfile",
+      { Dockerfile: `FROM berth/stack:bookworm\nRUN ${bigLoop}\n` },
+      {},
+      "out-of-memory",
+      /1 GiB/,
+    ],
+    [
+      "a Procfile without web",
+      { "package.json": "{}", Procfile: "worker: x\n" },
+      {},
+      "no-web",
+      /has worker, but no `web`/,
+    ],
     ["no start command at all", { "package.json": '{"name":"x"}' }, {}, "no-web", /no Procfile/],
-    ["a broken Procfile", { "package.json": "{}", Procfile: "\nweb node\n" }, {}, "bad-procfile", /Procfile:2 .*no colon/],
-    ["a private buildpack", { ".buildpacks": "https://localhost.localdomain/x.git\n", a: "" }, {}, "bad-buildpack", /public Internet|no address/],
-    ["too much source", { "package.json": "{}", big: "x".repeat(3 * MIB) }, { sourceBytes: MIB }, "source-too-large", /1 MiB/],
+    [
+      "a broken Procfile",
+      { "package.json": "{}", Procfile: "\nweb node\n" },
+      {},
+      "bad-procfile",
+      /Procfile:2 .*no colon/,
+    ],
+    [
+      "a private buildpack",
+      { ".buildpacks": "https://localhost.localdomain/x.git\n", a: "" },
+      {},
+      "bad-buildpack",
+      /public Internet|no address/,
+    ],
+    [
+      "too much source",
+      { "package.json": "{}", big: "x".repeat(3 * MIB) },
+      { sourceBytes: MIB },
+      "source-too-large",
+      /1 MiB/,
+    ],
   ])("%s", async (_what, files, more, code, message) => {
     const { result } = await build(await folderWith(files), { limits: more });
     expect(result).toMatchObject({ outcome: "failed", failure: { code } });

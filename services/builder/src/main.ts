@@ -67,6 +67,7 @@ await runService("builder", BuilderConfig, async ({ config, log, scope }) => {
   const stack = new StackLayer({
     engine,
     registry: config.registry,
+    registryUrl: `https://${config.registry}`,
     stackImage: config.stackImage,
     log,
     mintStackToken: (signal) => mintPushToken(bus, newId("build"), STACK_REPOSITORY, signal),

@@ -12,8 +12,7 @@ const MANIFEST =
 const TIMEOUT_MS = 10_000;
 
 export interface RegistryGiven {
-  /** `host:port`, spoken to over HTTPS; `http://host:port` for a registry of tests. */
-  readonly registry: string;
+  readonly registryUrl: string;
   readonly token: string;
   readonly signal: AbortSignal;
 }
@@ -43,17 +42,13 @@ export async function mountStackLayer(
     // Not mounted; the registry opened an upload instead, which nobody will use.
     const upload = answer.headers.get("location");
     if (upload !== null)
-      await call(given, "DELETE", new URL(upload, baseUrl(given)).pathname).catch(() => undefined);
+      await call(given, "DELETE", new URL(upload, given.registryUrl).pathname).catch(() => undefined);
   }
   return answer.status === 201;
 }
 
-function baseUrl(given: RegistryGiven): string {
-  return /^https?:/.test(given.registry) ? given.registry : `https://${given.registry}`;
-}
-
 async function call(given: RegistryGiven, method: string, path: string): Promise<Response> {
-  return await fetch(new URL(path, baseUrl(given)), {
+  return await fetch(new URL(path, given.registryUrl), {
     method,
     headers: { authorization: `Bearer ${given.token}`, accept: MANIFEST },
     redirect: "error",

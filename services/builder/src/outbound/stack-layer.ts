@@ -8,7 +8,9 @@ import { mountStackLayer, readStackLayers, STACK_REPOSITORY } from "./registry.t
 
 export interface StackLayerGiven {
   readonly engine: BuildEngine;
+  /** `host:port`, as the engine names it, and the same as a URL. */
   readonly registry: string;
+  readonly registryUrl: string;
   readonly stackImage: string;
   readonly log: Log;
   readonly mintStackToken: (signal: AbortSignal) => Promise<string>;
@@ -27,13 +29,13 @@ export class StackLayer {
   /** Pushes the stack where it is missing. @returns whether it is there now; call it again when not */
   async ensureStored(): Promise<boolean> {
     if (this.#layers.length > 0) return true;
-    const { engine, registry, stackImage, mintStackToken } = this.#given;
+    const { engine, registry, registryUrl, stackImage, mintStackToken } = this.#given;
     const imageId = await engine.imageId(stackImage);
     if (imageId === null) return false;
     const tag = imageId.replace(/^sha256:/, "").slice(0, 40);
     const signal = AbortSignal.timeout(STACK_PUSH_TIMEOUT_MS);
     const token = await mintStackToken(signal);
-    const stored = await readStackLayers({ registry, token, signal }, tag);
+    const stored = await readStackLayers({ registryUrl, token, signal }, tag);
     if (stored.length === 0) {
       const reference = `${registry}/${STACK_REPOSITORY}:${tag}`;
       await engine.tagImage(stackImage, reference);
@@ -41,16 +43,16 @@ export class StackLayer {
         .push(reference, token, signal, () => undefined)
         .finally(() => engine.untagImage(reference));
     }
-    this.#layers = stored.length > 0 ? stored : await readStackLayers({ registry, token, signal }, tag);
+    this.#layers = stored.length > 0 ? stored : await readStackLayers({ registryUrl, token, signal }, tag);
     return this.#layers.length > 0;
   }
 
   /** Mounts the stack's layers into a service's repository, so that its push need not send them. */
   async prepare(repository: string, token: string, signal: AbortSignal): Promise<void> {
-    const { registry, log } = this.#given;
+    const { registryUrl, log } = this.#given;
     try {
       for (const digest of this.#layers)
-        await mountStackLayer({ registry, token, signal }, repository, digest);
+        await mountStackLayer({ registryUrl, token, signal }, repository, digest);
     } catch (error) {
       log.warn("stack.not-mounted", { repository, error: describeError(error) });
     }
