@@ -6,7 +6,17 @@
  * removed by `close`, and only that.
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  access,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -24,6 +34,9 @@ export interface TestEngine {
   /** @returns the digest */
   pushImage(repository: string, changes: readonly string[]): Promise<string>;
   docker(...args: string[]): Promise<string>;
+  /** `kill -9` of dockerd; its containers go on (live restore). */
+  killEngine(): Promise<void>;
+  startEngine(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -35,7 +48,7 @@ async function runCommand(argv: readonly string[], timeout = 10_000): Promise<st
   return stdout;
 }
 
-export async function startTestEngine(number = (process.pid % 200) + 20): Promise<TestEngine> {
+export async function startTestEngine(number = (process.pid % 150) + 20): Promise<TestEngine> {
   const folder = await mkdtemp(join(tmpdir(), "berth-engine-"));
   const name = `bt${process.pid}`;
   const [peerAddress, nodeAddress] = [`10.97.${number}.1`, `10.97.${number}.2`];
@@ -48,14 +61,25 @@ export async function startTestEngine(number = (process.pid % 200) + 20): Promis
   const close = async () => {
     await removeContainers(docker).catch(() => {});
     await endAll(children);
+    await endShims(folder);
     await runCommand(["ip", "netns", "del", name]).catch(() => {});
     await runCommand(["ip", "link", "del", `${name}a`]).catch(() => {});
     await unmountAll(folder);
     await rm(folder, { recursive: true, force: true }).catch(() => {});
   };
-  try {
-    children.push(startDockerd(folder, socket, commandPrefix), await startRegistry(folder, commandPrefix));
+  const startEngine = async () => {
+    children.push(startDockerd(folder, socket, commandPrefix));
     await until("dockerd", () => docker("version"));
+  };
+  const killEngine = () =>
+    endAll(
+      children.filter(({ spawnargs }) => spawnargs.includes("/usr/sbin/dockerd")),
+      "SIGKILL",
+    );
+  try {
+    children.push(await startRegistry(folder, commandPrefix), await startContainerd(folder));
+    await until("containerd", () => access(join(folder, "containerd.sock")));
+    await startEngine();
     const registry = "127.0.0.1:5000";
     const pushImage = (repository: string, changes: readonly string[]) =>
       makeImage(folder, docker, `${registry}/${repository}`, changes);
@@ -69,6 +93,8 @@ export async function startTestEngine(number = (process.pid % 200) + 20): Promis
       registry,
       pushImage,
       docker,
+      killEngine,
+      startEngine,
       close,
     };
   } catch (error) {
@@ -101,12 +127,28 @@ function startDockerd(folder: string, socket: string, prefix: readonly string[])
     join(folder, "exec"),
     "--pidfile",
     join(folder, "docker.pid"),
+    // Its own child: an engine that is killed must not take it along.
+    "--containerd",
+    join(folder, "containerd.sock"),
     "--bridge",
     "none",
     "--userland-proxy=false",
     "--live-restore",
   ];
   return start([...prefix, ...args], folder);
+}
+
+async function startContainerd(folder: string): Promise<ChildProcess> {
+  const file = join(folder, "containerd.toml");
+  const lines = [
+    "version = 2",
+    `root = "${join(folder, "containerd")}"`,
+    `state = "${join(folder, "containerd-state")}"`,
+    'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
+    `[grpc]\n  address = "${join(folder, "containerd.sock")}"`,
+  ];
+  await writeFile(file, `${lines.join("\n")}\n`);
+  return start(["/usr/bin/containerd", "--config", file], folder);
 }
 
 async function startRegistry(folder: string, prefix: readonly string[]): Promise<ChildProcess> {
@@ -156,8 +198,8 @@ async function removeContainers(docker: TestEngine["docker"]): Promise<void> {
   if (ids.length > 0) await docker("rm", "-f", ...ids);
 }
 
-async function endAll(children: readonly ChildProcess[]): Promise<void> {
-  for (const child of children) child.kill("SIGTERM");
+async function endAll(children: readonly ChildProcess[], signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+  for (const child of children) child.kill(signal);
   for (
     let tries = 0;
     tries < 50 && children.some(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
@@ -165,6 +207,24 @@ async function endAll(children: readonly ChildProcess[]): Promise<void> {
   )
     await wait(100);
   for (const child of children) if (child.exitCode === null) child.kill("SIGKILL");
+}
+
+/** Shims outlive everything by design; ours name this engine's socket, and their children are the containers. */
+async function endShims(folder: string): Promise<void> {
+  const list = (await runCommand(["ps", "-eo", "pid=,ppid=,args="]))
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/));
+  const shims = new Set(
+    list.filter((words) => words.includes(join(folder, "containerd.sock"))).map(([pid]) => pid),
+  );
+  const ours = list.filter(([pid, parent]) => shims.has(pid) || shims.has(parent));
+  for (const [pid] of ours) {
+    try {
+      process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // It ended by itself.
+    }
+  }
 }
 
 async function unmountAll(folder: string): Promise<void> {

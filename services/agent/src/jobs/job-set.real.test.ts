@@ -199,6 +199,43 @@ test("a container reaches neither the host nor another container nor the metadat
   expect(crashed.lastLines.filter((line) => line.startsWith("reached"))).toEqual(["reached 127.0.0.1 8080"]);
 }, 60_000);
 
+test("the engine is killed: the app goes on, and a crash meanwhile is mended when it is back", async () => {
+  const [calm, doomed] = [await run({}), await run({})];
+  const ready = await agent.waitFor(calm, (job) => job.ready);
+  await agent.waitFor(doomed, (job) => job.ready);
+  const id = await containerOf(doomed.jobId);
+  const pid = Number(await engine.docker("inspect", "-f", "{{.State.Pid}}", id));
+  await engine.killEngine();
+  await expect(agent.jobs.look()).rejects.toThrow();
+  expect((await fetch(`http://${ready.address}:8080/index.html`)).status).toBe(200);
+  process.kill(pid, "SIGKILL");
+  await engine.startEngine();
+  await agent.jobs.look();
+  await agent.waitFor(doomed, (job) => job.ready && job.restartsCount === 1);
+  expect(agent.newest(calm.jobId)).toMatchObject({ ready: true, restartsCount: 0 });
+}, 60_000);
+
+test("a create whose answer was lost is found by its name, not repeated", async () => {
+  const spec = testSpec(digest, REPOSITORY);
+  // The container exists already, as after an answer that never came; the agent's index does not know it.
+  const labels = { job: spec.jobId, epoch: "1", attempt: "1" };
+  const flags = Object.entries(labels).flatMap(([name, value]) => ["--label", `berth.${name}=${value}`]);
+  const image = `${engine.registry}/${REPOSITORY}@${digest}`;
+  const id = await engine.docker(
+    "create",
+    "--name",
+    `berth-${spec.jobId}-e1-a1`,
+    "--network",
+    "berth0",
+    ...flags,
+    image,
+  );
+  await agent.award(spec);
+  await agent.deliver(spec, {});
+  await agent.waitFor(spec, (job) => job.ready);
+  expect(await containerOf(spec.jobId)).toBe(id.trim());
+}, 40_000);
+
 test("an envelope for another job or host is refused", async () => {
   const spec = testSpec(digest, REPOSITORY);
   await agent.award(spec);
