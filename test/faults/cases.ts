@@ -1,0 +1,74 @@
+/**
+ * What is killed, and where. The list is written out, so that a point that somebody adds or renames is missed here
+ * by a test, and not silently.
+ */
+
+export const roadServices = ["git", "builder", "api", "scheduler", "secrets", "router", "agent"] as const;
+export type RoadService = (typeof roadServices)[number];
+
+/** In the order of the road. Without `refused` the deploy must end by itself, with one running instance. */
+export const crashCases: readonly {
+  readonly service: RoadService;
+  readonly point: string;
+  /** Dies before anything was promised: the push fails in the client and nothing may have changed. */
+  readonly refused?: true;
+}[] = [
+  { service: "git", point: "git.before-ref-update", refused: true },
+  { service: "git", point: "git.after-ref-update" },
+  { service: "git", point: "git.after-bundle" },
+  { service: "git", point: "git.after-row" },
+  { service: "git", point: "outbox.published-not-deleted" },
+  { service: "builder", point: "builder.claimed" },
+  { service: "builder", point: "builder.fetched" },
+  { service: "builder", point: "builder.built" },
+  { service: "builder", point: "builder.pushed" },
+  { service: "builder", point: "builder.built-not-stored" },
+  { service: "builder", point: "builder.stored" },
+  { service: "builder", point: "outbox.published-not-deleted" },
+  { service: "api", point: "api.release-not-committed" },
+  { service: "api", point: "api.release-committed" },
+  { service: "api", point: "outbox.published-not-deleted" },
+  { service: "scheduler", point: "scheduler.before-steps" },
+  { service: "scheduler", point: "scheduler.after-steps" },
+  { service: "scheduler", point: "scheduler.awards-stored" },
+  { service: "scheduler", point: "scheduler.award-answered" },
+  { service: "scheduler", point: "scheduler.observation-stored" },
+  { service: "scheduler", point: "outbox.published-not-deleted" },
+  { service: "secrets", point: "secrets.push-token-minted" },
+  { service: "secrets", point: "secrets.before-delivery" },
+  { service: "secrets", point: "secrets.after-delivery" },
+  { service: "router", point: "router.table-stored" },
+  { service: "router", point: "router.table-told" },
+  { service: "router", point: "router.acknowledged" },
+  { service: "router", point: "outbox.published-not-deleted" },
+  { service: "agent", point: "agent.award-before-ledger" },
+  { service: "agent", point: "agent.award-after-ledger" },
+  { service: "agent", point: "agent.envelope-stored" },
+  { service: "agent", point: "agent.pulled" },
+  { service: "agent", point: "agent.created" },
+  { service: "agent", point: "agent.started" },
+  { service: "agent", point: "agent.ready-not-told" },
+  { service: "agent", point: "agent.routes-applied" },
+  { service: "agent", point: "agent.stopped-not-removed" },
+];
+
+/** One of each service: for a quick look (`BERTH_FAULTS=quick`). */
+export const quickPoints: ReadonlySet<string> = new Set([
+  "git.after-row",
+  "builder.built-not-stored",
+  "api.release-committed",
+  "scheduler.awards-stored",
+  "secrets.before-delivery",
+  "router.table-stored",
+  "agent.created",
+]);
+
+/**
+ * Cases of different services in turn: a process that ends often is started later each time, as it should be, and
+ * this test is not about that.
+ */
+export function inTurn<C extends { readonly service: RoadService }>(cases: readonly C[]): C[] {
+  const queues = roadServices.map((service) => cases.filter((one) => one.service === service));
+  const longest = Math.max(...queues.map((queue) => queue.length));
+  return Array.from({ length: longest }, (_, i) => queues.flatMap((queue) => queue.slice(i, i + 1))).flat();
+}

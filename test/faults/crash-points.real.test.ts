@@ -1,0 +1,137 @@
+/**
+ * SIGKILL in the middle of a deploy: of every service at every named point, of every part the road stands on, of all
+ * at once, and the loss of JetStream's store. Each time the deploy must come to its end by itself.
+ *
+ * `BERTH_FAULTS=quick` takes one point of each service; a regular expression takes the cases that it matches.
+ * `BERTH_FAULTS_STATE_DIR` names a pod that is kept from run to run.
+ */
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { crashCases, inTurn, quickPoints } from "./cases.ts";
+import { type FaultPod, startFaultPod } from "./fault-pod.ts";
+import { problems } from "./settled.ts";
+import { Traffic } from "./traffic.ts";
+import { until } from "./until.ts";
+
+const endDeadlineMs = 90_000;
+const settleDeadlineMs = 60_000;
+vi.setConfig({ testTimeout: 200_000 });
+
+const keptDir = process.env.BERTH_FAULTS_STATE_DIR;
+const wanted = process.env.BERTH_FAULTS ?? "all";
+
+let pod: FaultPod;
+let traffic: Traffic;
+let serving = "";
+let pushes = 0;
+const table: string[] = [];
+
+beforeAll(async () => {
+  pod = await startFaultPod(keptDir);
+  await deploys("plain push");
+  traffic = new Traffic(pod.service.site, "/version");
+}, 400_000);
+
+afterAll(async () => {
+  console.log(["", "   case, end, push to end, to rest, visitor", ...table].join("\n"));
+  await traffic?.stop();
+  await pod?.close(keptDir !== undefined);
+}, 120_000);
+
+interface End {
+  readonly deploy_id: string;
+  readonly state: string;
+  readonly reason: string | null;
+}
+
+/** Pushes a new version, strikes while it is under way, and waits for the end and for rest. */
+async function deploys(name: string, strike: () => Promise<void> = async () => {}): Promise<void> {
+  const startedAtMs = performance.now();
+  pushes += 1;
+  const version = `v${pushes}`;
+  const commit = await pod.app.commit(version);
+  const push = pod.push();
+  try {
+    await strike();
+  } catch (error) {
+    throw new Error(`${name}: ${String(error)}\n${(await Promise.race([push, notYet()])).output}`);
+  }
+  const end = await until("the deploy's end", () => endOf(commit), endDeadlineMs);
+  const endMs = performance.now() - startedAtMs;
+  const { output } = await push;
+  if (end.state === "succeeded") serving = version;
+  else expect(end.reason, `${name}: a deploy that fails says why\n${output}`).toBeTruthy();
+  await rests(end.state === "succeeded" ? end.deploy_id : null);
+  tell(name, end.reason === null ? end.state : `${end.state}: ${end.reason}`, endMs, startedAtMs);
+}
+
+async function endOf(commit: string): Promise<End | undefined> {
+  const rows = await pod.query<End>(
+    "select deploy_id, state, reason from scheduler.deploy_overview where service_id = $1 and commit = $2 and final",
+    [pod.service.id, commit],
+  );
+  return rows[0];
+}
+
+async function notYet(): Promise<{ output: string }> {
+  return { output: "the push goes on" };
+}
+
+async function rests(deployId: string | null): Promise<void> {
+  const look = async (): Promise<true | string[]> => {
+    const found = await problems(pod, { deployId, version: serving });
+    return found.length === 0 ? true : found;
+  };
+  await until("the pod to come to rest", look, settleDeadlineMs, 100);
+}
+
+function tell(name: string, end: string, endMs: number, startedAtMs: number): void {
+  const seen = traffic?.take() ?? { requests: 0, failures: [] };
+  const restMs = performance.now() - startedAtMs;
+  const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`.padStart(7);
+  const visitor = `${seen.failures.length} of ${seen.requests} requests failed`;
+  table.push(`   ${name.padEnd(46)} ${end}  ${seconds(endMs)} ${seconds(restMs)}  ${visitor}`);
+  console.log(table.at(-1));
+  expect(seen.failures, `${name}: requests failed`).toEqual([]);
+}
+
+function chosen<C extends { readonly point: string }>(cases: readonly C[]): C[] {
+  if (wanted === "all") return [...cases];
+  if (wanted === "quick") return cases.filter(({ point }) => quickPoints.has(point));
+  return cases.filter(({ point }) => new RegExp(wanted).test(point));
+}
+
+describe("a service is killed at a named point", () => {
+  test.each(inTurn(chosen(crashCases)))("$service at $point", async ({ service, point, refused }) => {
+    const name = `${service} at ${point}`;
+    const before = await pod.process(service);
+    pod.arm(service, point);
+    const strike = async (): Promise<void> => {
+      await until(
+        `${service} to die at ${point}`,
+        async () => !pod.isArmed(service) || undefined,
+        60_000,
+        10,
+      );
+      await pod.diedAndReturned(before);
+    };
+    try {
+      if (refused === true) await refuses(name, strike);
+      else await deploys(name, strike);
+    } finally {
+      pod.disarm(service);
+    }
+  });
+});
+
+/** The push fails in the client and nothing has changed. */
+async function refuses(name: string, strike: () => Promise<void>): Promise<void> {
+  const startedAtMs = performance.now();
+  const commit = await pod.app.commit("never served");
+  const push = pod.push();
+  await strike();
+  expect((await push).ok).toBe(false);
+  await rests(null);
+  const made = await pod.query("select 1 from git.pushes where commit = $1", [commit]);
+  expect(made, "a refused push made a deploy").toEqual([]);
+  tell(name, "refused", performance.now() - startedAtMs, startedAtMs);
+}

@@ -1,0 +1,223 @@
+/**
+ * One whole pod for all cases: the control plane on the machine, one host with its own engine, one tiny app.
+ * Every service can be armed to die at a crash point (`BERTH_CRASH_FILE`), and every process can be killed.
+ */
+import { existsSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { LabHost } from "@berth/infra/lab/lab.ts";
+import { hostNames } from "@berth/infra/lab/lab-names.ts";
+import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
+import { readPodFile } from "@berth/infra/pod/settings.ts";
+import { connect, type SupervisorClient } from "@berth/infra/supervisor/client.ts";
+import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
+import type { ProcessStatus } from "@berth/infra/supervisor/protocol.ts";
+import {
+  createEnvironment,
+  createOrg,
+  createService,
+  showService,
+} from "@berth/shared/contracts/http/api.ts";
+import { callRoute } from "@berth/shared/contracts/http/client.ts";
+import pg from "pg";
+import { type RoadService, roadServices } from "./cases.ts";
+import { TinyApp } from "./tiny-app.ts";
+import type { Site } from "./traffic.ts";
+import { until } from "./until.ts";
+
+const index = 8;
+const restartDeadlineMs = 60_000;
+const say = (line: string): void => console.log(`   ${line}`);
+
+interface Service {
+  readonly id: string;
+  readonly gitUrl: string;
+  readonly site: Site;
+}
+
+export class FaultPod {
+  readonly stateDir: string;
+  readonly lab: LabPod;
+  readonly host: LabHost;
+  readonly db: pg.Pool;
+  readonly service: Service;
+  readonly app: TinyApp;
+  readonly #control: SupervisorClient;
+  readonly #ofHost: SupervisorClient;
+
+  constructor(given: {
+    stateDir: string;
+    lab: LabPod;
+    db: pg.Pool;
+    service: Service;
+    app: TinyApp;
+    control: SupervisorClient;
+    ofHost: SupervisorClient;
+  }) {
+    this.stateDir = given.stateDir;
+    this.lab = given.lab;
+    this.host = given.lab.lab.host("h1");
+    this.db = given.db;
+    this.service = given.service;
+    this.app = given.app;
+    this.#control = given.control;
+    this.#ofHost = given.ofHost;
+  }
+
+  push(): Promise<{ ok: boolean; output: string }> {
+    return this.app.push(this.service.gitUrl, this.lab.pod.adminToken);
+  }
+
+  /** The next time that the service comes to the point, it dies there; its next life does not. */
+  arm(service: RoadService, point: string): void {
+    writeFileSync(crashFile(this.stateDir, service), point);
+  }
+
+  isArmed(service: RoadService): boolean {
+    return existsSync(crashFile(this.stateDir, service));
+  }
+
+  disarm(service: RoadService): void {
+    if (this.isArmed(service)) unlinkSync(crashFile(this.stateDir, service));
+  }
+
+  async process(name: string): Promise<ProcessStatus> {
+    const found = (await this.processes()).find((one) => one.name === name);
+    if (found === undefined) throw new Error(`no supervisor has a process ${name}`);
+    return found;
+  }
+
+  /** Of the control plane and of the host. */
+  async processes(): Promise<ProcessStatus[]> {
+    const lists = await Promise.all([this.#control.status(), this.#ofHost.status()]);
+    return lists.flatMap(({ processes }) => processes);
+  }
+
+  /** SIGKILL, as from outside. @returns what the process was before */
+  async kill(name: string): Promise<ProcessStatus> {
+    const before = await this.process(name);
+    if (before.pid === null)
+      throw new Error(`${name} does not run (${before.state}), so it cannot be killed`);
+    if ((await this.#control.status()).processes.some((one) => one.name === name))
+      process.kill(before.pid, "SIGKILL");
+    else {
+      const { code, stderr } = await this.host.exec(["kill", "-9", String(before.pid)]);
+      if (code !== 0) throw new Error(`kill -9 of ${name}: ${stderr}`);
+    }
+    return before;
+  }
+
+  /** Waits until the supervisor saw it end by SIGKILL and started it again. */
+  async diedAndReturned(before: ProcessStatus): Promise<void> {
+    await until(
+      `${before.name} to be killed and started again`,
+      async () => {
+        const now = await this.process(before.name);
+        const back = now.restarts > before.restarts && now.state === "ready";
+        return back && now.lastExit?.how.includes("SIGKILL") ? now : [`${JSON.stringify(now)}`];
+      },
+      restartDeadlineMs,
+    );
+  }
+
+  async query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    return (await this.db.query<Row>(text, [...values])).rows;
+  }
+
+  async close(keep: boolean): Promise<void> {
+    await this.db.end();
+    if (keep) return;
+    await labPodDown(this.stateDir, say);
+    rmSync(this.stateDir, { recursive: true, force: true });
+  }
+}
+
+function crashFile(stateDir: string, service: RoadService): string {
+  if (service !== "agent") return join(stateDir, "services", service, "crash-at");
+  return join(hostNames(stateDir, index, 1).sharedDir, "berth", "agent", "crash-at");
+}
+
+/** @param givenDir a state folder that is kept from run to run; by default a new one */
+export async function startFaultPod(givenDir: string | undefined): Promise<FaultPod> {
+  const stateDir = givenDir ?? mkdtempSync(join(tmpdir(), "berth-faults-"));
+  await mkdir(stateDir, { recursive: true });
+  const serviceEnv = Object.fromEntries(
+    roadServices.map((service) => [service, { BERTH_CRASH_FILE: crashFile(stateDir, service) }]),
+  );
+  // A kept pod has its ports written down.
+  const kept = (await readPodFile(stateDir)) !== null;
+  const ports = kept ? {} : { postgresPort: await freePort(), natsMonitorPort: await freePort() };
+  const lab = await labPodUp({
+    ...{ hosts: 1, stateDir, index, cacheDir: join(tmpdir(), "berth-lab-cache") },
+    // The app needs no base image.
+    settings: { ...ports, stackImage: false, serviceEnv },
+    environment: {},
+    progress: say,
+    writeCredentials: false,
+  });
+  const control = await supervisorOf(lab.pod.runDir);
+  const url = (await readProcesses(lab.pod.runDir)).find(({ name }) => name === "scheduler")?.env
+    .BERTH_DATABASE_URL;
+  const db = new pg.Pool({
+    connectionString: url,
+    max: 4,
+    connectionTimeoutMillis: 5000,
+    query_timeout: 5000,
+  });
+  db.on("error", () => undefined); // PostgreSQL is killed on purpose
+  const ofHost = await supervisorOf(lab.lab.host("h1").supervisorDir);
+  const service = await makeService(lab);
+  const app = await TinyApp.make(mkdtempSync(join(stateDir, "app-")));
+  return new FaultPod({ stateDir, lab, db, service, app, control, ofHost });
+}
+
+async function supervisorOf(runDir: string): Promise<SupervisorClient> {
+  const supervisor = await connect(runDir);
+  if (supervisor === null) throw new Error(`no supervisor runs in ${runDir}`);
+  return supervisor;
+}
+
+async function makeService({ pod, lab }: LabPod): Promise<Service> {
+  const call = { apiUrl: pod.apiUrl, token: pod.adminToken };
+  const environment = { org: "faults", environment: "test" };
+  // Each run has its own: what an earlier, kept run left must not count.
+  const name = `app${Date.now().toString(36)}`;
+  await unlessTaken(callRoute(call, createOrg, { body: { name: "faults" } }));
+  await unlessTaken(
+    callRoute(call, createEnvironment, { params: { org: "faults" }, body: { name: "test" } }),
+  );
+  await callRoute(call, createService, {
+    params: environment,
+    body: { name, deployBranch: "main", healthPath: null },
+  });
+  const shown = await callRoute(call, showService, { params: { ...environment, service: name } });
+  const site = {
+    host: lab.host("h1").address,
+    port: pod.settings.edgePort,
+    hostname: new URL(shown.url).hostname,
+  };
+  return { id: shown.id, gitUrl: shown.gitUrl, site };
+}
+
+async function unlessTaken(made: Promise<unknown>): Promise<void> {
+  try {
+    await made;
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "name-taken") throw error;
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() =>
+        address !== null && typeof address === "object" ? resolve(address.port) : reject(),
+      );
+    });
+  });
+}
