@@ -40,7 +40,7 @@ export function registerSessionCommands(program: Command): void {
 
 async function login(flags: CommonFlags & { api?: string; token?: string }): Promise<void> {
   const apiUrl = checkedUrl(flags.api ?? (await readSession(process.env)).apiUrl);
-  const token = (flags.token ?? process.env.BERTH_TOKEN ?? (await askToken(apiUrl))).trim();
+  const token = (flags.token || process.env.BERTH_TOKEN || (await askToken(apiUrl))).trim();
   if (!/^berth_[0-9a-f]{40}$/.test(token))
     throw usageError(
       "that is not a token: a token is `berth_` and 40 hexadecimal digits",

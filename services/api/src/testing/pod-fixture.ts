@@ -3,9 +3,9 @@
  * as it may be in life: what needs it answers 503.
  */
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { DatabaseService } from "@berth/infra/migrate.ts";
 import { migrate } from "@berth/infra/migrate.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
@@ -26,12 +26,15 @@ import { watchHandler } from "../inbound/http/watch-handler.ts";
 import { loadHostSigner } from "../outbound/host-credentials.ts";
 import { hashToken } from "../outbound/reach-store.ts";
 import type { ApiTables, Db } from "../outbound/tables.ts";
+import { freePort } from "./free-port.ts";
 
 export interface PodFixture {
   readonly app: FastifyInstance;
   readonly db: Db;
   /** As a superuser: for writing other services' tables. */
   readonly adminUrl: string;
+  /** Each service's own, for running it as a process. */
+  readonly databaseUrls: Readonly<Record<DatabaseService, string>>;
   stopPostgres(): Promise<void>;
   close(): Promise<void>;
 }
@@ -78,6 +81,7 @@ export async function startPodFixture(): Promise<PodFixture> {
     app,
     db,
     adminUrl: adminUrl.replace(/postgres$/, "berth"),
+    databaseUrls: urls,
     stopPostgres,
     close: async () => {
       await app.close();
@@ -177,14 +181,4 @@ export async function addToken(db: Db, userId: string, expiresAt: Date | null = 
     })
     .execute();
   return token;
-}
-
-async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createTcpServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }
