@@ -7,7 +7,7 @@ const dockerfile = `FROM scratch
 COPY busybox /bin/busybox
 COPY version /www/version
 USER 1000:1000
-CMD ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]
+CMD ["/bin/busybox", "sh", "-c", "trap 'exit 0' TERM; /bin/busybox httpd -f -p 8080 -h /www & wait"]
 `;
 
 const author = {
