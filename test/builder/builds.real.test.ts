@@ -200,6 +200,7 @@ describe("samples", () => {
       throw new Error(`${describeFailure(built.result.failure)}\n${built.output}`);
     const { image } = built.result;
     expect(image).toMatchObject({ kind, port: 8080, runsAsRoot: false });
+    await engine.removeOldImages(0);
     await expectNothingLeft();
     const reference = `${lab.registry}/${built.repository}@${image.digest}`;
     await pullWith(reference, lab.token(built.repository, ["pull"]));

@@ -26,7 +26,8 @@ import type { Tables } from "./outbound/tables.ts";
 const LINE_BYTES = 16_000;
 const CACHE_KEPT_MS = 30 * 24 * 3_600_000;
 const STACK_EVERY_MS = 5000;
-const SWEEP_EVERY_MS = 3_600_000;
+const IMAGE_KEPT_MS = 1_800_000;
+const SWEEP_EVERY_MS = 600_000;
 
 await runService("builder", BuilderConfig, async ({ config, log, scope }) => {
   // Outbound.
@@ -116,11 +117,13 @@ await runService("builder", BuilderConfig, async ({ config, log, scope }) => {
   );
   scope.use(
     new Reconciler({
-      name: "caches",
+      name: "leftovers",
       everyMs: SWEEP_EVERY_MS,
       log,
-      run: async () =>
-        await engine.removeStaleCaches(await servicesWithBuildsSince(db, Date.now() - CACHE_KEPT_MS)),
+      run: async () => {
+        await engine.removeOldImages(IMAGE_KEPT_MS);
+        await engine.removeStaleCaches(await servicesWithBuildsSince(db, Date.now() - CACHE_KEPT_MS));
+      },
     }),
   );
 

@@ -167,6 +167,7 @@ export class BuildEngine {
         "berth.build": input.buildId,
         "berth.builder": this.#builderId,
         "berth.service": input.serviceId,
+        "berth.build-container": this.#builderId,
       },
       HostConfig: {
         Memory: this.#limits.memoryBytes,
@@ -294,22 +295,35 @@ export class BuildEngine {
   }
 
   /**
-   * Removes the containers and images that an earlier life of this builder left behind. An app's container carries
-   * its image's labels, so one that runs a job is not the builder's, and neither is the image that it uses.
+   * Removes the containers and image names that an earlier life of this builder left behind.
+   * An app's container carries its image's labels, and one engine may build and run: those are never touched.
+   * Ours are marked, or are carriers of an image that never started.
    */
   async sweep(): Promise<{ containers: number; images: number }> {
-    const label = [`berth.builder=${this.#builderId}`];
-    const labelled = await deadline(
-      this.#docker.listContainers({ all: true, filters: { label } }),
-      "listing containers",
+    const filters = { label: [`berth.builder=${this.#builderId}`] };
+    const listed = await deadline(this.#docker.listContainers({ all: true, filters }), "listing containers");
+    const own = listed.filter(
+      ({ Labels: labels, State: state }) =>
+        labels["berth.build-container"] === this.#builderId ||
+        (state === "created" && labels["berth.job"] === undefined),
     );
-    const containers = labelled.filter((container) => container.Labels["berth.job"] === undefined);
-    const used = new Set(labelled.map((container) => container.ImageID));
-    for (const container of containers) await this.removeContainer(container.Id);
-    const built = await deadline(this.#docker.listImages({ filters: { label } }), "listing images");
-    const images = built.filter((image) => !used.has(image.Id));
-    for (const image of images) await this.removeImage(image.Id);
-    return { containers: containers.length, images: images.length };
+    for (const container of own) await this.removeContainer(container.Id);
+    return { containers: own.length, images: await this.removeOldImages(0) };
+  }
+
+  /**
+   * Takes this builder's names (`…:bld_…`) off images of a certain age; what no name and no container holds then
+   * goes. They stay a while because an engine that also runs apps need not pull what it has.
+   */
+  async removeOldImages(minAgeMs: number): Promise<number> {
+    const filters = { label: [`berth.builder=${this.#builderId}`] };
+    const images = await deadline(this.#docker.listImages({ filters }), "listing images");
+    const old = images.filter((image) => image.Created * 1000 <= Date.now() - minAgeMs);
+    const names = old.flatMap((image) => image.RepoTags ?? []).filter((name) => /:bld_[0-9a-z]+$/.test(name));
+    for (const name of names) {
+      await missingAsNull(deadline(this.#docker.getImage(name).remove(), "removing an image's name"));
+    }
+    return names.length;
   }
 
   /** @param keep services whose caches stay; null, when they are not known, removes nothing */

@@ -41,11 +41,11 @@ export async function runBuild(given: RunBuildGiven, order: BuildOrder): Promise
   try {
     return { outcome: "built", image: await buildAndPush(run) };
   } catch (error) {
+    await given.engine.removeImage(run.reference).catch(() => undefined);
     return { outcome: "failed", ...explain(error, run.signal) };
   } finally {
     clearTimeout(timer);
     await rm(run.dir, { recursive: true, force: true });
-    await given.engine.removeImage(run.reference).catch(() => undefined);
   }
 }
 

@@ -21,6 +21,7 @@ const STACK_PUSH_TIMEOUT_MS = 10 * 60_000;
 export class StackLayer {
   readonly #given: StackLayerGiven;
   #layers: readonly string[] = [];
+  #storing: Promise<boolean> | undefined;
 
   constructor(given: StackLayerGiven) {
     this.#given = given;
@@ -29,6 +30,14 @@ export class StackLayer {
   /** Pushes the stack where it is missing. @returns whether it is there now; call it again when not */
   async ensureStored(): Promise<boolean> {
     if (this.#layers.length > 0) return true;
+    // One at a time: the first build of a new machine waits for the push that is under way.
+    this.#storing ??= this.#store().finally(() => {
+      this.#storing = undefined;
+    });
+    return await this.#storing;
+  }
+
+  async #store(): Promise<boolean> {
     const { engine, registry, registryUrl, stackImage, mintStackToken } = this.#given;
     const imageId = await engine.imageId(stackImage);
     if (imageId === null) return false;
@@ -51,6 +60,7 @@ export class StackLayer {
   async prepare(repository: string, token: string, signal: AbortSignal): Promise<void> {
     const { registryUrl, log } = this.#given;
     try {
+      await this.ensureStored();
       for (const digest of this.#layers)
         await mountStackLayer({ registryUrl, token, signal }, repository, digest);
     } catch (error) {
