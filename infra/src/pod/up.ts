@@ -41,7 +41,7 @@ const partsDeadlineMs = 120_000;
 const servicesDeadlineMs = 60_000;
 
 const packages = [
-  ...["ca-certificates", "git", "haproxy", "docker-registry", "busybox-static", "iptables", "iproute2"],
+  ...["ca-certificates", "git", "haproxy", "docker-registry", "busybox-static", "iptables", "nftables", "iproute2"],
   ...["mmdebstrap", "zstd", "xz-utils", "util-linux"],
 ];
 
