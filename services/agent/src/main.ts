@@ -4,7 +4,8 @@
  * Nothing here waits for NATS: after a power cut the jobs of the ledger come back without the control plane.
  */
 import { join } from "node:path";
-import { connectBus } from "@berth/shared/kit/bus.ts";
+import { BerthError } from "@berth/shared/contracts/errors.ts";
+import { type Bus, connectBus } from "@berth/shared/kit/bus.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
@@ -38,6 +39,7 @@ const MEASURE_MS = 5000;
 const NETWORK_VERIFY_MS = 10_000;
 const ROUTES_ASK_MS = 10_000;
 const ENGINE_AGAIN_MS = 1000;
+const ASK_AGAIN_MS = 1000;
 
 await runService("agent", AgentConfig, async ({ config, log, scope, clock }) => {
   const { hostDir } = config;
@@ -168,24 +170,34 @@ await runService("agent", AgentConfig, async ({ config, log, scope, clock }) => 
   scope.use(
     new Reconciler({ name: "network", everyMs: NETWORK_VERIFY_MS, log, run: () => network.verify() }),
   );
-  const peers = scope.use(
+  const peers: Reconciler = scope.use(
     new Reconciler({
       name: "peers",
       everyMs: 60_000,
       log,
-      run: async () => {
-        if (bus.connected) await askHostPeers(bus, hostId, network);
-      },
+      run: () =>
+        askWhenThere(
+          bus,
+          log,
+          "peers",
+          () => peers.wake(),
+          () => askHostPeers(bus, hostId, network),
+        ),
     }),
   );
-  const tables = scope.use(
+  const tables: Reconciler = scope.use(
     new Reconciler({
       name: "routes",
       everyMs: ROUTES_ASK_MS,
       log,
-      run: async () => {
-        if (bus.connected) await askRouteTables(routes, edge);
-      },
+      run: () =>
+        askWhenThere(
+          bus,
+          log,
+          "routes",
+          () => tables.wake(),
+          () => askRouteTables(routes, edge),
+        ),
     }),
   );
   scope.use(startHeartbeat(beats));
@@ -195,6 +207,24 @@ await runService("agent", AgentConfig, async ({ config, log, scope, clock }) => 
     tables.wake();
   });
 });
+
+/** A part of the control plane that is away is no error of this host: what stands stays, and it is asked again soon. */
+async function askWhenThere(
+  bus: Bus,
+  log: Log,
+  what: string,
+  again: () => void,
+  ask: () => Promise<void>,
+): Promise<void> {
+  if (!bus.connected) return;
+  try {
+    await ask();
+  } catch (error) {
+    if (!(error instanceof BerthError && error.code === "unavailable")) throw error;
+    log.info("ask.unanswered", { what });
+    setTimeout(again, ASK_AGAIN_MS).unref();
+  }
+}
 
 /** The engine may come up after the agent, or be restarted: nothing is decided before it answered once. */
 async function untilEngineAnswers(log: Log, work: () => Promise<void>): Promise<void> {

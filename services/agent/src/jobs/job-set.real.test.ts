@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { startTestEngine, type TestEngine, until } from "@berth/shared/testing/real-engine.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { hangingSocket } from "../testing/hanging-socket.ts";
 import { type AgentKeys, newKeys, startTestAgent, type TestAgent, testSpec } from "../testing/real-agent.ts";
 
 const REPOSITORY = "org_test/svc_test";
@@ -235,6 +236,25 @@ test("a create whose answer was lost is found by its name, not repeated", async 
   await agent.waitFor(spec, (job) => job.ready);
   expect(await containerOf(spec.jobId)).toBe(id.trim());
 }, 40_000);
+
+test("an engine that hangs for one container does not hold up the others", async () => {
+  await agent.close();
+  const slow = await hangingSocket(engine.socket);
+  agent = await startTestAgent({ ...engine, socket: slow.path }, keys);
+  const stuck = await run({});
+  const { address } = await agent.waitFor(stuck, (job) => job.ready);
+  slow.hang(new RegExp(`containers/(${await containerOf(stuck.jobId)}|berth-${stuck.jobId})`));
+  await engine.docker("kill", await containerOf(stuck.jobId));
+  await until("a hung call", async () => expect(slow.hungCount()).toBeGreaterThan(0));
+  const other = await run({});
+  await agent.waitFor(other, (job) => job.ready, 8000);
+  expect(agent.newest(stuck.jobId)).toMatchObject({ ready: true, address });
+  slow.hang(null);
+  await agent.waitFor(stuck, (job) => job.ready && job.restartsCount === 1, 25_000);
+  await agent.close();
+  await slow.close();
+  agent = await startTestAgent(engine, keys);
+}, 60_000);
 
 test("an envelope for another job or host is refused", async () => {
   const spec = testSpec(digest, REPOSITORY);
