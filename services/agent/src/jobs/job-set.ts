@@ -11,6 +11,7 @@ import { sleep } from "@berth/shared/kit/clock.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import { type Award, type AwardAnswer, decideAward } from "../core/decide-award.ts";
+import { mayRemoveUnknown, type SeenDesired } from "../core/decide-orphans.ts";
 import { type DesiredSet, decideStops } from "../core/decide-stops.ts";
 import { type JobRecord, newRecord, type SealedEnvelope } from "../core/job-record.ts";
 import type { EngineEvent } from "../outbound/docker.ts";
@@ -18,16 +19,12 @@ import type { JobsGiven } from "./given.ts";
 import { JobWorker } from "./job-worker.ts";
 import { openEnvelope } from "./open-envelope.ts";
 
-/** An unknown container is removed only after being unknown this long, under a fresh desired set. */
-const UNKNOWN_GRACE_MS = 30_000;
-const DESIRED_FRESH_MS = 60_000;
-
 export class JobSet {
   readonly #given: JobsGiven;
   readonly #workers = new Map<string, JobWorker>();
   readonly #unknownSinceMs = new Map<string, number>();
   #leaderEpoch = 0;
-  #desired: { readonly set: DesiredSet; readonly atMs: number } | null = null;
+  #desired: SeenDesired | null = null;
   #lock: Promise<unknown> = Promise.resolve();
 
   constructor(given: Omit<JobsGiven, "forgotten">) {
@@ -147,7 +144,7 @@ export class JobSet {
     for (const jobId of unknown) {
       const sinceMs = this.#unknownSinceMs.get(jobId) ?? nowMs;
       this.#unknownSinceMs.set(jobId, sinceMs);
-      if (nowMs - sinceMs < UNKNOWN_GRACE_MS || !this.#isSurelyUnwanted(jobId, nowMs)) continue;
+      if (!mayRemoveUnknown(jobId, sinceMs, this.#desired, nowMs)) continue;
       for (const { id } of index.of(jobId)) {
         log.warn("container.unknown-removed", { jobId, containerId: id });
         try {
@@ -160,12 +157,6 @@ export class JobSet {
       }
       await this.#given.secrets.wipe(jobId);
     }
-  }
-
-  /** A lost ledger must not stop containers: only a fresh whole desired set without the job says so. */
-  #isSurelyUnwanted(jobId: string, nowMs: number): boolean {
-    if (this.#desired === null || nowMs - this.#desired.atMs > DESIRED_FRESH_MS) return false;
-    return !this.#desired.set.jobs.some((job) => job.jobId === jobId && job.action === "run");
   }
 
   #exclusively<T>(work: () => Promise<T>): Promise<T> {

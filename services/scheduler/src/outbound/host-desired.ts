@@ -6,9 +6,9 @@
  */
 import { HostDesired } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
-import { isFinal } from "@berth/shared/domain/job-state.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
+import { desiredJobs } from "../core/desired-set.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 const REPEAT_EVERY_MS = 4000;
@@ -38,11 +38,7 @@ export class DesiredSets {
 
   send(snapshot: Snapshot, leaderEpoch: number): void {
     for (const host of snapshot.hosts) {
-      const jobs = snapshot.jobs
-        .filter(
-          (job) => job.view.hostId === host.id && !isFinal(job.view.state) && job.view.state !== "requested",
-        )
-        .map((job) => ({ jobId: job.view.id, epoch: job.epoch, action: job.view.desired }));
+      const jobs = desiredJobs(snapshot.jobs, host.id);
       const whole = (this.#strangers.get(host.id)?.size ?? 0) === 0;
       const content = JSON.stringify([whole, jobs]);
       const last = this.#sent.get(host.id);

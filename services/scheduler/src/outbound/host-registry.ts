@@ -11,6 +11,7 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { sql } from "kysely";
 import type { z } from "zod";
+import { type Hearing, hear } from "../core/hearing.ts";
 import type { SilenceLimits } from "../core/judge-hosts.ts";
 import { judgeHosts } from "../core/judge-hosts.ts";
 import type { Tables } from "./tables.ts";
@@ -31,8 +32,7 @@ export class HostRegistry {
   readonly #given: { db: Kysely<Tables>; bus: Bus; log: Log; limits: SilenceLimits };
   readonly #bids = new Map<HostId, Bid>();
   readonly #states = new Map<HostId, "alive" | "suspect" | "lost">();
-  #hearingSinceMs = Date.now();
-  #lastHeardMs = 0;
+  #hearing: Hearing = { sinceMs: Date.now(), lastMs: 0 };
 
   constructor(given: { db: Kysely<Tables>; bus: Bus; log: Log; limits: SilenceLimits }) {
     this.#given = given;
@@ -41,9 +41,7 @@ export class HostRegistry {
   /** Takes a heartbeat: the standing bid, and the proof of life. */
   async heard(heartbeat: Heartbeat): Promise<void> {
     const nowMs = Date.now();
-    // A gap in all heartbeats is our own deafness as likely as theirs: silence counts anew from here.
-    if (nowMs - this.#lastHeardMs > this.#given.limits.suspectAfterMs) this.#hearingSinceMs = nowMs;
-    this.#lastHeardMs = nowMs;
+    this.#hearing = hear(this.#hearing, nowMs, this.#given.limits.suspectAfterMs);
     this.#bids.set(heartbeat.hostId, {
       state: heartbeat.state,
       expiresAtMs: nowMs + Math.max(0, heartbeat.expiresAtMs - heartbeat.atMs),
@@ -74,7 +72,7 @@ export class HostRegistry {
       state: row.state,
       lastHeartbeatAtMs: row.last_heartbeat_at.getTime(),
     }));
-    const { verdicts, frozen } = judgeHosts(silences, Date.now(), this.#hearingSinceMs, this.#given.limits);
+    const { verdicts, frozen } = judgeHosts(silences, Date.now(), this.#hearing.sinceMs, this.#given.limits);
     const before = new Map(silences.map((host) => [host.hostId, host.state]));
     const changed = verdicts.filter((verdict) => verdict.state !== before.get(verdict.hostId));
     for (const verdict of verdicts) this.#states.set(verdict.hostId, verdict.state);

@@ -7,6 +7,7 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
+import { contend as contendFor, type LeaderRow, mayCommit } from "../core/lead.ts";
 import type { Tables } from "./tables.ts";
 
 const NAME = "scheduler";
@@ -23,6 +24,29 @@ export interface Leadership {
   close(): Promise<void>;
 }
 
+/** The stored lease, locked until the transaction ends. The record's clock says whether it is over. */
+async function readLead(trx: Transaction<Tables>, lock: "share" | "update"): Promise<LeaderRow | null> {
+  const rows = await sql<LeaderRow>`
+    select holder, epoch, expires_at <= clock_timestamp() as expired from leader where name = ${NAME} for ${sql.raw(lock)}`.execute(
+    trx,
+  );
+  return rows.rows[0] ?? null;
+}
+
+/** @returns the epoch that `holder` leads under from now on, or null */
+async function takeLead(trx: Transaction<Tables>, holder: string, leaseMs: number): Promise<number | null> {
+  // The row exists before it is locked, so that two first schedulers take turns.
+  await sql`insert into leader (name, holder, epoch, expires_at) values (${NAME}, '', 0, clock_timestamp()) on conflict (name) do nothing`.execute(
+    trx,
+  );
+  const epoch = contendFor(await readLead(trx, "update"), holder);
+  if (epoch === null) return null;
+  await sql`update leader set holder = ${holder}, epoch = ${epoch}, expires_at = clock_timestamp() + ${leaseMs} * interval '1 millisecond' where name = ${NAME}`.execute(
+    trx,
+  );
+  return epoch;
+}
+
 export function contendForLeadership(given: {
   db: Kysely<Tables>;
   leaseMs: number;
@@ -37,16 +61,7 @@ export function contendForLeadership(given: {
 
   const contend = async () => {
     const askedAtMs = performance.now();
-    const row = await sql<{ epoch: number }>`
-      insert into leader as l (name, holder, epoch, expires_at)
-      values (${NAME}, ${holder}, 1, now() + ${given.leaseMs} * interval '1 millisecond')
-      on conflict (name) do update set
-        epoch = case when l.holder = ${holder} then l.epoch else l.epoch + 1 end,
-        holder = ${holder},
-        expires_at = now() + ${given.leaseMs} * interval '1 millisecond'
-      where l.holder = ${holder} or l.expires_at < now()
-      returning epoch`.execute(given.db);
-    const won = row.rows[0]?.epoch ?? null;
+    const won = await given.db.transaction().execute((trx) => takeLead(trx, holder, given.leaseMs));
     if (won !== null) heldUntilMs = askedAtMs + given.leaseMs;
     if (won !== null && won !== epoch) {
       given.log.info("leader.elected", { epoch: won });
@@ -70,11 +85,8 @@ export function contendForLeadership(given: {
       return performance.now() < heldUntilMs ? epoch : null;
     },
     async fence(trx) {
-      const held = await sql`
-        select 1 from leader where name = ${NAME} and holder = ${holder} and epoch = ${epoch} and expires_at > now() for share`.execute(
-        trx,
-      );
-      if (held.rows.length === 0) throw new StaleLeader("another scheduler leads");
+      const row = await readLead(trx, "share");
+      if (!mayCommit(row, holder, epoch)) throw new StaleLeader("another scheduler leads");
     },
     async close() {
       closed = true;

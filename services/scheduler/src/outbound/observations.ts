@@ -7,6 +7,8 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
 import { judgeObservation } from "../core/apply-observation.ts";
+import { findStrangers } from "../core/desired-set.ts";
+import { judgeAbsence } from "../core/judge-absence.ts";
 import type { Progress } from "./steps.ts";
 import type { Tables } from "./tables.ts";
 
@@ -19,14 +21,15 @@ interface StoredRow {
   slot: number;
   epoch: number;
   state: JobState;
-  desired: string;
+  desired: "run" | "stop";
   ready: boolean;
   host_id: string | null;
   observed_sequence: number;
   lease_expires_at: Date | null;
+  updated_at: Date;
 }
 
-const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, host_id, observed_sequence, lease_expires_at`;
+const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, host_id, observed_sequence, lease_expires_at, updated_at`;
 
 export interface Taken {
   readonly changed: boolean;
@@ -78,7 +81,10 @@ export function createObservations(given: { db: Kysely<Tables>; log: Log }): Obs
           if (row.host_id === hostId && !held.has(row.id))
             changed = (await takeAbsence(trx, row, atMs)) || changed;
         }
-        return { changed, strangers: new Set(ids.filter((id) => !known.has(id))) };
+        return {
+          changed,
+          strangers: findStrangers(observed, new Map(rows.map((row) => [row.id, row.epoch]))),
+        };
       }),
   };
 }
@@ -114,32 +120,31 @@ async function takeOne(
   return { changed: true, routesOf: routes ? row.service_id : null, told: describe(row, observed) };
 }
 
-/** How long after the award a heartbeat may still be one that was sent before it. */
-const AWARD_GRACE_MS = 3000;
-
 /** The host lives and does not hold the job: an award that it never got, or a job that it lost or has removed. */
 async function takeAbsence(trx: Transaction<Tables>, row: StoredRow, atMs: number): Promise<boolean> {
-  if (row.state === "awarded") {
-    if (row.lease_expires_at !== null && row.lease_expires_at.getTime() + AWARD_GRACE_MS > atMs) return false;
-    const to = row.desired === "stop" ? "finished" : "requested";
-    await sql`update jobs set state = ${to}, host_id = null, lease_expires_at = null, updated_at = now() where id = ${row.id}`.execute(
+  const to = judgeAbsence(
+    {
+      state: row.state,
+      desired: row.desired,
+      leaseExpiresAtMs: row.lease_expires_at?.getTime() ?? null,
+      updatedAtMs: row.updated_at.getTime(),
+    },
+    atMs,
+  );
+  if (to === "wait") return false;
+  if (to === "requested")
+    await sql`update jobs set state = 'requested', host_id = null, lease_expires_at = null, updated_at = now() where id = ${row.id}`.execute(
       trx,
     );
-    return true;
-  }
-  if (row.state === "lost" || row.desired === "stop") {
-    const over =
-      await sql`update jobs set state = 'finished', ready = false, updated_at = now() where id = ${row.id} and updated_at < now() - interval '3 seconds' returning id`.execute(
-        trx,
-      );
-    return over.rows.length > 0;
-  }
-  const done =
-    await sql`update jobs set state = 'failed', ready = false, reason_code = 'start-failed', reason = 'its host no longer holds it', updated_at = now()
-                          where id = ${row.id} and updated_at < now() - interval '5 seconds' returning id`.execute(
+  else if (to === "finished")
+    await sql`update jobs set state = 'finished', ready = false, updated_at = now() where id = ${row.id}`.execute(
       trx,
     );
-  return done.rows.length > 0;
+  else
+    await sql`update jobs set state = 'failed', ready = false, reason_code = 'start-failed', reason = 'its host no longer holds it', updated_at = now() where id = ${row.id}`.execute(
+      trx,
+    );
+  return true;
 }
 
 function describe(row: StoredRow, observed: ObservedJob): Progress[] {

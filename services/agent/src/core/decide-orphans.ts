@@ -1,0 +1,26 @@
+/**
+ * Whether the containers of a job that the ledger does not know may be removed.
+ *
+ * What must stay true: a lost ledger never stops a container. Only a fresh whole desired set that does not want the
+ * job says so, and only after the container was unknown for a while.
+ */
+import type { DesiredSet } from "./decide-stops.ts";
+
+const UNKNOWN_GRACE_MS = 30_000;
+const DESIRED_FRESH_MS = 60_000;
+
+export interface SeenDesired {
+  readonly set: DesiredSet;
+  readonly atMs: number;
+}
+
+export function mayRemoveUnknown(
+  jobId: string,
+  unknownSinceMs: number,
+  desired: SeenDesired | null,
+  nowMs: number,
+): boolean {
+  if (nowMs - unknownSinceMs < UNKNOWN_GRACE_MS) return false;
+  if (desired === null || nowMs - desired.atMs > DESIRED_FRESH_MS) return false;
+  return !desired.set.jobs.some((job) => job.jobId === jobId && job.action === "run");
+}
