@@ -7,13 +7,30 @@ import { age, table } from "../output/table.ts";
 export type Decision = Answer<"whyService">["decisions"][number];
 type Candidate = Decision["candidates"][number];
 
-const TERMS = [
-  ["freeMemory", "RAM"],
-  ["freeDisk", "DISK"],
-  ["notStarting", "IDLE"],
-  ["fewSameService", "SPREAD"],
-  ["imagePresent", "IMAGE"],
-] as const;
+/** A term of the score and its heading; a term that this CLI does not know keeps its own name. */
+const TITLES: Readonly<Record<string, string>> = {
+  freeMemory: "RAM",
+  freeDisk: "DISK",
+  notStarting: "IDLE",
+  fewSameService: "SPREAD",
+  imagePresent: "IMAGE",
+  fullMemory: "FULL",
+  near: "NEAR",
+  zoneBalance: "ZONE",
+};
+
+/** The terms that say something about any of the candidates. */
+function termsOf(candidates: readonly Candidate[]): string[] {
+  const all = candidates.flatMap(({ terms }) => Object.entries(terms ?? {}));
+  return [...new Set(all.map(([term]) => term))].filter((term) =>
+    all.some(([other, value]) => other === term && value !== 0),
+  );
+}
+
+function termOf({ terms }: Candidate, term: string): string | null {
+  const value = Object.entries(terms ?? {}).find(([name]) => name === term)?.[1];
+  return value?.toFixed(2) ?? null;
+}
 
 export interface RenderedDecision {
   readonly heading: string;
@@ -48,11 +65,11 @@ export function renderDecision(
       align: "right",
       cell: ({ bid }) => (bid === null ? null : bid.jobSlotsTotal - bid.jobSlotsFree),
     },
-    ...TERMS.map(
-      ([term, title]): Column<Candidate> => ({
-        title: `+${title}`,
+    ...termsOf(decision.candidates).map(
+      (term): Column<Candidate> => ({
+        title: `+${TITLES[term] ?? clean(term)}`,
         align: "right",
-        cell: ({ terms }) => terms?.[term].toFixed(2) ?? null,
+        cell: (candidate) => termOf(candidate, term),
       }),
     ),
     { title: "SCORE", align: "right", cell: ({ score }) => score?.toFixed(2) ?? null },

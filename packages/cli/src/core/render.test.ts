@@ -1,3 +1,4 @@
+import { HostState } from "@berth/shared/domain/placement.ts";
 import { expect, test } from "vitest";
 import { renderCompletion } from "./render-completion.ts";
 import { bar, orderSpans, renderTrace } from "./render-trace.ts";
@@ -46,8 +47,8 @@ test("the trace is indented and starts at zero", () => {
 });
 
 const GIB = 1024 ** 3;
-const bid = {
-  hostId: "hst_01hf0000000000000000000000" as never,
+const bid = HostState.parse({
+  hostId: "hst_01hf0000000000000000000000",
   name: "h1",
   zone: "a",
   memoryTotalBytes: 8 * GIB,
@@ -55,6 +56,10 @@ const bid = {
   diskTotalBytes: 99 * GIB,
   diskFreeBytes: 50 * GIB,
   cpuTotalMillis: 4000,
+  cpuFreeMillis: 64_000,
+  ceilings: [],
+  runtimes: ["runc"],
+  volumes: [],
   jobSlotsTotal: 100,
   jobSlotsFree: 97,
   startingCount: 0,
@@ -62,7 +67,7 @@ const bid = {
   imageDigests: [],
   cordoned: false,
   unavailable: [],
-};
+});
 const decision = (given: Partial<Decision>): Decision => ({
   id: "d",
   jobId: "job_01hf0000000000000000000000" as never,
@@ -81,7 +86,10 @@ const decision = (given: Partial<Decision>): Decision => ({
 });
 
 test("why: bids, terms, the winner and the refusal", () => {
-  const terms = { freeMemory: 0.25, freeDisk: 0.5, notStarting: 1, fewSameService: 1, imagePresent: 1 };
+  const terms = {
+    ...{ freeMemory: 0.25, freeDisk: 0.5, notStarting: 1, fewSameService: 1 },
+    ...{ imagePresent: 1, fullMemory: 0.75, near: 0, zoneBalance: 1 },
+  };
   const candidates: Decision["candidates"] = [
     {
       hostId: bid.hostId,

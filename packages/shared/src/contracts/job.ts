@@ -11,7 +11,7 @@ import { Stage } from "../domain/deploy-state.ts";
 import { DeployId, EnvironmentId, HostId, JobId, OrgId, ReleaseId, ServiceId } from "../domain/ids.ts";
 import { JobState } from "../domain/job-state.ts";
 import { GitCommit, ImageDigest, ImageRepository, ProcessName } from "../domain/names.ts";
-import { HostState, RefusalCode } from "../domain/placement.ts";
+import { Constraints, HostState, NO_CONSTRAINTS, RefusalCode } from "../domain/placement.ts";
 import { Resources } from "../domain/resources.ts";
 import { ImageProfile } from "./build.ts";
 import { defineEvent, defineRequest, defineSignal } from "./event.ts";
@@ -49,6 +49,7 @@ export const JobSpec = z.strictObject({
   image: z.strictObject({ repository: ImageRepository, digest: ImageDigest, bytes: z.int().min(0) }),
   profile: ImageProfile,
   resources: Resources,
+  constraints: Constraints.default(NO_CONSTRAINTS),
   readiness: Readiness,
   /** SIGTERM, then SIGKILL after this. */
   stopGraceMs: z.int().min(0).max(600_000),

@@ -24,11 +24,15 @@ export interface HostIdentity {
   readonly reservedDiskBytes: number;
 }
 
+/** How often a CPU is promised: shares are weights, and most apps idle. Memory is never promised twice. */
+const CPU_PROMISES = 16;
+
 export function hostState(host: HostIdentity, measured: Measured, records: readonly JobRecord[]): HostState {
   const held = records.filter(holdsResources);
   const memoryTotalBytes = Math.max(0, measured.memoryTotalBytes - host.reservedMemoryBytes);
   const memoryUsed = sum(held.map(({ spec }) => spec.resources.memoryBytes));
   const diskUsed = sum(held.map(({ spec }) => spec.resources.diskBytes));
+  const cpuPromised = sum(held.map(({ spec }) => spec.resources.cpuMillis));
   const diskFree = Math.max(0, measured.diskFreeBytes - host.reservedDiskBytes - diskUsed);
   return {
     hostId: host.hostId,
@@ -39,6 +43,10 @@ export function hostState(host: HostIdentity, measured: Measured, records: reado
     diskTotalBytes: measured.diskTotalBytes,
     diskFreeBytes: diskFree,
     cpuTotalMillis: measured.cpuTotalMillis,
+    cpuFreeMillis: Math.max(0, measured.cpuTotalMillis * CPU_PROMISES - cpuPromised),
+    ceilings: [],
+    runtimes: ["runc"],
+    volumes: [],
     jobSlotsTotal: host.jobSlots,
     jobSlotsFree: Math.max(0, host.jobSlots - held.length),
     startingCount: held.filter((record) => !record.ready && !record.stopWanted).length,
@@ -69,10 +77,12 @@ function sum(numbers: readonly number[]): number {
 export function lotOf(spec: JobSpec): Lot {
   return {
     jobId: spec.jobId,
+    orgId: spec.orgId,
     serviceId: spec.serviceId,
     process: spec.process,
     resources: spec.resources,
     imageDigest: spec.image.digest,
     imageBytes: spec.image.bytes,
+    constraints: spec.constraints,
   };
 }

@@ -1,5 +1,6 @@
 /** Job specs and records with defaults, for unit tests. */
 import type { JobSpec } from "@berth/shared/contracts/job.ts";
+import { NO_CONSTRAINTS } from "@berth/shared/domain/placement.ts";
 import { DEFAULT_RESOURCES } from "@berth/shared/domain/resources.ts";
 import { type JobRecord, newRecord } from "../core/job-record.ts";
 
@@ -24,6 +25,7 @@ export function unitSpec(patch: Partial<Record<keyof JobSpec, unknown>> = {}): J
     image: { repository: "org_a/svc_a", digest: `sha256:${"1".repeat(64)}`, bytes: 1 },
     profile: { port: 8080, rootFilesystem: "read-only", runsAsRoot: false },
     resources: DEFAULT_RESOURCES,
+    constraints: NO_CONSTRAINTS,
     readiness: { httpPath: null, deadlineMs: 60_000, aliveMs: 1000 },
     stopGraceMs: 5000,
     configVersion: 0,

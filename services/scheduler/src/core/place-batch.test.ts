@@ -1,5 +1,10 @@
-import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
-import { DEFAULT_WEIGHTS, type HostState } from "@berth/shared/domain/placement.ts";
+import type { HostId, JobId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
+import {
+  BINPACK_WEIGHTS,
+  DEFAULT_WEIGHTS,
+  type HostState,
+  NO_CONSTRAINTS,
+} from "@berth/shared/domain/placement.ts";
 import { DEFAULT_RESOURCES, GIB, MIB } from "@berth/shared/domain/resources.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -15,6 +20,10 @@ function host(n: number, given: Partial<HostState> = {}): HostState {
     diskTotalBytes: 100 * GIB,
     diskFreeBytes: 100 * GIB,
     cpuTotalMillis: 2000,
+    cpuFreeMillis: 1_000_000,
+    ceilings: [],
+    runtimes: ["runc"],
+    volumes: [],
     jobSlotsTotal: 100,
     jobSlotsFree: 100,
     startingCount: 0,
@@ -29,7 +38,9 @@ function host(n: number, given: Partial<HostState> = {}): HostState {
 function lot(n: number, given: Partial<BatchLot> = {}): BatchLot {
   return {
     jobId: `job_${n}` as JobId,
+    orgId: "org_a" as OrgId,
     serviceId: "svc_a" as ServiceId,
+    constraints: NO_CONSTRAINTS,
     process: "web",
     slot: n,
     resources: DEFAULT_RESOURCES,
@@ -125,5 +136,156 @@ describe("placeBatch", () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  test("constraints: labels, dedicated hosts, runtime, volume, apart, drained and cordoned hosts", () => {
+    const policies = new Map([
+      [host(1).hostId, { labels: { disk: "ssd" }, dedicatedTo: null, cordoned: false, draining: false }],
+      [host(2).hostId, { labels: {}, dedicatedTo: "org_b" as OrgId, cordoned: false, draining: false }],
+      [host(3).hostId, { labels: {}, dedicatedTo: null, cordoned: true, draining: false }],
+      [host(4).hostId, { labels: {}, dedicatedTo: null, cordoned: false, draining: true }],
+    ]);
+    const hosts = [1, 2, 3, 4].map((n) => host(n));
+    const ssd = lot(1, { constraints: { ...NO_CONSTRAINTS, labels: { disk: "ssd" } } });
+    const [first] = placeBatch([ssd], hosts, [], DEFAULT_WEIGHTS, policies);
+    expect(first).toMatchObject({ outcome: "placed", hostId: "hst_1" });
+    expect(first?.candidates.map((one) => one.refusal?.code)).toEqual([
+      undefined,
+      "dedicated-to-another-org",
+      "cordoned",
+      "draining",
+    ]);
+    const code = (constraints: Partial<typeof NO_CONSTRAINTS>, state: Partial<HostState> = {}) =>
+      placeBatch(
+        [lot(1, { constraints: { ...NO_CONSTRAINTS, ...constraints } })],
+        [host(1, state)],
+        [],
+        DEFAULT_WEIGHTS,
+      )[0]?.candidates[0]?.refusal?.code;
+    expect(code({ runtime: "runsc" })).toBe("runtime-missing");
+    expect(code({ volumeId: "vol_1" })).toBe("volume-elsewhere");
+    expect(code({ volumeId: "vol_1" }, { volumes: ["vol_1"] })).toBeUndefined();
+    expect(code({ apart: true }, { instancesByService: { svc_a: 1 } })).toBe("must-be-apart");
+    expect(code({}, { ceilings: [{ name: "kernel-keys", total: 200, free: 1, perJob: 2 }] })).toBe(
+      "ceiling-kernel-keys",
+    );
+  });
+
+  test("near its cache when asked, and one host after another when the pod fills hosts", () => {
+    const near = lot(1, { constraints: { ...NO_CONSTRAINTS, nearServiceId: "svc_cache" as ServiceId } });
+    const hosts = [
+      host(1),
+      host(2, { instancesByService: { svc_cache: 1 }, memoryFreeBytes: 3 * GIB }),
+      host(3),
+    ];
+    expect(placeBatch([near], hosts, [], DEFAULT_WEIGHTS)[0]).toMatchObject({ hostId: "hst_2" });
+    const apps = [1, 2, 3].map((n) => lot(n, { serviceId: `svc_${n}` as ServiceId, slot: 1 }));
+    const filled = placeBatch(apps, [host(1), host(2), host(3)], [], BINPACK_WEIGHTS);
+    expect(new Set(filled.map((one) => one.outcome === "placed" && one.hostId)).size).toBe(1);
+  });
+});
+
+/** Diego's published auction simulations, with their tolerances. */
+describe("spreading", () => {
+  const SMALL = { ...DEFAULT_RESOURCES, memoryBytes: 16 * MIB, diskBytes: 0, cpuMillis: 10 };
+  const app = (service: number, slot: number, memoryBytes = SMALL.memoryBytes): BatchLot =>
+    lot(service * 1000 + slot, {
+      serviceId: `svc_${service}` as ServiceId,
+      slot,
+      resources: { ...SMALL, memoryBytes },
+    });
+  const roomy = (n: number, given: Partial<HostState> = {}) =>
+    host(n, {
+      memoryTotalBytes: 64 * GIB,
+      memoryFreeBytes: 64 * GIB,
+      jobSlotsTotal: 1000,
+      jobSlotsFree: 1000,
+      ...given,
+    });
+  const countByHost = (lots: BatchLot[], hosts: HostState[]) => {
+    const counts = new Map(hosts.map((one) => [one.hostId as string, 0]));
+    for (const one of placeBatch(lots, hosts, [], DEFAULT_WEIGHTS)) {
+      if (one.outcome === "placed") counts.set(one.hostId, (counts.get(one.hostId) ?? 0) + 1);
+    }
+    return [...counts.values()];
+  };
+
+  test.each([
+    [4, 8],
+    [4, 80],
+    [4, 800],
+    [10, 20],
+    [10, 200],
+    [10, 800],
+    [20, 40],
+    [20, 400],
+    [40, 80],
+    [40, 800],
+  ])("%i hosts and %i instances: each host within one of the mean", (hostCount, instances) => {
+    const hosts = Array.from({ length: hostCount }, (_one, i) => roomy(i));
+    for (const lots of [
+      Array.from({ length: instances }, (_one, i) => app(1, i + 1)),
+      Array.from({ length: instances }, (_one, i) => app(i + 1, 1)),
+    ]) {
+      const counts = countByHost(lots, hosts);
+      expect(Math.max(...counts) - instances / hostCount).toBeLessThanOrEqual(1);
+      expect(instances / hostCount - Math.min(...counts)).toBeLessThanOrEqual(1);
+    }
+  });
+
+  test.each([
+    [25, 2050],
+    [100, 8200],
+  ])("%i hosts and %i mixed lots: within ten of the mean", (hostCount, instances) => {
+    const hosts = Array.from({ length: hostCount }, (_one, i) => roomy(i));
+    const sizes = [16, 32, 64];
+    const lots = Array.from({ length: instances }, (_one, i) =>
+      app(Math.floor(i / 3) + 1, (i % 3) + 1, (sizes[i % 3] ?? 16) * MIB),
+    );
+    const counts = countByHost(lots, hosts);
+    const mean = instances / hostCount;
+    for (const count of counts) expect(Math.abs(count - mean)).toBeLessThanOrEqual(10);
+  });
+
+  test("100 hosts of which five are empty: new work spreads within one and does not flood the empty ones", () => {
+    const full = { memoryFreeBytes: 32 * GIB, jobSlotsFree: 900 };
+    const hosts = Array.from({ length: 100 }, (_one, i) => roomy(i, i < 5 ? {} : full));
+    const counts = countByHost(
+      Array.from({ length: 500 }, (_one, i) => app(1, i + 1)),
+      hosts,
+    );
+    expect(Math.max(...counts)).toBeLessThanOrEqual(6);
+    expect(Math.min(...counts)).toBeGreaterThanOrEqual(4);
+    const apps = countByHost(
+      Array.from({ length: 500 }, (_one, i) => app(i + 1, 1)),
+      hosts,
+    );
+    expect(Math.max(...apps.slice(0, 5))).toBeLessThanOrEqual(500 / 100 + 4);
+  });
+
+  test("a lone, loaded host in its zone still gets the zone's share", () => {
+    const hosts = [
+      roomy(0, { zone: "a", memoryFreeBytes: 4 * GIB }),
+      ...[1, 2, 3, 4].map((n) => roomy(n, { zone: "b" })),
+    ];
+    const counts = countByHost(
+      Array.from({ length: 40 }, (_one, i) => app(1, i + 1)),
+      hosts,
+    );
+    expect(counts[0]).toBe(20);
+  });
+
+  test("boulders and pebbles: what fits is placed, the rest refused with the true common reason", () => {
+    const hosts = [1, 2].map((n) => roomy(n, { memoryTotalBytes: 64 * MIB, memoryFreeBytes: 64 * MIB }));
+    const pebbles = Array.from({ length: 6 }, (_one, i) => app(i + 1, 1, 16 * MIB));
+    const boulders = [app(90, 1, 64 * MIB), app(91, 1, 64 * MIB)];
+    const placed = placeBatch([...pebbles, ...boulders], hosts, [], DEFAULT_WEIGHTS);
+    const outcome = new Map(placed.map((one) => [one.jobId, one]));
+    for (const boulder of boulders) expect(outcome.get(boulder.jobId)?.outcome).toBe("placed");
+    for (const pebble of pebbles) {
+      const one = outcome.get(pebble.jobId);
+      expect(one?.outcome).toBe("unplaceable");
+      expect(one?.outcome === "unplaceable" && one.commonRefusal).toContain("not-enough-memory");
+    }
   });
 });

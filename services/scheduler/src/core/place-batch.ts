@@ -4,8 +4,7 @@
  * Pure, and independent of the order of `hosts`. First instances of everything come before second ones, larger ones
  * first; what a lot takes is reserved in memory, so that the next lot of the batch sees it. A full pod is an answer.
  */
-
-import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
+import type { HostId, JobId, OrgId } from "@berth/shared/domain/ids.ts";
 import type { HostState, Lot, Refusal, ScoreTerms, ScoreWeights } from "@berth/shared/domain/placement.ts";
 import { refuse, reserve, scoreTerms, totalScore } from "@berth/shared/domain/placement.ts";
 import { compareIds } from "./compare-ids.ts";
@@ -14,6 +13,14 @@ export interface BatchLot extends Lot {
   readonly slot: number;
   /** Hosts that declined this job in this round, with what they said. */
   readonly declinedBy: ReadonlyMap<HostId, Refusal>;
+}
+
+/** What the record, not the host, says of a host. */
+export interface HostPolicy {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly dedicatedTo: OrgId | null;
+  readonly cordoned: boolean;
+  readonly draining: boolean;
 }
 
 export interface Candidate {
@@ -41,43 +48,97 @@ export type Placement =
       readonly hopeless: boolean;
     };
 
+export interface SilentHost {
+  readonly hostId: HostId;
+  readonly host: string;
+  readonly refusal: Refusal;
+}
+
+/** A decision keeps this many candidates: the best, then the refused. */
+export const MOST_CANDIDATES = 50;
+
 /** @param silent hosts of the pod without a valid bid, and why */
 export function placeBatch(
   lots: readonly BatchLot[],
   bids: readonly HostState[],
-  silent: readonly { readonly hostId: HostId; readonly host: string; readonly refusal: Refusal }[],
+  silent: readonly SilentHost[],
   weights: ScoreWeights,
+  policies: ReadonlyMap<HostId, HostPolicy> = new Map(),
 ): Placement[] {
-  let hosts = [...bids].sort((a, b) => compareIds(a.hostId, b.hostId));
-  const placements: Placement[] = [];
-  for (const lot of [...lots].sort(byTurn)) {
-    const candidates = hosts.map((host) => judge(host, lot, weights));
-    const winner = best(candidates);
-    const all = [...candidates, ...silent.map(silentCandidate)];
+  const hosts = [...bids].sort((a, b) => compareIds(a.hostId, b.hostId));
+  const zones = new ZoneCounts(hosts);
+  return [...lots].sort(byTurn).map((lot) => {
+    const judged = hosts.map((host) => judge(host, lot, weights, zones, policies.get(host.hostId)));
+    const winner = best(judged);
+    const candidates = keepTelling([...judged, ...silent.map(silentCandidate)], winner);
     if (winner === null) {
-      placements.push({
+      return {
         outcome: "unplaceable",
         jobId: lot.jobId,
-        candidates: all,
-        ...explain(all, hosts, lot),
-      });
-      continue;
+        candidates,
+        ...explain([...judged, ...silent], hosts, lot),
+      };
     }
-    placements.push({ outcome: "placed", jobId: lot.jobId, hostId: winner.hostId, candidates: all });
-    hosts = hosts.map((host) => (host.hostId === winner.hostId ? reserve(host, lot) : host));
-  }
-  return placements;
+    const index = hosts.findIndex((host) => host.hostId === winner.hostId);
+    const host = hosts[index] as HostState;
+    hosts[index] = reserve(host, lot);
+    zones.add(lot.serviceId, host.zone);
+    return { outcome: "placed", jobId: lot.jobId, hostId: winner.hostId, candidates };
+  });
 }
 
 function byTurn(a: BatchLot, b: BatchLot): number {
   return a.slot - b.slot || b.resources.memoryBytes - a.resources.memoryBytes || compareIds(a.jobId, b.jobId);
 }
 
-function judge(host: HostState, lot: BatchLot, weights: ScoreWeights): Candidate {
-  const refusal = lot.declinedBy.get(host.hostId) ?? refuse(host, lot);
+/** Instances per service and zone, kept up while the batch is placed. */
+class ZoneCounts {
+  readonly #zones: readonly string[];
+  readonly #hosts: readonly HostState[];
+  readonly #counts = new Map<string, Map<string, number>>();
+
+  constructor(hosts: readonly HostState[]) {
+    this.#hosts = [...hosts];
+    this.#zones = [...new Set(hosts.map((host) => host.zone))];
+  }
+
+  #of(serviceId: string): Map<string, number> {
+    const known = this.#counts.get(serviceId);
+    if (known !== undefined) return known;
+    const counts = new Map(this.#zones.map((zone) => [zone, 0]));
+    for (const host of this.#hosts) {
+      const here = host.instancesByService[serviceId] ?? 0;
+      if (here > 0) counts.set(host.zone, (counts.get(host.zone) ?? 0) + here);
+    }
+    this.#counts.set(serviceId, counts);
+    return counts;
+  }
+
+  add(serviceId: string, zone: string): void {
+    const counts = this.#of(serviceId);
+    counts.set(zone, (counts.get(zone) ?? 0) + 1);
+  }
+
+  hasFewest(serviceId: string, zone: string): boolean {
+    if (this.#zones.length < 2) return true;
+    const counts = this.#of(serviceId);
+    const here = counts.get(zone) ?? 0;
+    for (const count of counts.values()) if (count < here) return false;
+    return true;
+  }
+}
+
+function judge(
+  host: HostState,
+  lot: BatchLot,
+  weights: ScoreWeights,
+  zones: ZoneCounts,
+  policy: HostPolicy | undefined,
+): Candidate {
+  const refusal = lot.declinedBy.get(host.hostId) ?? refuseByPolicy(policy, lot) ?? refuse(host, lot);
   if (refusal !== null)
     return { hostId: host.hostId, host: host.name, bid: host, score: null, terms: null, refusal };
-  const terms = scoreTerms(host, lot);
+  const terms = scoreTerms(host, lot, zones.hasFewest(lot.serviceId, host.zone));
   return {
     hostId: host.hostId,
     host: host.name,
@@ -88,7 +149,21 @@ function judge(host: HostState, lot: BatchLot, weights: ScoreWeights): Candidate
   };
 }
 
-function silentCandidate(given: { hostId: HostId; host: string; refusal: Refusal }): Candidate {
+function refuseByPolicy(policy: HostPolicy | undefined, lot: BatchLot): Refusal | null {
+  if (policy === undefined) return null;
+  if (policy.cordoned) return { code: "cordoned", detail: "an operator cordoned this host" };
+  if (policy.draining) return { code: "draining", detail: "its work moves to other hosts" };
+  if (policy.dedicatedTo !== null && policy.dedicatedTo !== lot.orgId) {
+    return { code: "dedicated-to-another-org", detail: "this host takes work of one org only" };
+  }
+  for (const [name, value] of Object.entries(lot.constraints.labels)) {
+    if (policy.labels[name] !== value)
+      return { code: "label-missing", detail: `needs the label ${name}=${value}` };
+  }
+  return null;
+}
+
+function silentCandidate(given: SilentHost): Candidate {
   return { ...given, bid: null, score: null, terms: null };
 }
 
@@ -101,17 +176,25 @@ function best(candidates: readonly Candidate[]): Candidate | null {
   return winner;
 }
 
+/** All candidates of a small pod; of a large one the winner, the best others and the first refused. */
+function keepTelling(candidates: readonly Candidate[], winner: Candidate | null): readonly Candidate[] {
+  if (candidates.length <= MOST_CANDIDATES) return candidates;
+  const kept = candidates.filter((one) => one.score !== null && one !== winner).slice(0, MOST_CANDIDATES / 2);
+  const refused = candidates.filter((one) => one.score === null).slice(0, MOST_CANDIDATES / 2 - 1);
+  return [...(winner === null ? [] : [winner]), ...kept, ...refused];
+}
+
 function explain(
-  candidates: readonly Candidate[],
+  refused: readonly { readonly refusal: Refusal | null }[],
   hosts: readonly HostState[],
   lot: Lot,
 ): { commonRefusal: string; hopeless: boolean } {
-  if (candidates.length === 0) return { commonRefusal: "the pod has no hosts", hopeless: false };
-  const codes = new Set(candidates.map((one) => one.refusal?.code));
+  if (refused.length === 0) return { commonRefusal: "the pod has no hosts", hopeless: false };
+  const codes = new Set(refused.map((one) => one.refusal?.code ?? "refused"));
   const biggest = Math.max(0, ...hosts.map((host) => host.memoryTotalBytes));
   const hopeless =
     hosts.length > 0 &&
-    hosts.length === candidates.length &&
+    hosts.length === refused.length &&
     hosts.every((host) => lot.resources.memoryBytes > host.memoryTotalBytes);
   if (hopeless) {
     return {
@@ -121,6 +204,6 @@ function explain(
   }
   if (codes.size > 1)
     return { commonRefusal: `hosts refuse for different reasons: ${[...codes].sort().join(", ")}`, hopeless };
-  const first = candidates[0]?.refusal;
+  const first = refused[0]?.refusal;
   return { commonRefusal: `${first?.code ?? "refused"} on every host (${first?.detail ?? ""})`, hopeless };
 }

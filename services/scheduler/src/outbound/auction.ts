@@ -96,12 +96,14 @@ export class Auctioneer {
     }
     return {
       jobId: job.view.id,
+      orgId: job.spec.orgId,
       serviceId: job.serviceId,
       process: job.view.process,
       slot: job.view.slot,
       resources: job.spec.resources,
       imageDigest: job.spec.image.digest,
       imageBytes: job.spec.image.bytes,
+      constraints: job.spec.constraints,
       declinedBy,
     };
   }
