@@ -1,4 +1,5 @@
 /** What runs and why it runs where it does, read from the scheduler's tables. */
+import { HostState } from "@berth/shared/domain/placement.ts";
 import { sql } from "kysely";
 import type { Reply } from "../inbound/http/routes.ts";
 import type { Db } from "./tables.ts";
@@ -56,15 +57,19 @@ export async function readDecisions(db: Db, serviceId: string, limit: number): P
   }));
 }
 
+/** @returns null also for a bid that was stored in a form of long ago */
 function ownPart(
-  bid: StoredCandidate["bid"],
+  stored: StoredCandidate["bid"],
   serviceId: string,
   imageDigest: string | null,
 ): StoredCandidate["bid"] {
-  if (bid === null) return null;
+  const parsed = HostState.safeParse(stored);
+  if (!parsed.success) return null;
+  const bid = parsed.data;
   const own = bid.instancesByService[serviceId];
   return {
     ...bid,
+    ...("volumes" in bid ? { volumes: [] } : {}),
     instancesByService: own === undefined ? {} : { [serviceId]: own },
     imageDigests: bid.imageDigests.filter((digest) => digest === imageDigest),
   };

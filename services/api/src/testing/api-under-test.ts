@@ -1,0 +1,160 @@
+/** For tests: the api on a real PostgreSQL with two orgs, and calls of its routes by name. */
+import type { HttpRoute } from "@berth/shared/contracts/http/route.ts";
+import { newId } from "@berth/shared/kit/ids.ts";
+import { silentLog } from "@berth/shared/kit/log.ts";
+import { createCurve, createUser } from "@nats-io/nkeys";
+import pg from "pg";
+import type { RouteName } from "../inbound/http/routes.ts";
+import { allRoutes } from "../inbound/http/routes.ts";
+import { reconcileReleases } from "../inbound/reconcile-releases.ts";
+import type { PodFixture } from "./pod-fixture.ts";
+import { addOrg, startPodFixture } from "./pod-fixture.ts";
+
+export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
+export const DIGEST = `sha256:${"ab".repeat(32)}`;
+
+interface TestOrg {
+  readonly orgId: string;
+  readonly owner: string;
+  readonly member: string;
+}
+
+export interface Called {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: unknown;
+}
+
+interface CallGiven {
+  readonly params?: Record<string, string>;
+  readonly body?: object | undefined;
+}
+
+/** `own` is the org acme, whose owner is an operator and which has the service shop; `foreign` is another org. */
+export class ApiUnderTest {
+  readonly pod: PodFixture;
+  /** A superuser's connection: for writing other services' tables. */
+  readonly admin: pg.Client;
+  readonly own: TestOrg;
+  readonly foreign: TestOrg;
+  /** A deploy of shop whose build is queued. */
+  readonly ids = { deployId: newId("deploy"), buildId: newId("build") };
+
+  static async start(): Promise<ApiUnderTest> {
+    const pod = await startPodFixture();
+    const admin = new pg.Client({ connectionString: pod.adminUrl });
+    admin.on("error", () => undefined); // a test may end the server
+    await admin.connect();
+    const own = await addOrg(pod.db, "acme", { operator: true });
+    const api = new ApiUnderTest(pod, admin, own, await addOrg(pod.db, "rival"));
+    await api.call("createService", own.member, { body: { name: "shop" } });
+    await api.storePush(api.ids.deployId, await api.serviceId("shop"), api.ids.buildId);
+    return api;
+  }
+
+  private constructor(pod: PodFixture, admin: pg.Client, own: TestOrg, foreign: TestOrg) {
+    this.pod = pod;
+    this.admin = admin;
+    this.own = own;
+    this.foreign = foreign;
+  }
+
+  async close(): Promise<void> {
+    await this.admin.end();
+    await this.pod.close();
+  }
+
+  /** Calls a route by name; what `params` leaves out is acme's shop. */
+  async call(name: RouteName, token: string | null, given: CallGiven = {}): Promise<Called> {
+    const named: Record<string, string> = {
+      ...{ org: "acme", environment: "production", service: "shop" },
+      ...this.ids,
+      ...given.params,
+    };
+    const route = routeOf(name);
+    const reply = await this.pod.app.inject({
+      method: route.method,
+      url: route.path.replace(/:(\w+)/g, (_all, key: string) => named[key] ?? "missing"),
+      headers: token === null ? {} : { authorization: `Bearer ${token}` },
+      ...(given.body === undefined ? {} : { payload: given.body }),
+    });
+    const [first = ""] = reply.body.split("\n");
+    return {
+      status: reply.statusCode,
+      headers: reply.headers,
+      body: first.startsWith("{") ? JSON.parse(first) : first,
+    };
+  }
+
+  async serviceId(name: string): Promise<string> {
+    const row = await this.pod.db
+      .selectFrom("services")
+      .select("id")
+      .where("name", "=", name)
+      .where("deleted_at", "is", null)
+      .executeTakeFirstOrThrow();
+    return row.id;
+  }
+
+  async storePush(deployId: string, service: string, buildId: string, pushedAt = new Date()): Promise<void> {
+    const { org_id, environment_id } = await this.pod.db
+      .selectFrom("services")
+      .select(["org_id", "environment_id"])
+      .where("id", "=", service)
+      .executeTakeFirstOrThrow();
+    await this.admin.query(
+      "insert into git.pushes (deploy_id, org_id, environment_id, service_id, commit, ref, bundle_key, bundle_bytes, created_at) values ($1,$2,$3,$4,$5,'refs/heads/main','k',1,$6)",
+      [deployId, org_id, environment_id, service, COMMIT, pushedAt],
+    );
+    await this.admin.query(
+      "insert into builder.builds (id, deploy_id, org_id, environment_id, service_id, commit, bundle_key, pushed_at, state, created_at) values ($1,$2,$3,$4,$5,$6,'k',$7,'queued',$7)",
+      [buildId, deployId, org_id, environment_id, service, COMMIT, pushedAt],
+    );
+  }
+
+  async finishBuild(
+    buildId: string,
+    processes: object = { web: { command: "run" }, worker: { command: "work" } },
+  ): Promise<void> {
+    await this.admin.query(
+      "update builder.builds set state='succeeded', started_at=now(), finished_at=now(), image_repository='o/s', image_digest=$2, image_bytes=10, processes=$3, profile=$4 where id=$1",
+      [buildId, DIGEST, processes, { port: 8080, rootFilesystem: "read-only", runsAsRoot: false }],
+    );
+  }
+
+  /** What the service does every two seconds. */
+  reconcile(): Promise<void> {
+    return reconcileReleases({ db: this.pod.db, outbox: { wake: () => undefined }, log: silentLog });
+  }
+}
+
+/** A valid body for each route that has one. */
+export function sampleBody(name: RouteName): object | undefined {
+  const key = () => createUser().getPublicKey();
+  const samples: Partial<Record<RouteName, object>> = {
+    createOrg: { name: uniqueName("org") },
+    createEnvironment: { name: uniqueName("env") },
+    createService: { name: uniqueName("svc") },
+    scaleService: { processes: [{ process: "web", scale: 2 }] },
+    changeVars: { set: { GREETING: "hello" } },
+    createJoinToken: { lifetimeMinutes: 5 },
+    joinHost: {
+      token: "berth_join_unknown",
+      name: uniqueName("host"),
+      nodeAddress: "10.0.0.9",
+      agentKey: key(),
+      logshipperKey: key(),
+      curveKey: createCurve().getPublicKey(),
+    },
+  };
+  return samples[name];
+}
+
+let counter = 0;
+const uniqueName = (kind: string) => `${kind}-${++counter}`;
+
+function routeOf(name: RouteName): HttpRoute {
+  const found = allRoutes().find(([other]) => other === name);
+  if (found === undefined) throw new Error(`no route ${name}`);
+  return found[1];
+}
