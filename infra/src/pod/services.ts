@@ -147,6 +147,7 @@ async function serviceProcess(
       NODE_EXTRA_CA_CERTS: pki.ca.certFile,
       BERTH_DATABASE_URL: given.databaseUrls[name],
       ...row.env,
+      ...pick(given.environment, /^OTEL_/),
       ...pick(settings.tuning, row.tuning),
       ...settings.serviceEnv[name],
     },

@@ -18,11 +18,7 @@ export type SpanSink = (spans: SpanRecord[]) => void;
 const tracer = () => trace.getTracer("berth");
 
 /** Starts the SDK. @param sink gets finished spans in batches and must not throw or block */
-export function startTelemetry(
-  service: string,
-  sink: SpanSink,
-  options: { otlpEndpoint?: string } = {},
-): { close(): Promise<void> } {
+export function startTelemetry(service: string, sink: SpanSink): { close(): Promise<void> } {
   const processors: SpanProcessor[] = [
     new BatchSpanProcessor({
       exporter: sinkExporter(service, sink),
@@ -30,7 +26,8 @@ export function startTelemetry(
       maxQueueSize: 4096,
     }),
   ];
-  if (options.otlpEndpoint !== undefined)
+  // The exporter reads the OTEL_EXPORTER_OTLP_* variables itself, as OpenTelemetry's specification has them.
+  if (process.env.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined)
     processors.push(new BatchSpanProcessor({ exporter: new OTLPTraceExporter() }));
   const sdk = new NodeSDK({
     resource: resourceFromAttributes({ "service.name": `berth-${service}` }),
