@@ -72,3 +72,40 @@ export function inTurn<C extends { readonly service: RoadService }>(cases: reado
   const longest = Math.max(...queues.map((queue) => queue.length));
   return Array.from({ length: longest }, (_, i) => queues.flatMap((queue) => queue.slice(i, i + 1))).flat();
 }
+
+/** Where a push is, told by the record: the moment at which a part is killed. */
+export type Moment = "building" | "starting";
+
+/** A process by its name, or JetStream's store: the server is killed and comes back with nothing. */
+export type Part = "nats" | "postgres" | "registry" | "dockerd" | "host-dockerd" | "edge" | "jetstream";
+
+const everyService = [...roadServices, "logshipper"] as const;
+
+/** The parts below the road, and everything of it at once. */
+export const partCases: readonly {
+  readonly what: string;
+  readonly kill: readonly (Part | (typeof everyService)[number])[];
+  readonly at: Moment;
+  /** The visitors' own road is cut: their requests fail until it is back. */
+  readonly cutsVisitors?: true;
+}[] = [
+  { what: "nats", kill: ["nats"], at: "building" },
+  { what: "nats", kill: ["nats"], at: "starting" },
+  { what: "JetStream's store", kill: ["jetstream"], at: "building" },
+  { what: "JetStream's store", kill: ["jetstream"], at: "starting" },
+  { what: "postgres", kill: ["postgres"], at: "building" },
+  { what: "postgres", kill: ["postgres"], at: "starting" },
+  { what: "registry", kill: ["registry"], at: "building" },
+  { what: "registry", kill: ["registry"], at: "starting" },
+  { what: "the engine that builds", kill: ["dockerd"], at: "building" },
+  { what: "the host's engine", kill: ["host-dockerd"], at: "starting" },
+  { what: "edge", kill: ["edge"], at: "starting", cutsVisitors: true },
+  { what: "every service", kill: everyService, at: "building" },
+  { what: "every service", kill: everyService, at: "starting" },
+  { what: "every service, nats, postgres", kill: [...everyService, "nats", "postgres"], at: "starting" },
+  {
+    what: "every service, the store, postgres",
+    kill: [...everyService, "jetstream", "postgres"],
+    at: "starting",
+  },
+];
