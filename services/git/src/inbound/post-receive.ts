@@ -8,7 +8,7 @@ import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import { withRemoteParent } from "@berth/shared/kit/telemetry.ts";
-import { cleanLine } from "../core/show-text.ts";
+import { cleanLines } from "../core/show-text.ts";
 import type { DeployOutcome } from "../core/write-messages.ts";
 import { detachedLines, otherRefLine, outcomeLines, receivedLines } from "../core/write-messages.ts";
 import type { OverviewRow } from "../outbound/deploy-overview.ts";
@@ -115,6 +115,6 @@ function toOutcome(overview: OverviewRow, deployId: DeployId, url: string): Depl
     reasonCode !== null && Object.hasOwn(ERRORS, reasonCode)
       ? ERRORS[reasonCode as keyof typeof ERRORS]
       : null;
-  const reason = overview.reason === null ? (entry?.meaning ?? null) : cleanLine(overview.reason);
+  const reason = overview.reason === null ? (entry?.meaning ?? null) : cleanLines(overview.reason);
   return { deployId, url, state, releaseVersion, reasonCode, reason, next: entry?.next ?? null };
 }
