@@ -46,7 +46,8 @@ const badPushes: readonly BadPush[] = [
     what: "a build that prints without end",
     files: {
       ...asProcfile,
-      "package.json": '{ "name": "bad", "version": "1.0.0", "scripts": { "build": "yes all work and no play" } }\n',
+      "package.json":
+        '{ "name": "bad", "version": "1.0.0", "scripts": { "build": "yes all work and no play" } }\n',
       Procfile: "web: node server.js\n",
     },
     says: [/build-output-limit/, /1 MiB/, /print less/],
