@@ -52,6 +52,28 @@ export const crashCases: readonly {
   { service: "agent", point: "agent.stopped-not-removed" },
 ];
 
+/**
+ * Places that one deploy passes several times: to make jobs, to take the new instance in, to let the old one go.
+ * How often depends on what one round of a loop finds together, so a later pass may not come.
+ */
+export const repeatedCases: readonly {
+  readonly service: RoadService;
+  readonly point: string;
+  readonly nth: number;
+}[] = [
+  ...passes("scheduler", "scheduler.before-steps", 6),
+  ...passes("scheduler", "scheduler.after-steps", 6),
+  ...passes("scheduler", "scheduler.observation-stored", 6),
+  ...passes("router", "router.table-stored", 2),
+  ...passes("router", "router.table-told", 2),
+  ...passes("router", "router.acknowledged", 2),
+  ...passes("agent", "agent.routes-applied", 2),
+];
+
+function passes(service: RoadService, point: string, upTo: number) {
+  return Array.from({ length: upTo - 1 }, (_, i) => ({ service, point, nth: i + 2 }));
+}
+
 /** One of each service: for a quick look (`BERTH_FAULTS=quick`). */
 export const quickPoints: ReadonlySet<string> = new Set([
   "git.after-row",

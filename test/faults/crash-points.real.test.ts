@@ -5,10 +5,18 @@
  * `BERTH_FAULTS=quick` takes one point of each service; a regular expression takes the cases that it matches.
  * `BERTH_FAULTS_STATE_DIR` names a pod that is kept from run to run.
  */
-import { renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { crashCases, inTurn, type Moment, partCases, quickPoints } from "./cases.ts";
+import {
+  crashCases,
+  inTurn,
+  type Moment,
+  partCases,
+  quickPoints,
+  type RoadService,
+  repeatedCases,
+} from "./cases.ts";
 import { type FaultPod, startFaultPod } from "./fault-pod.ts";
 import { problems, startTimes } from "./settled.ts";
 import { Traffic } from "./traffic.ts";
@@ -138,6 +146,39 @@ describe("a service is killed at a named point", () => {
   });
 });
 
+describe("a service is killed at a later pass of a point", () => {
+  test.each(chosenRepeats())("$service at $point, time $nth", async ({ service, point, nth }) => {
+    const before = await pod.process(service);
+    pod.arm(service, point, nth);
+    let came = true;
+    const strike = async (commit: string): Promise<void> => {
+      came = await diesOrEnds(service, commit);
+      if (came) await pod.diedAndReturned(before);
+    };
+    try {
+      await deploys(`${service} at ${point}, time ${nth}`, { strike });
+    } finally {
+      pod.disarm(service);
+    }
+    if (!came) table.push(`${table.pop()}, did not come this often`);
+  });
+});
+
+/** @returns false when the deploy is over, the old instance is gone, and the service still lives */
+async function diesOrEnds(service: RoadService, commit: string): Promise<boolean> {
+  const look = async (): Promise<{ died: boolean } | undefined> => {
+    if (!pod.isArmed(service)) return { died: true };
+    const end = await endOf(commit);
+    if (end === undefined) return undefined;
+    const wanted = { deployId: end.deploy_id, version: `v${pushes}`, instances };
+    const atRest = (await problems(pod, wanted)).length === 0;
+    if (atRest) pod.disarm(service);
+    return atRest ? { died: false } : undefined;
+  };
+  const { died } = await until(`${service} to die, or the deploy to end`, look, endDeadlineMs, 20);
+  return died;
+}
+
 /** The push fails in the client and nothing has changed. */
 async function refuses(name: string, strike: () => Promise<void>): Promise<void> {
   const startedAtMs = performance.now();
@@ -157,13 +198,20 @@ describe("a part is killed", () => {
     if (kill.includes("dockerd") && !(await pod.has("dockerd"))) return context.skip();
     const strike = async (commit: string): Promise<void> => {
       await comesTo(commit, at);
-      if (kill.includes("jetstream")) forgetJetStream(pod);
+      const streams = kill.includes("jetstream") ? forgetJetStream(pod) : [];
       const names = kill.map((one) => (one === "jetstream" ? "nats" : one));
       for (const before of await pod.killAll(names)) await pod.diedAndReturned(before);
+      await streamsAreBack(streams);
     };
     await deploys(`${what} while ${at}`, { strike, cutsVisitors: cutsVisitors === true });
   });
 });
+
+function chosenRepeats(): typeof repeatedCases {
+  if (wanted === "all") return repeatedCases;
+  if (wanted === "quick") return [];
+  return repeatedCases.filter(({ point, nth }) => new RegExp(wanted).test(`${point}, time ${nth}`));
+}
 
 function chosenParts(): typeof partCases {
   if (wanted === "all") return partCases;
@@ -205,9 +253,25 @@ describe("Show 5: the agent is killed", () => {
   });
 });
 
-/** Moved away under the running server, which is killed next: the one after it begins with an empty store. */
-function forgetJetStream({ stateDir }: FaultPod): void {
+/**
+ * Moved away under the running server, which is killed next: the one after it begins with an empty store.
+ * @returns the folders of the streams that are lost
+ */
+function forgetJetStream({ stateDir }: FaultPod): string[] {
   const store = join(stateDir, "nats", "jetstream", "jetstream");
+  const streams = readdirSync(store).flatMap((account) =>
+    readdirSync(join(store, account, "streams")).map((stream) => join(store, account, "streams", stream)),
+  );
   renameSync(store, `${store}.lost`);
   rmSync(`${store}.lost`, { recursive: true, force: true });
+  return streams;
+}
+
+/** Whoever misses a stream declares it again. */
+async function streamsAreBack(streams: readonly string[]): Promise<void> {
+  const look = async (): Promise<true | string[]> => {
+    const missing = streams.filter((stream) => !existsSync(stream));
+    return missing.length === 0 ? true : missing;
+  };
+  await until("the streams to be declared again", look, 30_000);
 }

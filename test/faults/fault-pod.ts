@@ -2,7 +2,7 @@
  * One whole pod for all cases: the control plane on the machine, one host with its own engine, one tiny app.
  * Every service can be armed to die at a crash point (`BERTH_CRASH_FILE`), and every process can be killed.
  */
-import { existsSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -75,9 +75,9 @@ export class FaultPod {
     return this.app.push(this.service.gitUrl, this.lab.pod.adminToken);
   }
 
-  /** The next time that the service comes to the point, it dies there; its next life does not. */
-  arm(service: RoadService, point: string): void {
-    writeFileSync(crashFile(this.stateDir, service), point);
+  /** The nth time from now that the service comes to the point, it dies there; its next life does not. */
+  arm(service: RoadService, point: string, nth = 1): void {
+    writeFileSync(crashFile(this.stateDir, service), `${point} ${nth}`);
   }
 
   isArmed(service: RoadService): boolean {
@@ -85,7 +85,7 @@ export class FaultPod {
   }
 
   disarm(service: RoadService): void {
-    if (this.isArmed(service)) unlinkSync(crashFile(this.stateDir, service));
+    rmSync(crashFile(this.stateDir, service), { force: true });
   }
 
   async process(name: string): Promise<ProcessStatus> {
