@@ -54,9 +54,10 @@ export async function finishPush(
 }
 
 async function recordPush(given: PostReceiveGiven, session: PushSession, say: Say): Promise<Recorded | null> {
-  const { service, deployId, userId, traceparent, startedAtMs } = session;
+  const { service, deployId, userId, traceparent, discoveredAtMs, startedAtMs } = session;
   try {
-    return await given.recorder.record({ service, deployId, userId, traceparent, startedAtMs });
+    const about = { service, deployId, userId, traceparent, discoveredAtMs, startedAtMs };
+    return await given.recorder.record(about);
   } catch (error) {
     given.log.error("push.record-failed", { serviceId: service.id, deployId, error: describeError(error) });
     given.wakeRepair();
