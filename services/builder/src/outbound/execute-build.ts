@@ -217,7 +217,7 @@ class StageClock {
 
   end(stage: BuildStage): void {
     this.#close(STAGE_NAMES[stage]);
-    this.#open = stage === "fetched" ? "build" : stage === "built" ? "push" : null;
+    this.#open = stage === "fetched" ? "build" : stage === "built" ? "push" : "clean-up";
   }
 
   /** Closes the stage in which a build failed. */
