@@ -1,0 +1,58 @@
+/** What a scheduler reads: the record as service views, as `outbound/snapshot.ts` makes them from PostgreSQL. */
+import type { JobId, ServiceId } from "@berth/shared/domain/ids.ts";
+import { isFinal } from "@berth/shared/domain/job-state.ts";
+import type { JobView, ServiceView } from "../../services/scheduler/src/core/views.ts";
+import type { JobRow, PodRecord } from "./store.ts";
+import { isOpenDeploy } from "./store.ts";
+
+export interface SnapshotJob {
+  readonly row: JobRow;
+  readonly epoch: number;
+  readonly view: JobView;
+}
+
+export interface Snapshot {
+  readonly services: readonly ServiceView[];
+  readonly jobs: readonly SnapshotJob[];
+}
+
+const RECENT_MS = 10 * 60_000;
+
+export function readSnapshot(
+  record: PodRecord,
+  nowMs: number,
+  unplaceable: ReadonlyMap<JobId, NonNullable<JobView["unplaceable"]>>,
+): Snapshot {
+  const jobs: SnapshotJob[] = [];
+  for (const row of record.jobs.values()) {
+    if (isFinal(row.state) && nowMs - row.updatedAtMs >= RECENT_MS) continue;
+    jobs.push({
+      row,
+      epoch: row.epoch,
+      view: { ...row, lastLines: [], unplaceable: unplaceable.get(row.id) ?? null },
+    });
+  }
+  const services = [...record.current.keys()].map((id) => serviceView(record, id, jobs));
+  return { services, jobs };
+}
+
+function serviceView(record: PodRecord, serviceId: ServiceId, jobs: readonly SnapshotJob[]): ServiceView {
+  const release = (id: ReturnType<typeof record.current.get>) =>
+    id === undefined ? null : (record.releases.get(id)?.view ?? null);
+  const target = release(record.current.get(serviceId));
+  const { routes } = record;
+  return {
+    serviceId,
+    deleted: false,
+    target,
+    targetDeployExists: target !== null && record.deploys.has(target.deployId),
+    serving: release(record.serving.get(serviceId)),
+    wishes: [{ process: "web", scale: record.scale.get(serviceId) ?? 1 }],
+    openDeploys: [...record.deploys.values()].filter(
+      (one) => one.serviceId === serviceId && isOpenDeploy(one),
+    ),
+    jobs: jobs.filter(({ row }) => row.serviceId === serviceId).map(({ view }) => view),
+    cancelled: record.cancels,
+    routed: routes.settled ? routes.jobs : null,
+  };
+}
