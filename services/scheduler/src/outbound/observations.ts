@@ -23,13 +23,14 @@ interface StoredRow {
   state: JobState;
   desired: "run" | "stop";
   ready: boolean;
+  rotation: string;
   host_id: string | null;
   observed_sequence: number;
   lease_expires_at: Date | null;
   updated_at: Date;
 }
 
-const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, host_id, observed_sequence, lease_expires_at, updated_at`;
+const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, rotation, host_id, observed_sequence, lease_expires_at, updated_at`;
 
 export interface Taken {
   readonly changed: boolean;
@@ -115,8 +116,11 @@ async function takeOne(
            stages = coalesce((select jsonb_agg(s) from jsonb_array_elements(stages) s where s->>'name' = 'auction'), '[]'::jsonb) || ${JSON.stringify(observed.stages)}::jsonb,
            lease_expires_at = null, updated_at = now()
      where id = ${row.id}`.execute(trx);
+  // What is not in rotation is in no table: the router is told when it is taken in.
+  const inTable = row.rotation === "in";
   const routes =
-    row.ready !== (observed.ready && observed.state === "running") || row.address !== observed.address;
+    inTable &&
+    (row.ready !== (observed.ready && observed.state === "running") || row.address !== observed.address);
   return { changed: true, routesOf: routes ? row.service_id : null, told: describe(row, observed) };
 }
 
