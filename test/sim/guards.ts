@@ -5,6 +5,7 @@
 export const GUARDS = {
   "agent-epoch": "an agent refuses an award of a lower epoch than the job's epoch that it holds",
   "award-lease-at-agent": "an agent refuses an award whose lease has ended",
+  "answer-is-final": "an agent does not take up an award again that it answered and does not hold",
   "observation-order": "the record drops an observation with a lower epoch or an older sequence",
   "leader-fence": "a commit of a scheduler whose lease has passed to another one is rejected",
   "leader-epoch-at-agent": "an agent refuses awards and desired sets of an older leader",

@@ -8,9 +8,13 @@ import { isFinal } from "@berth/shared/domain/job-state.ts";
 import type { HostState, RefusalCode } from "@berth/shared/domain/placement.ts";
 import { GIB, MIB } from "@berth/shared/domain/resources.ts";
 import { hostState } from "../../services/agent/src/core/capacity.ts";
-import { decideAward } from "../../services/agent/src/core/decide-award.ts";
+import {
+  type AwardMemory,
+  decideAward,
+  rememberAnswers,
+} from "../../services/agent/src/core/decide-award.ts";
 import { mayRemoveUnknown, type SeenDesired } from "../../services/agent/src/core/decide-orphans.ts";
-import { type DesiredSet, decideStops } from "../../services/agent/src/core/decide-stops.ts";
+import { type DesiredSet, decideStops, newestSeen } from "../../services/agent/src/core/decide-stops.ts";
 import type { JobRecord } from "../../services/agent/src/core/job-record.ts";
 import * as job from "../../services/agent/src/core/job-record.ts";
 import { heartbeatJobs } from "../../services/agent/src/core/render-heartbeat.ts";
@@ -64,7 +68,9 @@ export class SimHost {
   workers = new Map<string, SimWorker>();
   #unknownSinceMs = new Map<string, number>();
   #desired: SeenDesired | null = null;
-  #leaderEpoch = 0;
+  #memory: AwardMemory = { leaderEpoch: 0, answered: new Map() };
+  /** False until the ledger was read: nothing is served before. */
+  #open = false;
   #startedAtMs = 0;
   #awards: Routine[] = [];
   #deciding = false;
@@ -111,7 +117,8 @@ export class SimHost {
     this.#waiting = new Map();
     this.#telling = new Set();
     this.#startedAtMs = this.clockMs();
-    this.#leaderEpoch = ledger.leaderEpoch;
+    this.#memory = { leaderEpoch: ledger.leaderEpoch, answered: new Map() };
+    this.#open = false;
     world.invariants.agentRecovered(this);
     process.spawn(this.#recover());
   }
@@ -128,6 +135,7 @@ export class SimHost {
       }
     }
     for (const record of this.ledger.records.values()) this.#startWorker(record, false);
+    this.#open = true;
     this.process.every(LIMITS.heartbeatMs, () => this.beat());
     this.process.every(5000, () => this.process.spawn(this.#look()));
     this.beat();
@@ -176,6 +184,7 @@ export class SimHost {
 
   /** Awards are decided one after another. */
   award(message: AwardMessage, reply: (answer: AwardReply) => void): void {
+    if (!this.#open) return;
     this.#awards.push(this.#decide(message, reply));
     if (!this.#deciding) this.#nextAward();
   }
@@ -189,12 +198,17 @@ export class SimHost {
   *#decide(message: AwardMessage, reply: (answer: AwardReply) => void): Routine {
     const { world } = this;
     const held = new Map(this.records().map((record) => [record.spec.jobId as string, this.#asHeld(record)]));
-    const highest = world.on("leader-epoch-at-agent") ? this.#leaderEpoch : 0;
-    const { answers } = decideAward(message, highest, held, this.#freshState());
-    if (message.leaderEpoch > this.#leaderEpoch) {
-      this.#leaderEpoch = message.leaderEpoch;
-      yield* this.ledger.saveLeaderEpoch(message.leaderEpoch);
-    }
+    const nowMs = this.clockMs();
+    const { answers } = decideAward(
+      this.#asTimely(message),
+      this.#remembered(),
+      held,
+      this.#freshState(),
+      nowMs,
+    );
+    const before = this.#memory.leaderEpoch;
+    this.#memory = rememberAnswers(this.#memory, message, nowMs);
+    if (this.#memory.leaderEpoch > before) yield* this.ledger.saveLeaderEpoch(this.#memory.leaderEpoch);
     let stored = true;
     for (const { spec, isNew, refusal } of answers) {
       this.note(spec.jobId, () => `award e${spec.epoch}: ${refusal === null ? "accepted" : refusal.detail}`);
@@ -213,6 +227,18 @@ export class SimHost {
   /** With the guard off the agent sees every award as newer than what it holds. */
   #asHeld(record: JobRecord): JobRecord {
     return this.world.on("agent-epoch") ? record : { ...record, spec: { ...record.spec, epoch: 0 } };
+  }
+
+  #asTimely(message: AwardMessage): AwardMessage {
+    const leaseExpiresAtMs = this.world.on("award-lease-at-agent")
+      ? message.leaseExpiresAtMs
+      : Number.POSITIVE_INFINITY;
+    return { ...message, leaseExpiresAtMs };
+  }
+
+  #remembered(): AwardMemory {
+    const leaderEpoch = this.world.on("leader-epoch-at-agent") ? this.#memory.leaderEpoch : 0;
+    return { leaderEpoch, answered: this.world.on("answer-is-final") ? this.#memory.answered : new Map() };
   }
 
   #freshState(): HostState {
@@ -247,7 +273,8 @@ export class SimHost {
   desire(set: DesiredSet): void {
     const { world } = this;
     const nowMs = this.clockMs();
-    const seen = this.#desired?.set ?? { leaderEpoch: this.#leaderEpoch, revision: 0 };
+    if (!this.#open) return;
+    const seen = newestSeen(this.#desired?.set ?? null, this.#memory.leaderEpoch);
     const given = world.on("whole-set") ? set : { ...set, whole: true };
     const records = world.on("fresh-accept-grace")
       ? this.records()

@@ -7,7 +7,8 @@ import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
 import type { HostState, Refusal } from "@berth/shared/domain/placement.ts";
 import { DEFAULT_WEIGHTS } from "@berth/shared/domain/placement.ts";
 import { lotOf } from "../../services/agent/src/core/capacity.ts";
-import { desiredJobs } from "../../services/scheduler/src/core/desired-set.ts";
+import { isAskedAgain } from "../../services/scheduler/src/core/ask-again.ts";
+import { desiredJobs, type HostReport, isWhole } from "../../services/scheduler/src/core/desired-set.ts";
 import { type Hearing, hear } from "../../services/scheduler/src/core/hearing.ts";
 import { judgeHosts } from "../../services/scheduler/src/core/judge-hosts.ts";
 import { contend } from "../../services/scheduler/src/core/lead.ts";
@@ -29,6 +30,7 @@ interface Award {
   readonly job: SnapshotJob;
   readonly hostId: HostId;
   readonly epoch: number;
+  readonly leaseExpiresAtMs: number;
 }
 
 const DECLINE_MEMORY_MS = 5000;
@@ -47,7 +49,8 @@ export class SimScheduler {
   #states = new Map<HostId, "alive" | "suspect" | "lost">();
   #unplaceable = new Map<JobId, NonNullable<JobView["unplaceable"]>>();
   #declines = new Map<JobId, Map<HostId, { refusal: Refusal; untilMs: number }>>();
-  #strangers = new Map<HostId, ReadonlySet<string>>();
+  #reports = new Map<HostId, HostReport>();
+  #sentAtMs = new Map<string, number>();
   #revision = 0;
   #running = false;
   #again = false;
@@ -69,7 +72,8 @@ export class SimScheduler {
     this.#states = new Map();
     this.#unplaceable = new Map();
     this.#declines = new Map();
-    this.#strangers = new Map();
+    this.#reports = new Map();
+    this.#sentAtMs = new Map();
     this.#revision = 0;
     this.#running = false;
     this.#again = false;
@@ -151,7 +155,7 @@ export class SimScheduler {
     yield* this.#judge();
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const snapshot = yield* this.#record(() =>
-        readSnapshot(this.world.store.now, this.#now(), this.#unplaceable),
+        readSnapshot(this.world.store.now, this.#now(), this.#unplaceable, this.#reports),
       );
       let planned = 0;
       for (const service of snapshot.services) {
@@ -188,6 +192,7 @@ export class SimScheduler {
     const open = new Set(requested.map(({ view }) => view.id));
     for (const map of [this.#unplaceable, this.#declines])
       for (const id of map.keys()) if (!open.has(id)) map.delete(id);
+    this.#askAgain(snapshot);
     if (requested.length === 0) return false;
     const { states, silent } = yield* this.#collectBids();
     const placements = placeBatch(
@@ -209,12 +214,25 @@ export class SimScheduler {
           const { commonRefusal: reason, hopeless } = placement;
           this.#unplaceable.set(placement.jobId, { reason, hopeless, sinceMs });
         } else if (transactions.award(this.world, job.row, placement.hostId, leaseExpiresAtMs)) {
-          taken.push({ job, hostId: placement.hostId, epoch: job.epoch + 1 });
+          taken.push({ job, hostId: placement.hostId, epoch: job.epoch + 1, leaseExpiresAtMs });
         }
       }
       return taken;
     });
     return yield* this.#send(awards);
+  }
+
+  /** Unanswered awards are sent again; nobody waits for the answers. */
+  #askAgain(snapshot: Snapshot): void {
+    const awards = snapshot.jobs.flatMap((job): Award[] => {
+      const { hostId, leaseExpiresAtMs } = job.row;
+      const sentAtMs = this.#sentAtMs.get(`${job.view.id} ${job.epoch}`) ?? null;
+      if (!isAskedAgain({ ...job.view, leaseExpiresAtMs, sentAtMs }, this.#now()) || hostId === null)
+        return [];
+      return [{ job, hostId, epoch: job.epoch, leaseExpiresAtMs: leaseExpiresAtMs ?? 0 }];
+    });
+    for (const [hostId, group] of Map.groupBy(awards, (award) => award.hostId))
+      this.process.spawn(this.#award(hostId, group));
   }
 
   #lot(job: SnapshotJob) {
@@ -265,7 +283,8 @@ export class SimScheduler {
     const host = this.world.hosts.find(({ id }) => id === hostId);
     if (leaderEpoch === null || !this.leads || host === undefined) return false;
     const jobs = awards.map(({ job, epoch }) => ({ ...job.row.spec, epoch }));
-    const leaseExpiresAtMs = this.#now() + LIMITS.awardLeaseMs;
+    for (const { job, epoch } of awards) this.#sentAtMs.set(`${job.view.id} ${epoch}`, this.#now());
+    const leaseExpiresAtMs = Math.min(...awards.map((award) => award.leaseExpiresAtMs));
     const reply = yield* this.world.network.request<AwardReply>(
       this.endpoint,
       host.endpoint,
@@ -301,10 +320,10 @@ export class SimScheduler {
     if (leaderEpoch === null) return;
     for (const host of this.world.hosts) {
       const jobs = desiredJobs(snapshot.jobs, host.id);
-      const strange = this.#strangers.get(host.id)?.size ?? 0;
-      const whole = strange === 0 || !this.world.on("strangers");
+      const whole =
+        !this.world.on("strangers") || isWhole(this.#reports.get(host.id), snapshot.reported, this.#now());
       this.#revision += 1;
-      const set = { leaderEpoch, revision: this.#revision, whole, jobs };
+      const set = { leaderEpoch, revision: this.#revision, whole, madeAtMs: snapshot.readAtMs, jobs };
       this.world.network.send(this.endpoint, host.endpoint, () => host.desire(set));
     }
   }
@@ -318,9 +337,12 @@ export class SimScheduler {
     this.#hearing = hear(this.#hearing, this.#now(), LIMITS.suspectAfterMs);
     this.#bids.set(beat.hostId, { state: beat.state, expiresAtMs: this.#now() + LIMITS.bidLifeMs });
     try {
-      const strangers = yield* this.#record(() => transactions.takeBeat(this.world, beat));
-      if (strangers !== null) this.#strangers.set(beat.hostId, strangers.strangers);
-      if (strangers?.changed === true) this.wake();
+      // A list may come late: what it does not name counts from when it was made.
+      const madeAtMs = Math.min(beat.atMs, this.#now());
+      const atMs = this.world.on("late-heartbeat") ? madeAtMs : this.#now();
+      if (beat.whole && madeAtMs >= (this.#reports.get(beat.hostId)?.atMs ?? 0))
+        this.#reports.set(beat.hostId, { atMs: madeAtMs, jobs: beat.jobs });
+      if (yield* this.#record(() => transactions.takeBeat(this.world, beat, atMs))) this.wake();
     } catch (error) {
       if (!(error instanceof RecordDown)) throw error;
     }

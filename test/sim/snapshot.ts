@@ -1,6 +1,7 @@
 /** What a scheduler reads: the record as service views, as `outbound/snapshot.ts` makes them from PostgreSQL. */
 import type { JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import type { HostReport } from "../../services/scheduler/src/core/desired-set.ts";
 import type { JobView, ServiceView } from "../../services/scheduler/src/core/views.ts";
 import type { JobRow, PodRecord } from "./store.ts";
 import { isOpenDeploy } from "./store.ts";
@@ -14,6 +15,8 @@ export interface SnapshotJob {
 export interface Snapshot {
   readonly services: readonly ServiceView[];
   readonly jobs: readonly SnapshotJob[];
+  readonly reported: ReadonlyMap<string, number>;
+  readonly readAtMs: number;
 }
 
 const RECENT_MS = 10 * 60_000;
@@ -22,6 +25,7 @@ export function readSnapshot(
   record: PodRecord,
   nowMs: number,
   unplaceable: ReadonlyMap<JobId, NonNullable<JobView["unplaceable"]>>,
+  reports: ReadonlyMap<string, HostReport>,
 ): Snapshot {
   const jobs: SnapshotJob[] = [];
   for (const row of record.jobs.values()) {
@@ -33,7 +37,14 @@ export function readSnapshot(
     });
   }
   const services = [...record.current.keys()].map((id) => serviceView(record, id, jobs));
-  return { services, jobs };
+  const reported = new Map<string, number>();
+  for (const { jobs: listed } of reports.values()) {
+    for (const { jobId } of listed) {
+      const row = record.jobs.get(jobId as JobId);
+      if (row !== undefined) reported.set(jobId, row.epoch);
+    }
+  }
+  return { services, jobs, reported, readAtMs: nowMs };
 }
 
 function serviceView(record: PodRecord, serviceId: ServiceId, jobs: readonly SnapshotJob[]): ServiceView {

@@ -7,7 +7,6 @@ import { canStepDeploy } from "@berth/shared/domain/deploy-state.ts";
 import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { judgeObservation } from "../../services/scheduler/src/core/apply-observation.ts";
-import { findStrangers } from "../../services/scheduler/src/core/desired-set.ts";
 import { judgeAbsence } from "../../services/scheduler/src/core/judge-absence.ts";
 import type { HostVerdict } from "../../services/scheduler/src/core/judge-hosts.ts";
 import { mayCommit } from "../../services/scheduler/src/core/lead.ts";
@@ -160,28 +159,24 @@ function takeOne(world: World, row: JobRow, hostId: HostId, seen: ObservedJob): 
   return true;
 }
 
-export function takeBeat(
-  world: World,
-  beat: Beat,
-): { changed: boolean; strangers: ReadonlySet<string> } | null {
+/** A whole list, made at `atMs`. @returns whether something changed */
+export function takeBeat(world: World, beat: Beat, atMs: number): boolean {
   const { store, timeline } = world;
   const { hostId } = beat;
   store.now.hosts.set(hostId, { hostId, state: "alive", lastHeartbeatAtMs: timeline.nowMs });
-  if (!beat.whole) return null;
+  if (!beat.whole) return false;
   let changed = false;
-  const known = new Map<string, number>();
   for (const seen of beat.jobs) {
     const row = store.now.jobs.get(seen.jobId as JobId);
-    if (row !== undefined) known.set(row.id, row.epoch);
     if (row !== undefined && !isFinal(row.state)) changed = takeOne(world, row, hostId, seen) || changed;
   }
   const held = new Set<string>(beat.jobs.map(({ jobId }) => jobId));
   for (const row of store.now.jobs.values()) {
     if (row.hostId !== hostId || isFinal(row.state) || row.state === "requested" || held.has(row.id))
       continue;
-    changed = takeAbsence(world, row, timeline.nowMs) || changed;
+    changed = takeAbsence(world, row, atMs) || changed;
   }
-  return { changed, strangers: findStrangers(beat.jobs, known) };
+  return changed;
 }
 
 function takeAbsence(world: World, row: JobRow, atMs: number): boolean {

@@ -41,6 +41,8 @@ interface Award {
   readonly hostId: HostId;
   readonly epoch: number;
   readonly decisionId: string;
+  /** As stored: the agent must not take the job up after the record may have given it away. */
+  readonly leaseExpiresAtMs: number;
 }
 
 const DECLINE_MEMORY_MS = 5000;
@@ -114,7 +116,15 @@ export class Auctioneer {
       const { hostId } = job.view;
       return made === undefined || hostId === null
         ? []
-        : [{ job, hostId, epoch: job.epoch, decisionId: made.id }];
+        : [
+            {
+              job,
+              hostId,
+              epoch: job.epoch,
+              decisionId: made.id,
+              leaseExpiresAtMs: job.leaseExpiresAtMs ?? 0,
+            },
+          ];
     });
     this.#given.log.info("awards.asked-again", { jobs: awards.length });
     void this.#send(awards, [], snapshot).catch((error: unknown) =>
@@ -183,7 +193,14 @@ export class Auctioneer {
             common_refusal: placed ? null : placement.commonRefusal,
           })
           .execute();
-        if (placed) awards.push({ job, hostId: placement.hostId, epoch, decisionId });
+        if (placed)
+          awards.push({
+            job,
+            hostId: placement.hostId,
+            epoch,
+            decisionId,
+            leaseExpiresAtMs: leaseUntil.getTime(),
+          });
       }
       return awards;
     });
@@ -227,7 +244,7 @@ export class Auctioneer {
     for (const { job, epoch } of awards) this.#sentAtMs.set(awardKey({ ...job, epoch }), Date.now());
     const jobs = awards.map((award) => ({ ...award.job.spec, epoch: award.epoch }));
     try {
-      const leaseExpiresAtMs = Date.now() + this.#given.awardLeaseMs;
+      const leaseExpiresAtMs = Math.min(...awards.map((award) => award.leaseExpiresAtMs));
       const reply = await this.#given.bus.request(AwardJobs, { hostId, leaderEpoch, leaseExpiresAtMs, jobs });
       crashPoint("scheduler.award-answered");
       this.#given.hosts.refresh(hostId, reply.state);

@@ -7,7 +7,6 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
 import { judgeObservation } from "../core/apply-observation.ts";
-import { findStrangers } from "../core/desired-set.ts";
 import { judgeAbsence } from "../core/judge-absence.ts";
 import type { Progress } from "./steps.ts";
 import type { Tables } from "./tables.ts";
@@ -42,12 +41,8 @@ export interface Taken {
 export interface Observations {
   /** @returns true when something changed, with lines for the pusher */
   take(hostId: HostId, observed: ObservedJob): Promise<Taken>;
-  /** A heartbeat's whole list: what the host does not hold is over. @returns jobs that the record does not know */
-  takeWhole(
-    hostId: HostId,
-    atMs: number,
-    observed: readonly ObservedJob[],
-  ): Promise<{ changed: boolean; strangers: ReadonlySet<string> }>;
+  /** A heartbeat's whole list, made at `atMs`: what the host did not hold then is over. @returns true when something changed */
+  takeWhole(hostId: HostId, atMs: number, observed: readonly ObservedJob[]): Promise<boolean>;
 }
 
 export function createObservations(given: { db: Kysely<Tables>; log: Log }): Observations {
@@ -82,10 +77,7 @@ export function createObservations(given: { db: Kysely<Tables>; log: Log }): Obs
           if (row.host_id === hostId && !held.has(row.id))
             changed = (await takeAbsence(trx, row, atMs)) || changed;
         }
-        return {
-          changed,
-          strangers: findStrangers(observed, new Map(rows.map((row) => [row.id, row.epoch]))),
-        };
+        return changed;
       }),
   };
 }

@@ -27,11 +27,21 @@ export interface Snapshot {
   /** Every job that is not final, and recent final ones. */
   readonly jobs: readonly StoredJob[];
   readonly hosts: readonly { readonly id: HostId; readonly name: string }[];
+  /** Epochs of those jobs that hosts reported and the record knows. */
+  readonly reported: ReadonlyMap<string, number>;
+  /** By this process's clock, before the reading began. */
+  readonly readAtMs: number;
 }
 
 type Unplaceable = ReadonlyMap<JobId, JobView["unplaceable"]>;
 
-export function readSnapshot(db: Kysely<Tables>, unplaceable: Unplaceable): Promise<Snapshot> {
+/** @param reported jobs that hosts say they hold */
+export function readSnapshot(
+  db: Kysely<Tables>,
+  unplaceable: Unplaceable,
+  reported: readonly string[],
+): Promise<Snapshot> {
+  const readAtMs = Date.now();
   return db
     .transaction()
     .setIsolationLevel("repeatable read")
@@ -42,7 +52,12 @@ export function readSnapshot(db: Kysely<Tables>, unplaceable: Unplaceable): Prom
         id: HostId;
         name: string;
       }>`select id, name from api.hosts where removed_at is null`.execute(trx);
-      return { services, jobs, hosts: hosts.rows };
+      const known = await sql<{
+        id: string;
+        epoch: number;
+      }>`select id, epoch from jobs where id = any(${reported})`.execute(trx);
+      const epochs = new Map(known.rows.map((row) => [row.id, row.epoch]));
+      return { services, jobs, hosts: hosts.rows, reported: epochs, readAtMs };
     });
 }
 
