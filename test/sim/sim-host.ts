@@ -48,6 +48,7 @@ export interface Beat {
   readonly state: HostState;
   readonly whole: boolean;
   readonly jobs: readonly ObservedJob[];
+  readonly unknown: readonly { readonly jobId: string; readonly epoch: number }[];
   readonly routesVersion: number;
 }
 
@@ -356,6 +357,7 @@ export class SimHost {
       agentStartedAtMs: this.#startedAtMs,
       state: this.state(),
       ...heartbeatJobs(records),
+      unknown: this.index.unknown((jobId) => this.workers.has(jobId)),
       routesVersion: this.routesVersion,
     };
     for (const scheduler of this.world.schedulers)

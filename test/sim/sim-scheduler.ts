@@ -341,7 +341,7 @@ export class SimScheduler {
       const madeAtMs = Math.min(beat.atMs, this.#now());
       const atMs = this.world.on("late-heartbeat") ? madeAtMs : this.#now();
       if (beat.whole && madeAtMs >= (this.#reports.get(beat.hostId)?.atMs ?? 0))
-        this.#reports.set(beat.hostId, { atMs: madeAtMs, jobs: beat.jobs });
+        this.#reports.set(beat.hostId, { atMs: madeAtMs, jobs: [...beat.jobs, ...beat.unknown] });
       if (yield* this.#record(() => transactions.takeBeat(this.world, beat, atMs))) this.wake();
     } catch (error) {
       if (!(error instanceof RecordDown)) throw error;
