@@ -295,7 +295,7 @@ export class SimHost {
 
   #seenAs(seen: { leaderEpoch: number; revision: number }) {
     const leaderEpoch = this.world.on("leader-epoch-at-agent") ? seen.leaderEpoch : 0;
-    return { leaderEpoch, revision: this.world.on("set-order") ? seen.revision : 0 };
+    return { leaderEpoch, revision: seen.revision };
   }
 
   *#look(): Routine {
