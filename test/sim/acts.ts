@@ -11,7 +11,7 @@ export interface ActState {
   readonly backups: PodRecord[];
 }
 
-export function carryOut(world: World, state: ActState, act: Act): void {
+export function carryOut(world: World, state: ActState, act: Act) {
   world.trace("fault", () => describeAct(act));
   const { timeline, hosts, schedulers, store } = world;
   const later = (ms: number, run: () => void) => timeline.after(ms, run);

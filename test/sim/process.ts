@@ -73,7 +73,7 @@ export class Process {
   }
 
   spawn<T>(routine: Routine<T>, done: (value: T) => void = () => {}): void {
-    const go = (how: "woken" | "over"): void => {
+    const go = (how: "woken" | "over"): unknown => {
       const { value, done: over } = routine.next(how);
       if (over) return done(value);
       if (typeof value === "number") return this.after(value, () => go("over"));

@@ -10,8 +10,8 @@ import { lotOf } from "../../services/agent/src/core/capacity.ts";
 import { isAskedAgain } from "../../services/scheduler/src/core/ask-again.ts";
 import {
   desiredJobs,
-  heldLater,
   type HostReport,
+  heldLater,
   isWhole,
 } from "../../services/scheduler/src/core/desired-set.ts";
 import { type Hearing, hear } from "../../services/scheduler/src/core/hearing.ts";

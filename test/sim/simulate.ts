@@ -97,7 +97,7 @@ function buildWorld(plan: Plan, without: Guard | null, trace: TraceLine[] | null
   return { world, startedAtMs };
 }
 
-function run(world: World, plan: Plan, startedAtMs: number): void {
+function run(world: World, plan: Plan, startedAtMs: number) {
   const { timeline } = world;
   const state: ActState = { versions: [], backups: [] };
   for (const { atMs, act } of plan.acts) timeline.after(atMs, () => carryOut(world, state, act));
@@ -150,7 +150,13 @@ function heal(world: World): void {
 function whatIsMissing(world: World): string | null {
   const record = world.store.now;
   for (const deploy of record.deploys.values())
-    if (!isFinalDeploy(deploy.state)) return `${deploy.id} is still ${deploy.state}`;
+    if (!isFinalDeploy(deploy.state)) {
+      const left = [...record.jobs.values()].filter(
+        (row) => row.deployId === deploy.id && !isFinal(row.state),
+      );
+      const jobs = left.map((row) => `${row.id} e${row.epoch} ${row.state}/${row.desired} on ${row.hostId}`);
+      return `${deploy.id} is still ${deploy.state}: ${jobs.join(", ")}`;
+    }
   const wanted = new Set<string>();
   for (const [service, target] of record.current) {
     const deploy = record.deploys.get(record.releases.get(target)?.view.deployId as never);

@@ -7,7 +7,7 @@ import { canStepDeploy } from "@berth/shared/domain/deploy-state.ts";
 import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { judgeObservation } from "../../services/scheduler/src/core/apply-observation.ts";
-import { judgeAbsence } from "../../services/scheduler/src/core/judge-absence.ts";
+import { givenBack, judgeAbsence } from "../../services/scheduler/src/core/judge-absence.ts";
 import type { HostVerdict } from "../../services/scheduler/src/core/judge-hosts.ts";
 import { mayCommit } from "../../services/scheduler/src/core/lead.ts";
 import type { Step } from "../../services/scheduler/src/core/views.ts";
@@ -43,7 +43,7 @@ export function applySteps(world: World, by: Leader, serviceId: ServiceId, steps
   for (const step of steps) applyStep(world, by, serviceId, step);
 }
 
-function applyStep(world: World, by: Leader, serviceId: ServiceId, step: Step): void {
+function applyStep(world: World, by: Leader, serviceId: ServiceId, step: Step) {
   const { store, timeline } = world;
   const { nowMs } = timeline;
   switch (step.kind) {
@@ -133,7 +133,7 @@ export function acceptAward(world: World, jobId: JobId, epoch: number): void {
 export function declineAward(world: World, jobId: JobId, epoch: number): void {
   const row = world.store.now.jobs.get(jobId);
   if (row === undefined || row.epoch !== epoch || row.state !== "awarded") return;
-  patch(world, row, { state: "requested", hostId: null, leaseExpiresAtMs: null });
+  patch(world, row, { state: givenBack(row.desired), hostId: null, leaseExpiresAtMs: null });
 }
 
 /** @returns whether the row changed */

@@ -1,4 +1,4 @@
-/** `berth test | bench | demo`: thin starts of what lies in `test` and `infra`. */
+/** `berth test | bench | demo | sim`: thin starts of what lies in `test` and `infra`. */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { constants } from "node:os";
@@ -28,6 +28,13 @@ export function registerDevCommands(program: Command): void {
       .description("one of the benchmarks in test/bench")
       .action((name: string, words: string[]) => run(benchFile(name), words)),
     "berth bench push-live",
+  );
+  examples(
+    passing(program.command("sim"))
+      .description("the simulator: scheduler and agents under every fault, by seed")
+      .action((words: string[]) => run("test/sim/run.ts", words)),
+    "berth sim --seeds 10000",
+    "berth sim --seeds 600 --without leader-fence",
   );
 }
 

@@ -21,11 +21,16 @@ export const AWARD_GRACE_MS = 3000;
 const GONE_GRACE_MS = 3000;
 const FAILED_GRACE_MS = 5000;
 
+/** What an award becomes that its host declined or never got. A job that nobody wants any more is over. */
+export function givenBack(desired: "run" | "stop"): "requested" | "finished" {
+  return desired === "stop" ? "finished" : "requested";
+}
+
 /** @param atMs when the list was made */
 export function judgeAbsence(row: HeldRow, atMs: number): AbsenceVerdict {
   if (row.state === "awarded") {
     if (row.leaseExpiresAtMs !== null && row.leaseExpiresAtMs + AWARD_GRACE_MS > atMs) return "wait";
-    return row.desired === "stop" ? "finished" : "requested";
+    return givenBack(row.desired);
   }
   const quietMs = atMs - row.updatedAtMs;
   if (row.state === "lost" || row.desired === "stop") return quietMs > GONE_GRACE_MS ? "finished" : "wait";

@@ -18,6 +18,7 @@ import { withSpan } from "@berth/shared/kit/telemetry.ts";
 import type { Kysely } from "kysely";
 import { sql } from "kysely";
 import { isAskedAgain } from "../core/ask-again.ts";
+import { givenBack } from "../core/judge-absence.ts";
 import type { BatchLot, Placement } from "../core/place-batch.ts";
 import { placeBatch } from "../core/place-batch.ts";
 import type { JobView } from "../core/views.ts";
@@ -288,7 +289,8 @@ export class Auctioneer {
     this.#declines.set(jobId, declines);
     this.#given.log.info("award.declined", { jobId, hostId: award.hostId, ...refusal });
     await this.#answer(award, "declined");
-    await sql`update jobs set state = 'requested', host_id = null, lease_expires_at = null, updated_at = now()
+    await sql`update jobs set state = case when desired = 'stop' then ${givenBack("stop")} else ${givenBack("run")} end,
+                              host_id = null, lease_expires_at = null, updated_at = now()
                where id = ${jobId} and epoch = ${award.epoch} and state = 'awarded'`.execute(this.#given.db);
   }
 

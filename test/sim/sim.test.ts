@@ -1,0 +1,55 @@
+/** The simulator: seeds are clean, every seed that once found a fault is clean, and without a guard it finds a fault. */
+import { expect, test } from "vitest";
+import { GUARDS, type Guard } from "./guards.ts";
+import { makePlan } from "./plan.ts";
+import { printTrace } from "./print-trace.ts";
+import { Rng } from "./rng.ts";
+import { shrink } from "./shrink.ts";
+import { type Outcome, simulateSeed } from "./simulate.ts";
+
+const CLEAN_SEEDS = 400;
+const MOST_SEEDS = 600;
+
+/** Seeds that found faults of the code, with what they were when they were found. */
+const FOUND: readonly (readonly [number, string])[] = [
+  [4, "a late list ended a job that the host had accepted since"],
+  [5, "a set was called whole between the record's return and the host's next list"],
+  [207, "an award was accepted after its lease, when the job was elsewhere"],
+  [274, "a container that neither the ledger nor the record knew was removed"],
+  [280, "an award declined after its job was stopped stayed requested, so its deploy never ended"],
+  [1216, "a start that worked unheard left two containers"],
+  [1474, "an epoch that a host still ran was given to another host"],
+  [1681, "a verdict from an older reading declared a host lost in mass silence"],
+  [3774, "a start that worked unheard left two containers"],
+  [9064, "a draining deploy waited for the jobs of a later one for ever"],
+];
+
+function told(outcome: Outcome): string | null {
+  return outcome.violation === null ? null : `seed ${outcome.seed}: ${outcome.violation.text}`;
+}
+
+test(`seeds 1 to ${CLEAN_SEEDS} are clean`, { timeout: 60_000 }, () => {
+  for (let seed = 1; seed <= CLEAN_SEEDS; seed++) expect(told(simulateSeed(seed))).toBe(null);
+});
+
+test.each(FOUND)("seed %i stays clean: %s", (seed) => {
+  expect(told(simulateSeed(seed))).toBe(null);
+});
+
+test("the same seed gives the same run", () => {
+  const { trace: _none, ...first } = simulateSeed(11);
+  expect(simulateSeed(11)).toMatchObject(first);
+});
+
+test.each(Object.keys(GUARDS) as Guard[])("without %s a fault is found", { timeout: 60_000 }, (guard) => {
+  let found: Outcome | null = null;
+  for (let seed = 1; seed <= MOST_SEEDS && found === null; seed++) {
+    const outcome = simulateSeed(seed, guard);
+    if (outcome.violation !== null) found = outcome;
+  }
+  expect(found?.violation, `no fault in ${MOST_SEEDS} seeds`).not.toBe(null);
+  const { seed } = found as Outcome;
+  const shortest = shrink(makePlan(seed, new Rng(seed)), guard);
+  expect(shortest.outcome.violation?.invariant).toBe(found?.violation?.invariant);
+  expect(printTrace(shortest, guard)).toContain(`again: berth sim --seed ${seed} --without ${guard}`);
+});
