@@ -138,6 +138,7 @@ export function sampleBody(name: RouteName): object | undefined {
     scaleService: { processes: [{ process: "web", scale: 2 }] },
     changeVars: { set: { GREETING: "hello" } },
     createJoinToken: { lifetimeMinutes: 5 },
+    changeHost: { cordoned: true },
     joinHost: {
       token: "berth_join_unknown",
       name: uniqueName("host"),

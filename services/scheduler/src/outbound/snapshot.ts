@@ -6,10 +6,11 @@ import { ProcessTable } from "@berth/shared/contracts/build.ts";
 import { JobSpec } from "@berth/shared/contracts/job.ts";
 import { RouteTable } from "@berth/shared/contracts/route.ts";
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
-import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, HostId, JobId, OrgId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
+import type { HostPolicy } from "../core/place-batch.ts";
 import type { DeployView, JobView, ProcessWish, ReleaseView, ServiceView } from "../core/views.ts";
 import type { Tables } from "./tables.ts";
 
@@ -22,11 +23,17 @@ export interface StoredJob {
   readonly leaseExpiresAtMs: number | null;
 }
 
+export interface StoredHost {
+  readonly id: HostId;
+  readonly name: string;
+  readonly policy: HostPolicy;
+}
+
 export interface Snapshot {
   readonly services: readonly ServiceView[];
   /** Every job that is not final, and recent final ones. */
   readonly jobs: readonly StoredJob[];
-  readonly hosts: readonly { readonly id: HostId; readonly name: string }[];
+  readonly hosts: readonly StoredHost[];
 }
 
 type Unplaceable = ReadonlyMap<JobId, JobView["unplaceable"]>;
@@ -37,13 +44,32 @@ export function readSnapshot(db: Kysely<Tables>, unplaceable: Unplaceable): Prom
     .setIsolationLevel("repeatable read")
     .execute(async (trx) => {
       const jobs = await readJobs(trx, unplaceable);
-      const services = await readServices(trx, jobs);
-      const hosts = await sql<{
-        id: HostId;
-        name: string;
-      }>`select id, name from api.hosts where removed_at is null`.execute(trx);
-      return { services, jobs, hosts: hosts.rows };
+      const hosts = await readHosts(trx);
+      const drainingHosts = new Set(hosts.filter((host) => host.policy.draining).map((host) => host.id));
+      const services = await readServices(trx, jobs, drainingHosts);
+      return { services, jobs, hosts };
     });
+}
+
+interface HostRow {
+  id: HostId;
+  name: string;
+  labels: Record<string, string>;
+  dedicated_to: OrgId | null;
+  cordoned: boolean;
+  draining: boolean;
+}
+
+async function readHosts(trx: Transaction<Tables>): Promise<StoredHost[]> {
+  const rows = await sql<HostRow>`
+    select id, name, labels, dedicated_to, cordoned, draining from api.hosts where removed_at is null`.execute(
+    trx,
+  );
+  return rows.rows.map(({ id, name, labels, dedicated_to: dedicatedTo, cordoned, draining }) => ({
+    id,
+    name,
+    policy: { labels, dedicatedTo, cordoned, draining },
+  }));
 }
 
 interface JobRow {
@@ -59,6 +85,7 @@ interface JobRow {
   desired: "run" | "stop";
   rotation: "out" | "in" | "draining";
   rotation_since: Date;
+  leaving: boolean;
   ready: boolean;
   host_id: HostId | null;
   observed_sequence: number;
@@ -73,7 +100,7 @@ interface JobRow {
 async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Promise<StoredJob[]> {
   const rows = await sql<JobRow>`
     select j.id, j.service_id, j.release_id, j.deploy_id, j.process, j.slot, j.spec, j.epoch, j.state, j.desired, j.rotation,
-           j.rotation_since, j.ready, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
+           j.rotation_since, j.leaving, j.ready, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
            j.lease_expires_at, j.updated_at
       from jobs j
      where j.state not in ('finished', 'failed')
@@ -96,6 +123,7 @@ async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Pro
       desired: row.desired,
       rotation: row.rotation,
       rotationSinceMs: row.rotation_since.getTime(),
+      leaving: row.leaving,
       ready: row.ready,
       hostId: row.host_id,
       restartsCount: row.restarts_count,
@@ -123,7 +151,11 @@ interface ServiceRow {
   serving_processes: unknown;
 }
 
-async function readServices(trx: Transaction<Tables>, jobs: readonly StoredJob[]): Promise<ServiceView[]> {
+async function readServices(
+  trx: Transaction<Tables>,
+  jobs: readonly StoredJob[],
+  drainingHosts: ReadonlySet<HostId>,
+): Promise<ServiceView[]> {
   const busy = [...new Set(jobs.map((job) => job.serviceId))];
   const services = await sql<ServiceRow>`
     select s.id, s.environment_id, s.deleted_at is not null as deleted,
@@ -178,6 +210,7 @@ async function readServices(trx: Transaction<Tables>, jobs: readonly StoredJob[]
     openDeploys: deploys.rows.filter((deploy) => deploy.service_id === row.id).map(deployView),
     jobs: jobs.filter((job) => job.serviceId === row.id).map((job) => job.view),
     cancelled,
+    drainingHosts,
     routed: routed.get(row.environment_id) ?? null,
   }));
 }
