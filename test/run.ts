@@ -5,12 +5,13 @@
  *   fast   unit, property and contract tests, house rules: no other process needed
  *   real   tests against real Docker, NATS, PostgreSQL, HAProxy, registry and git; installs what is missing
  *
- * The last line counts tests, in a form that programs can read.
+ * What is slow to make (the stack image, the lab hosts' root file system, nats-server) is made once for all tests and
+ * kept in BERTH_TEST_CACHE_DIR. The last line counts tests, in a form that programs can read.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 
@@ -20,7 +21,11 @@ interface Stage {
 }
 
 const scratch = mkdtempSync(join(tmpdir(), "berth-test-"));
-const report = (name: string) => ["--reporter=default", "--reporter=json", `--outputFile.json=${join(scratch, `${name}.json`)}`];
+const report = (name: string) => [
+  "--reporter=default",
+  "--reporter=json",
+  `--outputFile.json=${join(scratch, `${name}.json`)}`,
+];
 
 const STAGES: readonly Stage[] = [
   {
@@ -31,7 +36,13 @@ const STAGES: readonly Stage[] = [
       ["oxlint", "--type-aware", "--quiet"],
     ],
   },
-  { name: "fast", commands: [["vitest", "run", ...report("fast")]] },
+  {
+    name: "fast",
+    commands: [
+      ["node", "test/prepare.ts", "git"],
+      ["vitest", "run", ...report("fast")],
+    ],
+  },
   {
     name: "real",
     commands: [
@@ -41,11 +52,22 @@ const STAGES: readonly Stage[] = [
   },
 ];
 
+const cacheDir = process.env.BERTH_TEST_CACHE_DIR ?? join(tmpdir(), "berth-test-cache");
+
+function environment(): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    PATH: `${join(root, "node_modules/.bin")}:${process.env.PATH ?? ""}`,
+    BERTH_CACHE_DIR: cacheDir,
+    BERTH_TEST_CACHE: cacheDir,
+    ...(process.stdout.isTTY ? {} : { NO_COLOR: "1" }),
+  };
+}
+
 function runCommand(command: readonly string[]): Promise<number> {
   const [file, ...args] = command;
   return new Promise((resolve) => {
-    const env = { ...process.env, PATH: `${join(root, "node_modules/.bin")}:${process.env.PATH ?? ""}` };
-    const child = spawn(file ?? "", args, { cwd: root, env, stdio: "inherit" });
+    const child = spawn(file ?? "", args, { cwd: root, env: environment(), stdio: "inherit" });
     child.on("error", (error) => {
       console.error(`${file}: ${error.message}`);
       resolve(1);
@@ -54,38 +76,74 @@ function runCommand(command: readonly string[]): Promise<number> {
   });
 }
 
-/** Passed and failed tests of the stages that ran. */
-function count(): { passed: number; failed: number } {
-  const sum = { passed: 0, failed: 0 };
-  for (const name of ["fast", "real"]) {
-    try {
-      const told = JSON.parse(readFileSync(join(scratch, `${name}.json`), "utf8")) as { numPassedTests: number; numFailedTests: number };
-      sum.passed += told.numPassedTests;
-      sum.failed += told.numFailedTests;
-    } catch {
-      // The stage did not get to its report.
-    }
-  }
-  return sum;
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly testResults: readonly { name: string; startTime: number; endTime: number; status: string }[];
 }
 
+/** Null when the stage did not get to its report. */
+function readReport(name: string): Report | null {
+  try {
+    return JSON.parse(readFileSync(join(scratch, `${name}.json`), "utf8")) as Report;
+  } catch {
+    return null;
+  }
+}
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1).padStart(7)} s`;
+
+/** Where the time of the real tests went, slowest file first. */
+function printFileTimes(report: Report): void {
+  const files = report.testResults.map((file) => ({ ...file, tookMs: file.endTime - file.startTime }));
+  for (const { name, status, tookMs } of files.sort((a, b) => b.tookMs - a.tookMs))
+    console.log(`   ${seconds(tookMs)}  ${status}  ${relative(root, name)}`);
+}
+
+/** @returns the code of the first command that failed, after telling how long each stage took */
 async function main(wanted: readonly string[]): Promise<number> {
   const unknown = wanted.filter((name) => !STAGES.some((stage) => stage.name === name));
   if (unknown.length > 0) {
-    console.error(`berth test: unknown stage ${unknown.join(", ")}. Stages: ${STAGES.map((stage) => stage.name).join(", ")}`);
+    const known = STAGES.map((stage) => stage.name).join(", ");
+    console.error(`berth test: unknown stage ${unknown.join(", ")}. Stages: ${known}`);
     return 2;
   }
-  for (const stage of STAGES) {
-    if (wanted.length > 0 && !wanted.includes(stage.name)) continue;
-    for (const command of stage.commands) {
-      const startedAtMs = performance.now();
-      console.log(`── ${stage.name}: ${command.slice(0, 4).join(" ")}`);
-      const code = await runCommand(command);
-      console.log(`── ${stage.name}: ${code === 0 ? "ok" : `failed with ${code}`} after ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);
-      if (code !== 0) return code;
-    }
+  const times: string[] = [];
+  let code = 0;
+  for (const stage of STAGES.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+    const startedAtMs = performance.now();
+    code = await runStage(stage);
+    times.push(`${seconds(performance.now() - startedAtMs)}  ${stage.name}${code === 0 ? "" : " (failed)"}`);
+    if (code !== 0) break;
+  }
+  const real = readReport("real");
+  if (real !== null) {
+    console.log("── real test files");
+    printFileTimes(real);
+  }
+  console.log(`── stages\n${times.map((line) => `   ${line}`).join("\n")}`);
+  return code;
+}
+
+async function runStage(stage: Stage): Promise<number> {
+  for (const command of stage.commands) {
+    const startedAtMs = performance.now();
+    console.log(`── ${stage.name}: ${command.slice(0, 4).join(" ")}`);
+    const code = await runCommand(command);
+    const result = code === 0 ? "ok" : `failed with ${code}`;
+    console.log(`── ${stage.name}: ${result} after ${seconds(performance.now() - startedAtMs).trim()}`);
+    if (code !== 0) return code;
   }
   return 0;
+}
+
+/** Passed and failed tests of the stages that ran. */
+function count(): { passed: number; failed: number } {
+  const reports = [readReport("fast"), readReport("real")].filter((report) => report !== null);
+  return {
+    passed: reports.reduce((sum, report) => sum + report.numPassedTests, 0),
+    failed: reports.reduce((sum, report) => sum + report.numFailedTests, 0),
+  };
 }
 
 const code = await main(process.argv.slice(2));

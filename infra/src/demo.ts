@@ -15,8 +15,9 @@ import {
   showService,
 } from "@berth/shared/contracts/http/api.ts";
 import { callRoute } from "@berth/shared/contracts/http/client.ts";
+import { interruptSignal } from "./interrupt.ts";
 import { type RunningPod, up } from "./pod/up.ts";
-import { type Progress, seconds } from "./progress.ts";
+import { type Progress, seconds, withHeartbeat } from "./progress.ts";
 import { gitTokenEnv, runGit } from "./run-git.ts";
 
 const ORG = "demo";
@@ -28,6 +29,7 @@ export type DemoOptions = {
   readonly stateDir?: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly progress: Progress;
+  readonly signal?: AbortSignal;
 };
 
 /** @returns the URL that answered with the pushed commit */
@@ -38,6 +40,7 @@ export async function demo(options: DemoOptions): Promise<string> {
     settings: options.stateDir === undefined ? {} : { stateDir: options.stateDir },
     environment: options.environment,
     progress,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   progress(
     `the pod is up after ${seconds(performance.now() - startedAtMs)}; making ${ORG}/${ENVIRONMENT}, service ${SERVICE}`,
@@ -45,7 +48,8 @@ export async function demo(options: DemoOptions): Promise<string> {
   const service = await ensureService(pod);
   const folder = join(pod.settings.stateDir, "demo", SERVICE);
   const commit = await prepareCommit(folder, progress);
-  await push(folder, service.gitUrl, pod.adminToken, progress);
+  options.signal?.throwIfAborted();
+  await push({ folder, gitUrl: service.gitUrl, token: pod.adminToken }, options);
   const url = new URL("/version", service.url);
   await waitForCommit(url, commit, pod.settings.edgePort);
   progress(
@@ -103,14 +107,19 @@ async function prepareCommit(folder: string, progress: Progress): Promise<string
   return (await runGit(["rev-parse", "HEAD"], { cwd: folder })).trim();
 }
 
-async function push(folder: string, gitUrl: string, token: string, progress: Progress): Promise<void> {
+type Push = { readonly folder: string; readonly gitUrl: string; readonly token: string };
+
+async function push({ folder, gitUrl, token }: Push, { progress, signal }: DemoOptions): Promise<void> {
   progress(`git push ${gitUrl} main`);
-  await runGit(["push", "--force", gitUrl, "HEAD:refs/heads/main"], {
-    cwd: folder,
-    env: gitTokenEnv(gitUrl, token),
-    onLine: progress,
-    timeoutMs: 900_000,
-  });
+  await withHeartbeat(progress, "pushing", (tell) =>
+    runGit(["push", "--force", gitUrl, "HEAD:refs/heads/main"], {
+      cwd: folder,
+      env: gitTokenEnv(gitUrl, token),
+      onLine: (line) => tell(line.trimEnd()),
+      timeoutMs: 900_000,
+      signal,
+    }),
+  );
 }
 
 async function waitForCommit(url: URL, commit: string, edgePort: number): Promise<void> {
@@ -151,11 +160,16 @@ if (import.meta.main) {
   const startedAtMs = performance.now();
   const progress: Progress = (line) =>
     void process.stderr.write(`[${seconds(performance.now() - startedAtMs).padStart(7)}] ${line}\n`);
+  const signal = interruptSignal((what) => process.stderr.write(`berth demo: ${what}\n`));
   try {
-    const url = await demo({ environment: process.env, progress });
+    const url = await demo({ environment: process.env, progress, signal });
     process.stdout.write(`${url}\n`);
   } catch (error) {
-    process.stderr.write(`berth demo: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 1;
+    process.stderr.write(
+      signal.aborted
+        ? "berth demo: interrupted. Run it again to go on from here, or ./berth down to stop what runs.\n"
+        : `berth demo: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
+    process.exitCode = signal.aborted ? 130 : 1;
   }
 }

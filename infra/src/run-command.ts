@@ -2,9 +2,10 @@
  * Runs one command to its end: arguments as a list (no shell), a deadline, bounded output, an error that says
  * which command, how it ended and its last lines.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 
 const maxOutputBytes = 4 * 1024 * 1024;
+const killAfterMs = 5000;
 
 export type RunOptions = {
   readonly timeoutMs: number;
@@ -14,6 +15,10 @@ export type RunOptions = {
   readonly uid?: number;
   readonly gid?: number;
   readonly onLine?: (line: string) => void;
+  /** Ends the command: SIGTERM, and SIGKILL for what does not go. */
+  readonly signal?: AbortSignal | undefined;
+  /** In a session of its own, so that a Ctrl-C meant for us does not cut it in its middle. */
+  readonly detached?: boolean;
 };
 
 export class CommandError extends Error {
@@ -36,6 +41,7 @@ export function run(command: readonly string[], options: RunOptions): Promise<st
       cwd: options.cwd,
       env: (options.env ?? process.env) as NodeJS.ProcessEnv,
       stdio: ["ignore", "pipe", "pipe"],
+      detached: options.detached === true,
       ...(options.uid === undefined ? {} : { uid: options.uid }),
       ...(options.gid === undefined ? {} : { gid: options.gid }),
     });
@@ -46,6 +52,7 @@ export function run(command: readonly string[], options: RunOptions): Promise<st
       timedOut = true;
       child.kill("SIGKILL");
     }, options.timeoutMs);
+    const forget = endOnAbort(child, options.signal);
     const take = (chunk: string): void => {
       all = (all + chunk).slice(-maxOutputBytes);
       if (options.onLine !== undefined)
@@ -58,10 +65,12 @@ export function run(command: readonly string[], options: RunOptions): Promise<st
     child.stderr.setEncoding("utf8").on("data", take);
     child.once("error", (error) => {
       clearTimeout(timer);
+      forget();
       reject(new CommandError(command, `cannot be run: ${error.message}`, null, ""));
     });
     child.once("close", (code, signal) => {
       clearTimeout(timer);
+      forget();
       if (code === 0) resolve(stdout);
       else if (timedOut)
         reject(new CommandError(command, `did not end within ${options.timeoutMs / 1000} s`, null, all));
@@ -71,4 +80,20 @@ export function run(command: readonly string[], options: RunOptions): Promise<st
         );
     });
   });
+}
+
+/** @returns the undoing, for when the child has ended by itself. */
+function endOnAbort(child: ChildProcess, signal: AbortSignal | undefined): () => void {
+  if (signal === undefined) return () => undefined;
+  let killTimer: NodeJS.Timeout | undefined;
+  const end = (): void => {
+    child.kill("SIGTERM");
+    killTimer = setTimeout(() => child.kill("SIGKILL"), killAfterMs);
+  };
+  if (signal.aborted) end();
+  else signal.addEventListener("abort", end, { once: true });
+  return () => {
+    clearTimeout(killTimer);
+    signal.removeEventListener("abort", end);
+  };
 }

@@ -6,6 +6,7 @@ export type GitOptions = {
   readonly env?: Readonly<Record<string, string>>;
   readonly onLine?: (line: string) => void;
   readonly timeoutMs?: number;
+  readonly signal?: AbortSignal | undefined;
 };
 
 /** @returns what git printed on stdout  @throws CommandError with its last lines */
@@ -14,6 +15,7 @@ export function runGit(args: readonly string[], options: GitOptions): Promise<st
   return run(["git", ...args], {
     cwd: options.cwd,
     timeoutMs: options.timeoutMs ?? 60_000,
+    signal: options.signal,
     env: {
       PATH: process.env.PATH,
       HOME: options.cwd,

@@ -53,7 +53,11 @@ async function main(): Promise<void> {
       stateDir,
       index: Number(flags.index),
       ...(flags["cache-dir"] === undefined ? {} : { cacheDir: flags["cache-dir"] }),
-      settings: { postgresPort: 7743, natsMonitorPort: 7744 },
+      settings: {
+        ...{ postgresPort: 7743, natsMonitorPort: 7744 },
+        // An old replica's end is not measured; it only has to be over before the next arm's turn.
+        serviceEnv: { scheduler: { BERTH_DRAIN_MS: "1000" } },
+      },
       environment: {},
       progress: say,
       writeCredentials: false,

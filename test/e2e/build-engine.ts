@@ -33,11 +33,7 @@ export async function startBuildEngine(dir: string): Promise<BuildEngine> {
   const child = spawn(
     "nsenter",
     [`--net=/run/netns/${NAME}`, "unshare", "--mount", "/usr/sbin/dockerd", ...engineOptions(dir, socket)],
-    // As the pod's own engine: the builder limits a build's output, not BuildKit in silence.
-    {
-      stdio: "ignore",
-      env: { ...process.env, BUILDKIT_STEP_LOG_MAX_SIZE: "-1", BUILDKIT_STEP_LOG_MAX_SPEED: "-1" },
-    },
+    { stdio: "ignore" },
   );
   await writeFile(join(dir, "engine.pid"), String(child.pid));
   const docker = async (...args: string[]): Promise<string> =>

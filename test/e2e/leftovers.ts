@@ -38,14 +38,18 @@ export async function leftovers(lab: E2eLab): Promise<string[]> {
   return found.sort();
 }
 
-async function ofBuilds({ engine, stateDir }: E2eLab): Promise<string[]> {
+/** The image of a build that succeeded stays for a while: on one machine the same engine runs it. */
+async function ofBuilds({ engine, stateDir, query }: E2eLab): Promise<string[]> {
   const lines = async (...args: string[]) => (await engine.docker(...args)).split("\n").filter(Boolean);
   const containers = await lines("ps", "--all", "--format", "build container {{.Names}} {{.Image}}");
   const images = await lines("images", "--format", "build image {{.Repository}}:{{.Tag}}");
+  const built = await query<{ id: string }>("select id from builder.builds where state = 'succeeded'");
+  const isWanted = (image: string): boolean =>
+    image.startsWith("build image berth/stack") || built.some(({ id }) => image.endsWith(`:${id}`));
   const work = await readdir(join(stateDir, "services/builder/work"));
   return [
     ...containers,
-    ...images.filter((image) => !image.startsWith("build image berth/stack")),
+    ...images.filter((image) => !isWanted(image)),
     ...work.map((name) => `build folder ${name}`),
   ];
 }

@@ -44,7 +44,12 @@ const badPushes: readonly BadPush[] = [
   },
   {
     what: "a build that prints without end",
-    files: { Dockerfile: `${from}RUN yes "all work and no play"\n` },
+    files: {
+      ...asProcfile,
+      "package.json":
+        '{ "name": "bad", "version": "1.0.0", "scripts": { "build": "yes all work and no play" } }\n',
+      Procfile: "web: node server.js\n",
+    },
     says: [/build-output-limit/, /1 MiB/, /print less/],
   },
   {
@@ -174,7 +179,7 @@ export function describeWrongInput(given: { lab: () => E2eLab; customer: () => C
       await refused(
         "the removal of the deploy branch",
         ["push", "berth", ":refs/heads/main"],
-        [/Push refused/, /Next: /],
+        [/Push refused/, /cannot be deleted/, /services rm/],
       );
       const empty = await customer.gitOk(dir, ["hash-object", "-t", "tree", "-w", "--stdin"], { input: "" });
       const commit = await customer.gitOk(dir, ["commit-tree", empty, "-m", "nothing"]);
@@ -211,7 +216,7 @@ export function describeWrongInput(given: { lab: () => E2eLab; customer: () => C
       const pushed = await slow;
       console.log(`=== a build that hangs\n${pushed.output}`);
       expect(pushed.output).toMatch(/build-timeout/);
-      expect(pushed.output).toMatch(new RegExp(`${buildTimeoutMs / 1000} s|1 min`));
+      expect(pushed.output).toMatch(new RegExp(`${buildTimeoutMs / 1000} s|1 minute\\b`));
       expect(pushed.output).toMatch(/BERTH_BUILD_TIMEOUT_MS/);
     });
 

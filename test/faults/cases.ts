@@ -52,6 +52,28 @@ export const crashCases: readonly {
   { service: "agent", point: "agent.stopped-not-removed" },
 ];
 
+/**
+ * Places that one deploy passes several times: to make jobs, to take the new instance in, to let the old one go.
+ * How often depends on what one round of a loop finds together, so a later pass may not come.
+ */
+export const repeatedCases: readonly {
+  readonly service: RoadService;
+  readonly point: string;
+  readonly nth: number;
+}[] = [
+  ...passes("scheduler", "scheduler.before-steps", 6),
+  ...passes("scheduler", "scheduler.after-steps", 6),
+  ...passes("scheduler", "scheduler.observation-stored", 6),
+  ...passes("router", "router.table-stored", 2),
+  ...passes("router", "router.table-told", 2),
+  ...passes("router", "router.acknowledged", 2),
+  ...passes("agent", "agent.routes-applied", 2),
+];
+
+function passes(service: RoadService, point: string, upTo: number) {
+  return Array.from({ length: upTo - 1 }, (_, i) => ({ service, point, nth: i + 2 }));
+}
+
 /** One of each service: for a quick look (`BERTH_FAULTS=quick`). */
 export const quickPoints: ReadonlySet<string> = new Set([
   "git.after-row",
@@ -72,3 +94,40 @@ export function inTurn<C extends { readonly service: RoadService }>(cases: reado
   const longest = Math.max(...queues.map((queue) => queue.length));
   return Array.from({ length: longest }, (_, i) => queues.flatMap((queue) => queue.slice(i, i + 1))).flat();
 }
+
+/** Where a push is, told by the record: the moment at which a part is killed. */
+export type Moment = "building" | "starting";
+
+/** A process by its name, or JetStream's store: the server is killed and comes back with nothing. */
+export type Part = "nats" | "postgres" | "registry" | "dockerd" | "host-dockerd" | "edge" | "jetstream";
+
+const everyService = [...roadServices, "logshipper"] as const;
+
+/** The parts below the road, and everything of it at once. */
+export const partCases: readonly {
+  readonly what: string;
+  readonly kill: readonly (Part | (typeof everyService)[number])[];
+  readonly at: Moment;
+  /** The visitors' own road is cut: their requests fail until it is back. */
+  readonly cutsVisitors?: true;
+}[] = [
+  { what: "nats", kill: ["nats"], at: "building" },
+  { what: "nats", kill: ["nats"], at: "starting" },
+  { what: "JetStream's store", kill: ["jetstream"], at: "building" },
+  { what: "JetStream's store", kill: ["jetstream"], at: "starting" },
+  { what: "postgres", kill: ["postgres"], at: "building" },
+  { what: "postgres", kill: ["postgres"], at: "starting" },
+  { what: "registry", kill: ["registry"], at: "building" },
+  { what: "registry", kill: ["registry"], at: "starting" },
+  { what: "the engine that builds", kill: ["dockerd"], at: "building" },
+  { what: "the host's engine", kill: ["host-dockerd"], at: "starting" },
+  { what: "edge", kill: ["edge"], at: "starting", cutsVisitors: true },
+  { what: "every service", kill: everyService, at: "building" },
+  { what: "every service", kill: everyService, at: "starting" },
+  { what: "every service, nats, postgres", kill: [...everyService, "nats", "postgres"], at: "starting" },
+  {
+    what: "every service, the store, postgres",
+    kill: [...everyService, "jetstream", "postgres"],
+    at: "starting",
+  },
+];

@@ -2,7 +2,7 @@
  * One whole pod for all cases: the control plane on the machine, one host with its own engine, one tiny app.
  * Every service can be armed to die at a crash point (`BERTH_CRASH_FILE`), and every process can be killed.
  */
-import { existsSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -18,6 +18,7 @@ import {
   createEnvironment,
   createOrg,
   createService,
+  scaleService,
   showService,
 } from "@berth/shared/contracts/http/api.ts";
 import { callRoute } from "@berth/shared/contracts/http/client.ts";
@@ -31,7 +32,11 @@ const index = 8;
 const restartDeadlineMs = 60_000;
 const say = (line: string): void => console.log(`   ${line}`);
 
+const processesOfHost: ReadonlySet<string> = new Set(["agent", "edge", "logshipper", "host-dockerd"]);
+const environment = { org: "faults", environment: "test" };
+
 interface Service {
+  readonly name: string;
   readonly id: string;
   readonly gitUrl: string;
   readonly site: Site;
@@ -70,9 +75,9 @@ export class FaultPod {
     return this.app.push(this.service.gitUrl, this.lab.pod.adminToken);
   }
 
-  /** The next time that the service comes to the point, it dies there; its next life does not. */
-  arm(service: RoadService, point: string): void {
-    writeFileSync(crashFile(this.stateDir, service), point);
+  /** The nth time from now that the service comes to the point, it dies there; its next life does not. */
+  arm(service: RoadService, point: string, nth = 1): void {
+    writeFileSync(crashFile(this.stateDir, service), `${point} ${nth}`);
   }
 
   isArmed(service: RoadService): boolean {
@@ -80,7 +85,7 @@ export class FaultPod {
   }
 
   disarm(service: RoadService): void {
-    if (this.isArmed(service)) unlinkSync(crashFile(this.stateDir, service));
+    rmSync(crashFile(this.stateDir, service), { force: true });
   }
 
   async process(name: string): Promise<ProcessStatus> {
@@ -89,10 +94,17 @@ export class FaultPod {
     return found;
   }
 
-  /** Of the control plane and of the host. */
+  async has(name: string): Promise<boolean> {
+    return (await this.processes()).some((one) => one.name === name);
+  }
+
+  /** Of the control plane and of the host; the host's engine is called `host-dockerd`. */
   async processes(): Promise<ProcessStatus[]> {
-    const lists = await Promise.all([this.#control.status(), this.#ofHost.status()]);
-    return lists.flatMap(({ processes }) => processes);
+    const [control, ofHost] = await Promise.all([this.#control.status(), this.#ofHost.status()]);
+    const named = ofHost.processes.map((one) =>
+      one.name === "dockerd" ? { ...one, name: "host-dockerd" } : one,
+    );
+    return [...control.processes, ...named];
   }
 
   /** SIGKILL, as from outside. @returns what the process was before */
@@ -100,9 +112,9 @@ export class FaultPod {
     const before = await this.process(name);
     if (before.pid === null)
       throw new Error(`${name} does not run (${before.state}), so it cannot be killed`);
-    if ((await this.#control.status()).processes.some((one) => one.name === name))
-      process.kill(before.pid, "SIGKILL");
+    if (!processesOfHost.has(name)) process.kill(before.pid, "SIGKILL");
     else {
+      // Its pid holds in the host's own pid namespace.
       const { code, stderr } = await this.host.exec(["kill", "-9", String(before.pid)]);
       if (code !== 0) throw new Error(`kill -9 of ${name}: ${stderr}`);
     }
@@ -120,6 +132,21 @@ export class FaultPod {
       },
       restartDeadlineMs,
     );
+  }
+
+  /** Several at once, without a look between the kills. */
+  async killAll(names: readonly string[]): Promise<ProcessStatus[]> {
+    return Promise.all(names.map((name) => this.kill(name)));
+  }
+
+  async scale(instances: number): Promise<void> {
+    const { pod } = this.lab;
+    const call = { apiUrl: pod.apiUrl, token: pod.adminToken };
+    const params = { ...environment, service: this.service.name };
+    await callRoute(call, scaleService, {
+      params,
+      body: { processes: [{ process: "web", scale: instances }] },
+    });
   }
 
   async query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
@@ -143,9 +170,10 @@ function crashFile(stateDir: string, service: RoadService): string {
 export async function startFaultPod(givenDir: string | undefined): Promise<FaultPod> {
   const stateDir = givenDir ?? mkdtempSync(join(tmpdir(), "berth-faults-"));
   await mkdir(stateDir, { recursive: true });
-  const serviceEnv = Object.fromEntries(
-    roadServices.map((service) => [service, { BERTH_CRASH_FILE: crashFile(stateDir, service) }]),
-  );
+  const armed = roadServices.map((service) => [service, { BERTH_CRASH_FILE: crashFile(stateDir, service) }]);
+  const serviceEnv: Record<string, Record<string, string>> = Object.fromEntries(armed);
+  // Each case waits for the old instance to be gone.
+  serviceEnv.scheduler = { ...serviceEnv.scheduler, BERTH_DRAIN_MS: "500" };
   // A kept pod has its ports written down.
   const kept = (await readPodFile(stateDir)) !== null;
   const ports = kept ? {} : { postgresPort: await freePort(), natsMonitorPort: await freePort() };
@@ -181,7 +209,6 @@ async function supervisorOf(runDir: string): Promise<SupervisorClient> {
 
 async function makeService({ pod, lab }: LabPod): Promise<Service> {
   const call = { apiUrl: pod.apiUrl, token: pod.adminToken };
-  const environment = { org: "faults", environment: "test" };
   // Each run has its own: what an earlier, kept run left must not count.
   const name = `app${Date.now().toString(36)}`;
   await unlessTaken(callRoute(call, createOrg, { body: { name: "faults" } }));
@@ -198,7 +225,7 @@ async function makeService({ pod, lab }: LabPod): Promise<Service> {
     port: pod.settings.edgePort,
     hostname: new URL(shown.url).hostname,
   };
-  return { id: shown.id, gitUrl: shown.gitUrl, site };
+  return { name, id: shown.id, gitUrl: shown.gitUrl, site };
 }
 
 async function unlessTaken(made: Promise<unknown>): Promise<void> {

@@ -15,13 +15,13 @@ export const ContainerLine = z.object({ ID: z.string(), State: z.string(), Label
 /** @returns what is still wrong; nothing when the pod has come to rest with this version */
 export async function problems(
   pod: FaultPod,
-  wanted: { readonly deployId: string | null; readonly version: string },
+  wanted: { readonly deployId: string | null; readonly version: string; readonly instances: number },
 ): Promise<string[]> {
   const lists = await Promise.all([
     answerProblems(pod, wanted.version),
     processProblems(pod),
-    jobProblems(pod, wanted.deployId),
-    containerProblems(pod, wanted.deployId),
+    jobProblems(pod, wanted),
+    containerProblems(pod, wanted),
     rowProblems(pod),
     fileProblems(pod),
   ]);
@@ -38,16 +38,30 @@ async function processProblems(pod: FaultPod): Promise<string[]> {
   return all.filter(({ state }) => state !== "ready").map(({ name, state }) => `${name} is ${state}`);
 }
 
-async function jobProblems(pod: FaultPod, deployId: string | null): Promise<string[]> {
-  const jobs = await pod.query<{ id: string; state: string; rotation: string; deploy_id: string }>(
-    `select id, state, rotation, deploy_id from scheduler.jobs
+interface Instances {
+  readonly deployId: string | null;
+  readonly instances: number;
+}
+
+/** One job per slot, running and in rotation; none awarded for ever, none forgotten. */
+async function jobProblems(pod: FaultPod, { deployId, instances }: Instances): Promise<string[]> {
+  const jobs = await pod.query<{
+    id: string;
+    slot: number;
+    state: string;
+    rotation: string;
+    deploy_id: string;
+  }>(
+    `select id, slot, state, rotation, deploy_id from scheduler.jobs
       where service_id = $1 and state not in ('finished', 'failed', 'lost')`,
     [pod.service.id],
   );
   const right = (job: (typeof jobs)[number]): boolean =>
     job.state === "running" && job.rotation === "in" && (deployId === null || job.deploy_id === deployId);
-  if (jobs.length === 1 && jobs.every(right)) return [];
-  return [`jobs: ${JSON.stringify(jobs)}`];
+  const slots = new Set(jobs.map(({ slot }) => slot)).size;
+  return jobs.length === instances && slots === instances && jobs.every(right)
+    ? []
+    : [`jobs: ${JSON.stringify(jobs)}`];
 }
 
 /** All containers of the service, also those that do not run. */
@@ -60,12 +74,22 @@ export async function containers(pod: FaultPod): Promise<z.infer<typeof Containe
   return lines.map((line) => ContainerLine.parse(JSON.parse(line)));
 }
 
-async function containerProblems(pod: FaultPod, deployId: string | null): Promise<string[]> {
+/** Id, start and restarts of each running container: the same before and after means that it was left alone. */
+export async function startTimes(pod: FaultPod): Promise<string[]> {
+  const ids = (await containers(pod)).map(({ ID }) => ID);
+  const format = "{{.Id}} {{.State.StartedAt}} {{.RestartCount}}";
+  const { code, stdout, stderr } = await pod.host.exec(["docker", "inspect", "--format", format, ...ids]);
+  if (code !== 0) throw new Error(`docker inspect: ${stderr}`);
+  return stdout.trim().split("\n").sort();
+}
+
+async function containerProblems(pod: FaultPod, { deployId, instances }: Instances): Promise<string[]> {
   const found = await containers(pod);
-  const [only] = found;
-  const right = deployId === null || only?.Labels.split(",").includes(`berth.deploy=${deployId}`);
-  if (found.length === 1 && only?.State === "running" && right) return [];
-  return [`containers: ${found.map(({ ID, State }) => `${ID.slice(0, 12)} ${State}`).join(", ") || "none"}`];
+  const right = ({ State, Labels }: (typeof found)[number]): boolean =>
+    State === "running" && (deployId === null || Labels.split(",").includes(`berth.deploy=${deployId}`));
+  if (found.length === instances && found.every(right)) return [];
+  const list = found.map(({ ID, State }) => `${ID.slice(0, 12)} ${State}`).join(", ");
+  return [`containers: ${list || "none"}`];
 }
 
 async function rowProblems(pod: FaultPod): Promise<string[]> {

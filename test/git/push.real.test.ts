@@ -70,7 +70,7 @@ test("a push becomes a bundle, a row and a fact; it ends with the URL when the d
   const push = await pushOf(commit);
   expect(push.user_id).toBe(pod.ids.user);
   expect(push.traceparent).toMatch(/^00-[0-9a-f]{32}-/);
-  expect(push.stages.map((stage) => stage.name)).toEqual(["receive", "bundle"]);
+  expect(push.stages.map((stage) => stage.name)).toEqual(["discover", "receive", "bundle"]);
   const fact = await pod.db.query("select payload, headers from git.outbox where dedupe_id = $1", [
     `${push.deploy_id}.source-pushed`,
   ]);

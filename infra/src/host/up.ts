@@ -18,7 +18,15 @@ import { joinHost, readHostFile } from "./join.ts";
 import { hostProcesses } from "./processes.ts";
 
 const readyDeadlineMs = 120_000;
-const packages = ["ca-certificates", "haproxy", "busybox-static", "iptables", "nftables", "iproute2", "util-linux"];
+const packages = [
+  "ca-certificates",
+  "haproxy",
+  "busybox-static",
+  "iptables",
+  "nftables",
+  "iproute2",
+  "util-linux",
+];
 
 export type HostUpOptions = {
   readonly stateDir: string;

@@ -13,14 +13,17 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { cacheDirOf } from "../pod/cache-dir.ts";
+import { withHeartbeat } from "../progress.ts";
 import { run } from "../run-command.ts";
 import { type DebianMirrors, debianMirrors } from "./debian-mirror.ts";
 
 export interface StackImageInput {
   readonly dockerSocket: string;
-  /** `<stateDir>/cache` keeps the tars, so a second engine on this machine imports in seconds. */
+  /** Its cache keeps the tars, so a second engine on this machine imports in seconds. */
   readonly stateDir: string;
   readonly onProgress: (text: string) => void;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface StackImage {
@@ -111,18 +114,20 @@ export async function ensureStackImage(input: StackImageInput): Promise<StackIma
     await docker.run(["tag", image.buildName, `berth/stack-build:${SUITE}`]);
     await docker.run(["tag", image.name, `berth/stack:${SUITE}`]);
   };
-  const docker = dockerClient(input.dockerSocket);
+  const docker = dockerClient(input.dockerSocket, input.signal);
   if ((await docker.has(image.name)) && (await docker.has(image.buildName))) {
     await nameNewest();
     return image;
   }
-  const cacheDir = resolve(input.stateDir, "cache", `stack-${tag}`);
-  await makeTars(cacheDir, nodeDir, input.onProgress);
-  input.onProgress(`importing ${image.name}`);
-  await Promise.all([
-    docker.importTar(join(cacheDir, "run.tar"), image.name),
-    docker.importTar(join(cacheDir, "build.tar"), image.buildName),
-  ]);
+  const cacheDir = resolve(cacheDirOf(input.stateDir), `stack-${tag}`);
+  await makeTars(cacheDir, nodeDir, input);
+  input.onProgress(`importing ${image.name} into the engine`);
+  await withHeartbeat(input.onProgress, "importing", () =>
+    Promise.all([
+      docker.importTar(join(cacheDir, "run.tar"), image.name),
+      docker.importTar(join(cacheDir, "build.tar"), image.buildName),
+    ]),
+  );
   await nameNewest();
   return image;
 }
@@ -157,25 +162,36 @@ function nodePackageDir(): string {
   return dir;
 }
 
-async function makeTars(
-  cacheDir: string,
-  nodeDir: string,
-  onProgress: (text: string) => void,
-): Promise<void> {
-  if (existsSync(join(cacheDir, "run.tar")) && existsSync(join(cacheDir, "build.tar"))) return;
+/** The folder appears under its name only when it is whole. Its maker's pid is in the name until then. */
+async function makeTars(cacheDir: string, nodeDir: string, input: StackImageInput): Promise<void> {
+  if (existsSync(cacheDir)) return;
+  const { onProgress, signal } = input;
   await removeOldCaches(cacheDir);
-  await mkdir(cacheDir, { recursive: true });
+  const half = `${cacheDir}.${process.pid}.half`;
+  await mkdir(half, { recursive: true });
   const mirrors = await debianMirrors();
-  onProgress(`fetching npm ${NPM.version} for the stack image`);
-  await fetchNpm(cacheDir);
-  await writeFile(join(cacheDir, "launch"), LAUNCH);
-  await writeFile(join(cacheDir, "setup-run.sh"), SETUP_RUN);
-  await writeFile(join(cacheDir, "setup-build.sh"), SETUP_BUILD);
-  onProgress(`making the stack image from Debian ${SUITE} (about 40 seconds, once)`);
-  const env = { ...process.env, TMPDIR: cacheDir, NODE_DIR: nodeDir, NPM_DIR: join(cacheDir, "npm/package") };
-  await run(["mmdebstrap", ...mmdebstrapArgs(mirrors)], { cwd: cacheDir, env, timeoutMs: 15 * 60_000 });
-  await rename(join(cacheDir, "run.tar.part"), join(cacheDir, "run.tar"));
-  await rename(join(cacheDir, "build.tar.part"), join(cacheDir, "build.tar"));
+  onProgress(`fetching npm ${NPM.version}`);
+  await withHeartbeat(onProgress, `fetching npm ${NPM.version}`, () => fetchNpm(half, signal));
+  await writeFile(join(half, "launch"), LAUNCH);
+  await writeFile(join(half, "setup-run.sh"), SETUP_RUN);
+  await writeFile(join(half, "setup-build.sh"), SETUP_BUILD);
+  onProgress(`making it from Debian ${SUITE} (once, about a minute)`);
+  const env = { ...process.env, TMPDIR: half, NODE_DIR: nodeDir, NPM_DIR: join(half, "npm/package") };
+  await withHeartbeat(onProgress, "making it from Debian's packages", (tell) =>
+    run(["mmdebstrap", ...mmdebstrapArgs(mirrors)], {
+      ...{ cwd: half, env, signal, timeoutMs: 15 * 60_000 },
+      onLine: (line) => {
+        if (/^I: (?!cleaning|success)/.test(line)) tell(line.slice(3));
+      },
+    }),
+  );
+  await rename(join(half, "run.tar.part"), join(half, "run.tar"));
+  await rename(join(half, "build.tar.part"), join(half, "build.tar"));
+  await rename(half, cacheDir).catch(async (error: NodeJS.ErrnoException) => {
+    await rm(half, { recursive: true, force: true });
+    // Another one was quicker: its tars are the same.
+    if (!existsSync(cacheDir)) throw error;
+  });
 }
 
 function mmdebstrapArgs(mirrors: DebianMirrors): string[] {
@@ -190,11 +206,11 @@ function mmdebstrapArgs(mirrors: DebianMirrors): string[] {
   ];
 }
 
-async function fetchNpm(cacheDir: string): Promise<void> {
+async function fetchNpm(cacheDir: string, signal: AbortSignal | undefined): Promise<void> {
   const dir = join(cacheDir, "npm");
   await rm(dir, { recursive: true, force: true });
   await mkdir(dir, { recursive: true });
-  await run(["npm", "pack", `npm@${NPM.version}`, "--silent"], { cwd: dir, timeoutMs: 120_000 });
+  await run(["npm", "pack", `npm@${NPM.version}`, "--silent"], { cwd: dir, signal, timeoutMs: 120_000 });
   const archive = join(dir, `npm-${NPM.version}.tgz`);
   const found = `sha512-${createHash("sha512")
     .update(await readFile(archive))
@@ -203,20 +219,23 @@ async function fetchNpm(cacheDir: string): Promise<void> {
   await run(["tar", "-xzf", archive], { cwd: dir, timeoutMs: 60_000 });
 }
 
-/** One recipe's tars take about 1.2 GB: those of older recipes go. */
+/** One recipe's tars take about 1.2 GB: those of older recipes go, and what makers left that broke off. */
 async function removeOldCaches(cacheDir: string): Promise<void> {
   const parent = dirname(cacheDir);
   await mkdir(parent, { recursive: true });
   for (const name of await readdir(parent)) {
-    if (name.startsWith("stack-")) await rm(join(parent, name), { recursive: true, force: true });
+    const maker = /^stack-.*\.([0-9]+)\.half$/.exec(name)?.[1];
+    const isBeingMade = maker !== undefined && existsSync(`/proc/${maker}`);
+    if (name.startsWith("stack-") && !isBeingMade)
+      await rm(join(parent, name), { recursive: true, force: true });
   }
 }
 
 /** `/usr/bin/docker` where it exists: a newer client elsewhere on PATH may not fit Debian's engine. */
-function dockerClient(socket: string) {
+function dockerClient(socket: string, signal: AbortSignal | undefined) {
   const client = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docker";
   const docker = (args: readonly string[]): Promise<string> =>
-    run([client, "-H", `unix://${socket}`, ...args], { timeoutMs: 300_000 });
+    run([client, "-H", `unix://${socket}`, ...args], { timeoutMs: 300_000, signal });
   return {
     run: docker,
     has: (name: string): Promise<boolean> =>

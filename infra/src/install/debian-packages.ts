@@ -4,15 +4,27 @@
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Progress } from "../progress.ts";
+import { type Progress, withHeartbeat } from "../progress.ts";
 import { run } from "../run-command.ts";
 import { type AptSource, findDebianMirror, parseDeb822, parseOneLine } from "./apt-sources.ts";
+import { disableServicesOf, withoutAutostart } from "./no-autostart.ts";
 
 const updateTimeoutMs = 180_000;
 const installTimeoutMs = 600_000;
 const queryTimeoutMs = 20_000;
 const defaultKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const quiet = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" };
+/** Detached: an interrupted dpkg leaves the system in a state that its owner has to mend. */
+const aptRun = { env: quiet, detached: true };
+/** A mirror that is away is told within half a minute, not within several. */
+const aptNetwork = [
+  "-o",
+  "Acquire::Retries=1",
+  "-o",
+  "Acquire::http::Timeout=15",
+  "-o",
+  "Acquire::https::Timeout=15",
+];
 
 /** Installs those of `packages` that are missing. @throws Error that says what to do when it cannot. */
 export async function ensurePackages(packages: readonly string[], progress: Progress): Promise<void> {
@@ -20,25 +32,48 @@ export async function ensurePackages(packages: readonly string[], progress: Prog
   if (missing.length === 0) return;
   await assertDebianRoot(missing);
   progress(`installing Debian packages: ${missing.join(" ")}`);
-  await run(["apt-get", "update", "-q"], { timeoutMs: updateTimeoutMs, env: quiet });
   try {
-    const onLine = (line: string): void => {
-      if (/^(Setting up|Get:)/.test(line)) progress(`  ${line}`);
-    };
-    // Waits for another apt that holds the lock instead of failing at once.
-    const options = ["-o", "DPkg::Lock::Timeout=120", "--no-install-recommends", "-y", "-q"];
-    await run(["apt-get", "install", ...options, ...missing], {
-      timeoutMs: installTimeoutMs,
-      env: quiet,
-      onLine,
-    });
+    await withoutAutostart(() => install(missing, progress));
   } catch (cause) {
-    const command = `apt-get install ${missing.join(" ")}`;
+    const command = `apt-get update && apt-get install ${missing.join(" ")}`;
     throw new Error(
-      `Debian packages could not be installed. Run '${command}' by hand, then this again.\n${String(cause)}`,
+      `Debian packages could not be installed. See that the mirror in /etc/apt is reachable and that '${command}' works, then run this again.\n${String(cause)}`,
       { cause },
     );
   }
+  await disableServicesOf(missing, progress);
+}
+
+async function install(missing: readonly string[], progress: Progress): Promise<void> {
+  // An earlier apt that was cut in its middle; does nothing otherwise.
+  await run(["dpkg", "--configure", "-a"], { ...aptRun, timeoutMs: installTimeoutMs });
+  await updateLists([], progress);
+  let stepsCount = 0;
+  const onLine = (line: string): void => {
+    if (/^Need to get/.test(line)) progress(`  ${line}`);
+    if (/^(Get:|Unpacking |Setting up )/.test(line)) stepsCount += 1;
+  };
+  // Waits for another apt that holds the lock instead of failing at once.
+  const options = [...aptNetwork, "-o", "DPkg::Lock::Timeout=120", "--no-install-recommends", "-y", "-q"];
+  const what = (): string => `installing with apt-get, ${stepsCount} packages fetched, unpacked or set up`;
+  await withHeartbeat(progress, what, () =>
+    run(["apt-get", "install", ...options, ...missing], { ...aptRun, timeoutMs: installTimeoutMs, onLine }),
+  );
+  progress(`  ${missing.length} Debian packages and what they need are installed`);
+}
+
+/** apt calls a failed fetch a warning and ends with 0; the warnings are kept for when the next step fails. */
+async function updateLists(options: readonly string[], progress: Progress): Promise<void> {
+  const onLine = (line: string): void => {
+    if (/^(W|E): /.test(line)) progress(`  ${line}`);
+  };
+  await withHeartbeat(progress, "fetching the package lists", () =>
+    run(["apt-get", ...options, ...aptNetwork, "update", "-q"], {
+      ...aptRun,
+      timeoutMs: updateTimeoutMs,
+      onLine,
+    }),
+  );
 }
 
 async function missingPackages(packages: readonly string[]): Promise<readonly string[]> {
@@ -98,16 +133,21 @@ export async function unpackFromSuite(
 ): Promise<UnpackedPackage> {
   const { name, suite, cacheDir, progress } = wanted;
   await assertDebianRoot([name]);
+  const mirrorUri = (await debianMirror()).uri;
   const options = await privateAptOptions(suite, cacheDir);
   progress(`fetching ${name} of Debian ${suite}`);
-  await run(["apt-get", ...options, "update", "-q"], { timeoutMs: updateTimeoutMs, env: quiet });
+  await updateLists(options, progress);
   const downloads = join(cacheDir, "downloads");
   await rm(downloads, { recursive: true, force: true });
   await mkdir(downloads, { recursive: true, mode: 0o755 });
-  await run(["apt-get", ...options, "download", name], {
-    timeoutMs: updateTimeoutMs,
-    env: quiet,
-    cwd: downloads,
+  const download = ["apt-get", ...options, ...aptNetwork, "download", name];
+  await withHeartbeat(progress, `fetching ${name}`, () =>
+    run(download, { ...aptRun, timeoutMs: updateTimeoutMs, cwd: downloads }),
+  ).catch((cause: unknown) => {
+    throw new Error(
+      `${name} of Debian ${suite} could not be fetched from ${mirrorUri}. See that this mirror is reachable and has ${suite}, then run this again.\n${String(cause)}`,
+      { cause },
+    );
   });
   const file = (await readdir(downloads)).find(
     (entry) => entry.startsWith(`${name}_`) && entry.endsWith(".deb"),

@@ -12,19 +12,27 @@ export type EngineChoice =
   | { readonly kind: "running"; readonly socket: string; readonly version: string }
   | { readonly kind: "own" };
 
+/** What `chooseEngine` will want installed, so that it can be installed together with the rest. */
+export async function enginePackages(given: string | undefined): Promise<readonly string[]> {
+  if (given !== undefined || (await engineVersion(systemDockerSocket)) !== null) return [];
+  return ["docker.io"];
+}
+
 /** @param given a socket that the operator named: then it must answer. */
 export async function chooseEngine(given: string | undefined, progress: Progress): Promise<EngineChoice> {
   const socket = given ?? systemDockerSocket;
   const version = await engineVersion(socket);
-  if (version !== null) return { kind: "running", socket, version };
+  if (version !== null) {
+    progress(`using the Docker Engine ${version} that answers at ${socket}`);
+    return { kind: "running", socket, version };
+  }
   if (given !== undefined)
     throw new Error(
       `no Docker Engine answers at ${given}. Start it, or leave the setting out to let Berth run one.`,
     );
   await ensurePackages(["docker.io", "iptables", "ca-certificates"], progress);
-  // Installing may have started it (a machine with systemd).
-  const started = await engineVersion(socket);
-  return started === null ? { kind: "own" } : { kind: "running", socket, version: started };
+  progress("no Docker Engine answers on this machine: Berth runs its own");
+  return { kind: "own" };
 }
 
 /** @returns the engine's version, or null when nothing answers. */

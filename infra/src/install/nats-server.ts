@@ -4,6 +4,7 @@
  */
 import { access, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { sharedToolsDir } from "../pod/cache-dir.ts";
 import type { Progress } from "../progress.ts";
 import { run } from "../run-command.ts";
 import { unpackFromSuite } from "./debian-packages.ts";
@@ -14,10 +15,15 @@ const versionTimeoutMs = 10_000;
 export type Tool = { readonly path: string; readonly version: string };
 
 export async function ensureNatsServer(toolsDir: string, progress: Progress): Promise<Tool> {
-  const found = (await usable("nats-server")) ?? (await unpacked(toolsDir));
+  const shared = sharedToolsDir();
+  const found =
+    (await usable("nats-server")) ??
+    (await unpacked(toolsDir)) ??
+    (shared === null ? null : await unpacked(shared));
   if (found !== null) return found;
-  const target = (version: string): string => join(toolsDir, `nats-server-${version}`);
-  const cacheDir = join(toolsDir, "apt-unstable");
+  const intoDir = shared ?? toolsDir;
+  const target = (version: string): string => join(intoDir, `nats-server-${version}`);
+  const cacheDir = join(intoDir, "apt-unstable");
   const { dir } = await unpackFromSuite(
     { name: "nats-server", suite: "unstable", cacheDir, progress },
     target,

@@ -10,6 +10,7 @@ import { existsSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ensurePackages } from "../install/debian-packages.ts";
+import { cacheDirOf } from "../pod/cache-dir.ts";
 import type { CommandResult } from "./command.ts";
 import {
   applyRoutes,
@@ -127,7 +128,7 @@ export async function labUp(options: LabOptions): Promise<Lab> {
 }
 
 async function bringUp(options: LabOptions, say: (line: string) => void): Promise<Lab> {
-  const rootfs = await ensureRootfs(options.cacheDir ?? join(options.stateDir, "cache"), say);
+  const rootfs = await ensureRootfs(sharedOr(options), say);
   const before = readRecord(options.stateDir);
   const record = desiredRecord(options, before, rootfs);
   refuseTaken(labNames(options.stateDir, record.index));
@@ -154,6 +155,11 @@ async function bringUp(options: LabOptions, say: (line: string) => void): Promis
     }),
   );
   return labOf(options.stateDir, record);
+}
+
+/** A cache that everything on this machine shares wins, so that it is made once. */
+function sharedOr({ cacheDir, stateDir }: LabOptions): string {
+  return process.env.BERTH_CACHE_DIR ?? cacheDir ?? cacheDirOf(stateDir);
 }
 
 /** @returns the lab that is recorded in this state folder, running or not; null when there is none. */

@@ -122,6 +122,8 @@ async function initialise(given: Initialise): Promise<void> {
   await rm(fresh, { recursive: true, force: true });
   await replaceFile(passwordFile, password, owner);
   const command = [
+    // Ends with us: a killed `berth up` must leave nobody who still writes.
+    ...["setpriv", "--pdeathsig", "KILL", "--"],
     join(binDir, "initdb"),
     "-D",
     fresh,

@@ -11,7 +11,7 @@ import { callApi, defaultDockerCertsDir, joinHost, readHostFile, trustRegistry }
 import { hostProcesses } from "../host/processes.ts";
 import { ensureStackImage } from "../images/stack.ts";
 import { ensurePackages } from "../install/debian-packages.ts";
-import { chooseEngine } from "../install/docker-engine.ts";
+import { chooseEngine, enginePackages } from "../install/docker-engine.ts";
 import { ensureNatsServer } from "../install/nats-server.ts";
 import { type DatabaseService, migrate } from "../migrate.ts";
 import { engineProcesses, ownDockerSocket } from "../parts/docker-engine.ts";
@@ -22,12 +22,13 @@ import { postgresProcess } from "../parts/postgres.ts";
 import { registryProcess } from "../parts/registry.ts";
 import { newPassword } from "../pki/key-file.ts";
 import { ensurePassword, ensurePodPki, type PodPki } from "../pki/pod-pki.ts";
-import { type Progress, seconds } from "../progress.ts";
+import { type Progress, seconds, withHeartbeat } from "../progress.ts";
 import { type SupervisorClient, startDetached } from "../supervisor/client.ts";
 import { type ProcessSpecInput, readProcesses, writeProcesses } from "../supervisor/process-spec.ts";
 import { ensureAdmin, writeCliCredentials } from "./admin.ts";
 import { closedFolderAbove, servicesDir } from "./code.ts";
 import { withPodLock } from "./pod-lock.ts";
+import { assertDiskSpace, assertFreePorts } from "./preflight.ts";
 import { apiUrl, pick, registryAddress, serviceProcesses } from "./services.ts";
 import {
   type PodSettings,
@@ -38,10 +39,20 @@ import {
 } from "./settings.ts";
 
 const partsDeadlineMs = 120_000;
-const servicesDeadlineMs = 60_000;
+/** What ends again and again is told much earlier; this is for a slow machine. */
+const servicesDeadlineMs = 180_000;
 
 const packages = [
-  ...["ca-certificates", "git", "haproxy", "docker-registry", "busybox-static", "iptables", "nftables", "iproute2"],
+  ...[
+    "ca-certificates",
+    "git",
+    "haproxy",
+    "docker-registry",
+    "busybox-static",
+    "iptables",
+    "nftables",
+    "iproute2",
+  ],
   ...["mmdebstrap", "zstd", "xz-utils", "util-linux"],
 ];
 
@@ -52,6 +63,8 @@ export type UpOptions = {
   readonly progress: Progress;
   /** False: the CLI's own credentials file is left alone (tests). */
   readonly writeCredentials?: boolean;
+  /** Stops between steps, and in the middle of those that may be cut. What runs by then goes on running. */
+  readonly signal?: AbortSignal;
 };
 
 export type RunningPod = {
@@ -70,28 +83,51 @@ export async function up(options: UpOptions): Promise<RunningPod> {
   assertRoot();
   await ensureFolder(settings.stateDir, 0o711);
   assertReachable(settings.stateDir);
-  return await withPodLock(settings.stateDir, "up", () => bringUp(settings, options));
+  // Ends what is being made beside the rest when the rest fails.
+  const failed = new AbortController();
+  const signal = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
+  try {
+    return await withPodLock(settings.stateDir, "up", () => bringUp(settings, { ...options, signal }));
+  } catch (error) {
+    failed.abort();
+    throw error;
+  }
 }
 
-async function bringUp(settings: PodSettings, options: UpOptions): Promise<RunningPod> {
-  const { progress } = options;
+/** Before anything is made: from here on `down` and `reset` know that there may be something in this folder. */
+async function begin(settings: PodSettings, { progress, signal }: UpOptions): Promise<void> {
+  const before = await readPodFile(settings.stateDir);
+  progress(`${before === null ? "new pod" : "pod"} in ${settings.stateDir}`);
+  await assertDiskSpace(settings.stateDir, before?.engine === undefined);
+  await assertFreePorts(settings);
+  await writePodFile(settings, before ?? { versions: {} });
+  await ensurePackages([...packages, ...(await enginePackages(settings.dockerSocket))], progress);
+  signal?.throwIfAborted();
+}
+
+async function bringUp(
+  settings: PodSettings,
+  options: UpOptions & { readonly signal: AbortSignal },
+): Promise<RunningPod> {
+  const { progress, signal } = options;
   const runDir = join(settings.stateDir, "run");
-  progress(`state folder ${settings.stateDir}`);
-  await ensurePackages(packages, progress);
+  await begin(settings, options);
   for (const folder of ["run", "tools", "pki", "services"])
     await ensureFolder(join(settings.stateDir, folder), 0o711);
   const pki = await ensurePodPki(join(settings.stateDir, "pki"));
   const parts = await prepareParts(settings, pki, progress);
+  signal.throwIfAborted();
   await writePodFile(settings, { engine: parts.engine, versions: parts.versions });
 
   // Services that already run stay in the list, so that an `up` on a running pod stops nothing.
   const supervisor = await applyKeeping(runDir, parts.specs);
-  await waitFor(supervisor, parts.specs, partsDeadlineMs, parts.versions, progress);
+  const waiting = { supervisor, progress, signal };
+  await waitFor(waiting, parts.specs, partsDeadlineMs, parts.versions);
   await trustRegistry(defaultDockerCertsDir, {
     registry: registryAddress(settings),
     caCertificatePem: await readFile(pki.ca.certFile, "utf8"),
   });
-  const stack = settings.stackImage ? prepareStack(settings, parts, progress) : Promise.resolve();
+  const stack = settings.stackImage ? prepareStack(settings, parts, options) : Promise.resolve();
   const passwordOf = (service: DatabaseService) =>
     ensurePassword(pki.dir, `postgres-${service}`, newPassword);
   const databaseUrls = await migrate({
@@ -117,13 +153,13 @@ async function bringUp(settings: PodSettings, options: UpOptions): Promise<Runni
     partNames,
   });
   await applyKeeping(runDir, [...parts.specs, ...services]);
-  await waitFor(supervisor, services, servicesDeadlineMs, {}, progress);
+  await waitFor(waiting, services, servicesDeadlineMs);
   if (options.writeCredentials !== false) await writeCliCredentials(apiUrl(settings), adminToken, progress);
 
   const host = settings.joinThisMachine ? await thisMachine(settings, pki, parts, adminToken, progress) : [];
   await writeProcesses(runDir, [...parts.specs, ...services, ...host]);
   await supervisor.apply();
-  await waitFor(supervisor, host, servicesDeadlineMs, {}, progress);
+  await waitFor(waiting, host, servicesDeadlineMs);
   await stack;
   return {
     settings,
@@ -194,12 +230,13 @@ async function prepareParts(settings: PodSettings, pki: PodPki, progress: Progre
 }
 
 /** The base of buildpack apps. Made beside everything else, because it takes longest the first time. */
-function prepareStack(settings: PodSettings, parts: Parts, progress: Progress): Promise<void> {
+function prepareStack(settings: PodSettings, parts: Parts, { progress, signal }: UpOptions): Promise<void> {
   const onProgress = (text: string): void => progress(`stack image: ${text}`);
   const made = ensureStackImage({
     dockerSocket: parts.dockerSocket,
     stateDir: settings.stateDir,
     onProgress,
+    signal,
   });
   const done = made.then(({ name }) => progress(`stack image ${name} is there`));
   // Awaited at the end of `up`; until then a failure must not count as unhandled.
@@ -235,24 +272,36 @@ async function applyKeeping(runDir: string, specs: readonly ProcessSpecInput[]):
   return supervisor;
 }
 
+type Waiting = {
+  readonly supervisor: SupervisorClient;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+};
+
 async function waitFor(
-  supervisor: SupervisorClient,
+  { supervisor, progress, signal }: Waiting,
   specs: readonly ProcessSpecInput[],
   deadlineMs: number,
-  versions: Readonly<Record<string, string>>,
-  progress: Progress,
+  versions: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const startedAtMs = Date.now();
-  await supervisor.waitReady({
-    names: specs.map(({ name }) => name),
-    deadlineMs,
-    onReady: ({ name, readyAfterMs, adopted, sinceMs }) => {
-      const version = versions[name] === undefined ? "" : ` ${versions[name]}`;
-      progress(
-        `${name}${version} ${adopted || sinceMs < startedAtMs ? "runs" : `ready in ${seconds(readyAfterMs ?? 0)}`}`,
-      );
-    },
-  });
+  const missing = new Set(specs.map(({ name }) => name));
+  await withHeartbeat(
+    progress,
+    () => `starting ${[...missing].join(", ")}`,
+    (tell) =>
+      supervisor.waitReady({
+        names: specs.map(({ name }) => name),
+        ...{ deadlineMs, signal },
+        onReady: ({ name, readyAfterMs, adopted, sinceMs }) => {
+          missing.delete(name);
+          const version = versions[name] === undefined ? "" : ` ${versions[name]}`;
+          tell(
+            `${name}${version} ${adopted || sinceMs < startedAtMs ? "runs" : `ready in ${seconds(readyAfterMs ?? 0)}`}`,
+          );
+        },
+      }),
+  );
 }
 
 /** Joins once, by the same road as every other host, and gives its processes. */

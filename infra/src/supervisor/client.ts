@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { lockHolder } from "./lock.ts";
-import { lastLogLines } from "./log-file.ts";
+import { lastLogLines, tellingLogLines } from "./log-file.ts";
 import {
   ApplyResult,
   type ControlRequest,
@@ -44,6 +44,8 @@ export type WaitReady = {
   readonly names?: readonly string[];
   readonly deadlineMs: number;
   readonly onReady?: (status: ProcessStatus) => void;
+  /** Gives up waiting; the processes go on. */
+  readonly signal?: AbortSignal;
 };
 
 /** @returns a client when a supervisor of this folder answers, null when none runs. */
@@ -118,6 +120,7 @@ async function waitReady(
   const told = new Set<string>();
   const deadline = Date.now() + options.deadlineMs;
   for (;;) {
+    options.signal?.throwIfAborted();
     const { processes } = await status();
     const wanted = processes.filter(
       ({ name }) => options.names === undefined || options.names.includes(name),
@@ -143,7 +146,7 @@ function explainNotReady(runDir: string, missing: readonly ProcessStatus[], when
   const parts = missing.map((one) => {
     const why =
       one.waitingFor === null ? (one.lastExit?.how ?? "not ready yet") : `waits for ${one.waitingFor}`;
-    const lines = one.state === "waiting" ? [] : lastLogLines(runDir, one.name);
+    const lines = one.state === "waiting" ? [] : tellingLogLines(runDir, one.name);
     const tail = lines.length === 0 ? "" : `\n    ${lines.join("\n    ")}`;
     return `  ${one.name}: ${one.state}, ${why}, ${one.restarts} restarts${tail}`;
   });

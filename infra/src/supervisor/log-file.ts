@@ -68,3 +68,29 @@ export function lastLogLines(runDir: string, name: string, lines = 15): readonly
   const text = readFileSync(path).subarray(-65_536).toString("utf8");
   return text.trimEnd().split("\n").slice(-lines);
 }
+
+/** For a person who wants to know why: the last errors of a service that logs JSON, else simply the last lines. */
+export function tellingLogLines(runDir: string, name: string): readonly string[] {
+  const errors = lastLogLines(runDir, name, 500)
+    .map(errorLine)
+    .filter((line) => line !== null);
+  return errors.length === 0 ? lastLogLines(runDir, name) : errors.slice(-3);
+}
+
+/** "engine.not-usable: nft could not be run: spawn nft ENOENT", or null when this line tells no error. */
+function errorLine(line: string): string | null {
+  if (!line.startsWith("{")) return null;
+  try {
+    const { level, event, time, error } = JSON.parse(line) as {
+      level?: unknown;
+      event?: unknown;
+      time?: unknown;
+      error?: { chain?: { message?: unknown }[] };
+    };
+    if (level !== "error" && level !== "fatal") return null;
+    const messages = (error?.chain ?? []).map(({ message }) => String(message));
+    return `${String(time)} ${String(event)}: ${messages.join(", because ")}`;
+  } catch {
+    return null;
+  }
+}

@@ -20,4 +20,8 @@ export interface Arm {
   deploy(): Promise<Sample>;
 }
 
-export const deployTimeoutMs = 120_000;
+/** The first one carries the whole base image to every engine. */
+export const deployTimeoutMs = 300_000;
+
+/** Of the container, in every arm. */
+export const containerLimits = { memoryBytes: 256 * 1024 ** 2, cpuMillis: 1000 };

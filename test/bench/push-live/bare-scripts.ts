@@ -12,7 +12,7 @@ import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runGit } from "@berth/infra/run-git.ts";
 import { type AskedApp, firstAnswer } from "../kit/first-answer.ts";
-import { type Arm, deployTimeoutMs, type Sample, type Span } from "./arm.ts";
+import { type Arm, containerLimits, deployTimeoutMs, type Sample, type Span } from "./arm.ts";
 import { WorkTree } from "./work-tree.ts";
 
 /** `/usr/bin/docker` where it exists: a newer client elsewhere on PATH may not fit Debian's engine. */
@@ -23,7 +23,8 @@ const firstPort = 21_000;
 const mark = 'mark() { echo "mark $1 $(date +%s%3N)"; }';
 const checkout =
   'rm -rf "$TREE"; mkdir -p "$TREE"; git --git-dir "$BARE" archive "$COMMIT" | tar -x -C "$TREE"';
-const runApp = `run -d --name "$NAME" -p "$PORT:${containerPort}" -e PORT=${containerPort} -e BERTH_COMMIT="$COMMIT"`;
+const limits = `--memory ${containerLimits.memoryBytes} --cpus ${containerLimits.cpuMillis / 1000}`;
+const runApp = `run -d ${limits} --name "$NAME" -p "$PORT:${containerPort}" -e PORT=${containerPort} -e BERTH_COMMIT="$COMMIT"`;
 
 const byRegistry = `set -eu
 ${mark}

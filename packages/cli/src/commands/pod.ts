@@ -3,6 +3,7 @@
  * Progress goes to stderr, results (and `--json`) to stdout. Errors are thrown; the entry point prints them.
  */
 import { hostUp } from "@berth/infra/host/up.ts";
+import { interruptSignal } from "@berth/infra/interrupt.ts";
 import { down, reset } from "@berth/infra/pod/down.ts";
 import { readPodFile, stateDirOf } from "@berth/infra/pod/settings.ts";
 import { status, statusLines } from "@berth/infra/pod/status.ts";
@@ -74,7 +75,8 @@ function registerUp(program: Command): void {
         ...(flags.host === false ? { joinThisMachine: false } : {}),
       };
       const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
-      const pod = await up({ settings: given, environment: process.env, progress });
+      const signal = interruptSignal(progress);
+      const pod = await up({ settings: given, environment: process.env, progress, signal });
       const { podDomain, edgePort } = pod.settings;
       const result = { apiUrl: pod.apiUrl, gitUrl: pod.gitUrl, podDomain, edgePort, stateDir };
       if (flags.json === true) return print(JSON.stringify(result));

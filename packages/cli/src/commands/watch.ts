@@ -3,6 +3,7 @@
  * made again and goes on where it stopped. Ctrl-C ends the watching, not the deploy.
  */
 import { setTimeout as delay } from "node:timers/promises";
+import { ERRORS, ErrorCode } from "@berth/shared/contracts/errors.ts";
 import type { Answer, Client } from "../client.ts";
 import { ConnectionError } from "../client.ts";
 import { clean } from "../output/clean.ts";
@@ -90,8 +91,10 @@ function conclude({ deploy, url, firstResponseStatus }: Finished, json: boolean)
     print(clean(url));
     return;
   }
-  const reason = deploy.reason === null ? "" : `: ${deploy.reason}`;
-  throw new CliError(`the deploy ${deploy.id} is ${deploy.state}${reason}`, {
-    next: `See where it stopped: berth deploys show ${deploy.id}`,
+  const code = ErrorCode.safeParse(deploy.reasonCode);
+  const next = code.success ? `${ERRORS[code.data].next} ` : "";
+  const why = [deploy.reasonCode, deploy.reason].filter((part) => part !== null).join(": ");
+  throw new CliError(`the deploy ${deploy.id} is ${deploy.state}${why === "" ? "" : `, ${why}`}`, {
+    next: `${next}Where it stopped: berth deploys show ${deploy.id}`,
   });
 }

@@ -97,12 +97,13 @@ async function pull(worker: JobWorker): Promise<void> {
   const { engine, puller, registry } = worker.given;
   const reference = imageReference(worker);
   await asStage(worker, "pull", async () => {
-    if ((await engine.image(reference)) !== null) return;
+    worker.imagePresent = (await engine.image(reference)) !== null;
+    if (worker.imagePresent) return;
     const envelope = await openedEnvelope(worker);
     if (envelope !== null) await puller.pull(reference, registry, envelope.pullToken);
     crashPoint("agent.pulled");
+    worker.imagePresent = (await engine.image(reference)) !== null;
   });
-  worker.imagePresent = (await engine.image(reference)) !== null;
   if (!worker.imagePresent && !isFinal(worker.record.state)) {
     throw new EngineError("pull", 404, new Error("the image is not there after the pull"));
   }

@@ -159,7 +159,9 @@ function size(bytes: number): string {
 }
 
 function duration(ms: number): string {
-  return ms >= 60_000 ? `${trimNumber(ms / 60_000)} minutes` : `${trimNumber(ms / 1000)} seconds`;
+  const minutes = trimNumber(ms / 60_000);
+  if (ms < 60_000) return `${trimNumber(ms / 1000)} seconds`;
+  return minutes === "1" ? "1 minute" : `${minutes} minutes`;
 }
 
 function trimNumber(value: number): string {

@@ -82,6 +82,20 @@ export class BuildEngine {
     return answer.Version;
   }
 
+  /** Resolves when the engine goes away or `signal` fires, seen by a stream that it keeps open; never rejects. */
+  async gone(signal: AbortSignal): Promise<void> {
+    try {
+      const filters = { event: ["none"] };
+      const stream = await this.#docker.getEvents({ filters, abortSignal: signal });
+      await new Promise<void>((resolve) => {
+        for (const end of ["end", "close", "error"]) stream.once(end, () => resolve());
+        stream.resume();
+      });
+    } catch {
+      // It does not answer: gone already.
+    }
+  }
+
   /** @returns null when the engine has no such image */
   async imageId(name: string): Promise<string | null> {
     return (

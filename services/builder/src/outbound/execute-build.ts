@@ -12,7 +12,6 @@ import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import type { ObjectStore } from "@berth/shared/kit/object-store.ts";
 import { recordSpan } from "@berth/shared/kit/telemetry.ts";
-import { describeFailure } from "../core/build-failure.ts";
 import { BuildStopped } from "../core/build-stopped.ts";
 import type { BuildResult, BuildStage, RunBuildGiven } from "./build-run.ts";
 import { type Ending, finishBuild, renewBuild } from "./build-store.ts";
@@ -154,7 +153,6 @@ async function store(
 ): Promise<void> {
   const ending = toEnding(claim, result);
   progress.flush();
-  if (ending.outcome === "failed") progress.step(describeFailure(ending.failure));
   const text = progress.takeUnstored();
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -219,7 +217,7 @@ class StageClock {
 
   end(stage: BuildStage): void {
     this.#close(STAGE_NAMES[stage]);
-    this.#open = stage === "fetched" ? "build" : stage === "built" ? "push" : null;
+    this.#open = stage === "fetched" ? "build" : stage === "built" ? "push" : "clean-up";
   }
 
   /** Closes the stage in which a build failed. */

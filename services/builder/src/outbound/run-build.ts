@@ -16,13 +16,34 @@ import { detectKind } from "../core/detect-kind.ts";
 import type { BuildOrder, BuildResult, BuiltImage, Run, RunBuildGiven } from "./build-run.ts";
 import { buildImage, buildWithBuildpacks } from "./buildpack-build.ts";
 import { buildDockerfile } from "./dockerfile-build.ts";
+import { type EngineWatch, engineAnswers, watchEngine } from "./engine-watch.ts";
 import { type Source, unpackSource } from "./source-archive.ts";
 
 const STACK_POLL_MS = 1000;
 const STACK_WAIT_MS = 300_000;
 const PUSH_PAUSES_MS = [1000, 4000, 10_000];
 
+/** An engine may be restarted under a build. */
+const ENGINE_LOSSES = 2;
+const ENGINE_WAIT_MS = 120_000;
+
+/** The build starts again when its engine went away under it: that says nothing about the pushed code. */
 export async function runBuild(given: RunBuildGiven, order: BuildOrder): Promise<BuildResult> {
+  for (let losses = 1; ; losses += 1) {
+    const engine = watchEngine(given.engine);
+    try {
+      const result = await runOnce(given, order, engine);
+      const again = engine.signal.aborted && !order.signal.aborted && losses <= ENGINE_LOSSES;
+      if (result.outcome === "built" || !again) return result;
+      order.onStep("The engine that builds went away; the build starts again when it answers");
+      if (!(await engineAnswers(given.engine, ENGINE_WAIT_MS, order.signal))) return result;
+    } finally {
+      engine.close();
+    }
+  }
+}
+
+async function runOnce(given: RunBuildGiven, order: BuildOrder, engine: EngineWatch): Promise<BuildResult> {
   const stopper = new AbortController();
   const stop = (failure: BuildFailure): void => stopper.abort(new BuildStopped(failure));
   const timer = setTimeout(
@@ -35,12 +56,13 @@ export async function runBuild(given: RunBuildGiven, order: BuildOrder): Promise
     order,
     dir: await mkdtemp(join(given.workDir, "build-")),
     reference: `${given.registry}/${order.repository}:${order.buildId}`,
-    signal: AbortSignal.any([order.signal, stopper.signal]),
+    signal: AbortSignal.any([order.signal, stopper.signal, engine.signal]),
     stop,
   };
   try {
     return { outcome: "built", image: await buildAndPush(run) };
   } catch (error) {
+    await engine.isGone();
     await given.engine.removeImage(run.reference).catch(() => undefined);
     return { outcome: "failed", ...explain(error, run.signal) };
   } finally {

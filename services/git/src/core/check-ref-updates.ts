@@ -48,7 +48,10 @@ export function checkRefUpdates(
       return refuse("push-ref-name", "A line of this push is not `<old id> <new id> <ref>`.");
     if (!isRefName(update.ref)) return refuse("push-ref-name", explainName(update.ref));
     if (update.ref === `refs/heads/${deployBranch}` && update.newId === ZERO_ID) {
-      return refuse("push-ref-name", `The deploy branch ${deployBranch} cannot be deleted.`);
+      return refuse(
+        "push-ref-name",
+        `The deploy branch ${deployBranch} cannot be deleted. To end the service: berth services rm.`,
+      );
     }
     updates.push(update);
   }

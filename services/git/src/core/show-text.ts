@@ -20,6 +20,15 @@ export function cleanLine(line: string, maxLength = 4000): string {
   return clean + strip(shown.slice(at)) + (coloured ? "\u001b[0m" : "");
 }
 
+/** A reason of several lines, each safe to show. */
+export function cleanLines(text: string, maxLines = 40): string {
+  return text
+    .split(/\r?\n/)
+    .slice(0, maxLines)
+    .map((line) => cleanLine(line))
+    .join("\n");
+}
+
 function strip(text: string): string {
   return text.replace(ESCAPE, "").replace(CONTROL, "");
 }

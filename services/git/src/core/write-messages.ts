@@ -55,7 +55,7 @@ export function outcomeLines(outcome: DeployOutcome): string[] {
       "",
     ];
   }
-  const reason = outcome.reason === null ? [] : [`${ALARM}${outcome.reason}`];
+  const reason = outcome.reason === null ? [] : outcome.reason.split("\n").map((line) => `${ALARM}${line}`);
   return [
     "",
     `${ALARM}deploy ${outcome.state === "failed" ? "failed" : outcome.state}${outcome.reasonCode === null ? "" : `: ${outcome.reasonCode}`}`,

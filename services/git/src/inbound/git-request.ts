@@ -41,6 +41,7 @@ export async function answerRequest(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  const startedAtMs = given.clock.nowMs();
   try {
     if (request.url === "/health") return sendText(response, 200, "ok\n");
     const target = parseGitUrl(request.method ?? "", request.url ?? "", given.basePath);
@@ -51,6 +52,8 @@ export async function answerRequest(
       request.headers.authorization,
       given.clock.nowMs(),
     );
+    if (target.operation === "receive-pack" && target.phase === "advertise")
+      given.sessions.discovering(allowed.service, allowed.userId, startedAtMs);
     await transfer(given, target, allowed, request, response);
   } catch (error) {
     sendError(given.log, response, error);

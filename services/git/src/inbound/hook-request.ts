@@ -2,10 +2,12 @@
 
 import type { Socket } from "node:net";
 import { join, resolve, sep } from "node:path";
+import { ZERO_ID } from "../core/check-ref-updates.ts";
 
 export interface HookRequest {
   readonly hook: "pre-receive" | "post-receive";
   readonly pushId: string;
+  /** Empty when the push only removes refs: then git receives no objects. */
   readonly quarantineDir: string;
   /** Lets another git process see the objects in quarantine. */
   readonly quarantineEnv: Readonly<Record<string, string>>;
@@ -54,8 +56,14 @@ export function parseHookRequest(text: string): HookRequest | null {
   return { hook, pushId, quarantineDir, quarantineEnv, lines };
 }
 
-/** True when the quarantine that the hook names is this repository's own. */
+function isRemoval(line: string): boolean {
+  return line.split(" ")[1] === ZERO_ID;
+}
+
+/** True when the quarantine that the hook names is this repository's own, or none is needed. */
 export function isOwnQuarantine(request: HookRequest, gitDir: string): boolean {
+  if (request.quarantineDir === "")
+    return Object.keys(request.quarantineEnv).length === 0 && request.lines.every(isRemoval);
   const inside = join(gitDir, "objects") + sep;
   return resolve(request.quarantineDir).startsWith(inside);
 }

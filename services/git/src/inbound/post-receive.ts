@@ -8,7 +8,7 @@ import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import { withRemoteParent } from "@berth/shared/kit/telemetry.ts";
-import { cleanLine } from "../core/show-text.ts";
+import { cleanLines } from "../core/show-text.ts";
 import type { DeployOutcome } from "../core/write-messages.ts";
 import { detachedLines, otherRefLine, outcomeLines, receivedLines } from "../core/write-messages.ts";
 import type { OverviewRow } from "../outbound/deploy-overview.ts";
@@ -54,9 +54,10 @@ export async function finishPush(
 }
 
 async function recordPush(given: PostReceiveGiven, session: PushSession, say: Say): Promise<Recorded | null> {
-  const { service, deployId, userId, traceparent, startedAtMs } = session;
+  const { service, deployId, userId, traceparent, discoveredAtMs, startedAtMs } = session;
   try {
-    return await given.recorder.record({ service, deployId, userId, traceparent, startedAtMs });
+    const about = { service, deployId, userId, traceparent, discoveredAtMs, startedAtMs };
+    return await given.recorder.record(about);
   } catch (error) {
     given.log.error("push.record-failed", { serviceId: service.id, deployId, error: describeError(error) });
     given.wakeRepair();
@@ -115,6 +116,6 @@ function toOutcome(overview: OverviewRow, deployId: DeployId, url: string): Depl
     reasonCode !== null && Object.hasOwn(ERRORS, reasonCode)
       ? ERRORS[reasonCode as keyof typeof ERRORS]
       : null;
-  const reason = overview.reason === null ? (entry?.meaning ?? null) : cleanLine(overview.reason);
+  const reason = overview.reason === null ? (entry?.meaning ?? null) : cleanLines(overview.reason);
   return { deployId, url, state, releaseVersion, reasonCode, reason, next: entry?.next ?? null };
 }

@@ -47,6 +47,7 @@ export async function checkPush(
   const { deployBranch } = session.service;
   const checked = checkRefUpdates(request.lines, given.limits, deployBranch);
   if (checked.kind === "refused") return checked;
+  if (request.quarantineDir === "") return null; // refs are removed, nothing came
   const objectsCount = await countPackedObjects(request.quarantineDir);
   if (objectsCount > given.limits.objectsCount) {
     return refuse(

@@ -34,6 +34,8 @@ export interface RecordRequest {
   readonly deployId: DeployId;
   readonly userId: UserId | null;
   readonly traceparent: string | null;
+  /** When its client asked for the refs before it; the stage `discover` runs from here to its beginning. */
+  readonly discoveredAtMs: number | null;
   /** When the push began; the stage `receive` runs from here to now. Null for a repair. */
   readonly startedAtMs: number | null;
 }
@@ -131,5 +133,12 @@ export class HeadRecorder {
 function stagesOf(request: RecordRequest, receivedAtMs: number, bundledAtMs: number): Stage[] {
   const bundle = { name: "bundle", startedAtMs: receivedAtMs, endedAtMs: bundledAtMs };
   if (request.startedAtMs === null) return [bundle];
-  return [{ name: "receive", startedAtMs: request.startedAtMs, endedAtMs: receivedAtMs }, bundle];
+  const { discoveredAtMs, startedAtMs } = request;
+  return [
+    ...(discoveredAtMs === null
+      ? []
+      : [{ name: "discover", startedAtMs: discoveredAtMs, endedAtMs: startedAtMs }]),
+    { name: "receive", startedAtMs, endedAtMs: receivedAtMs },
+    bundle,
+  ];
 }

@@ -40,7 +40,14 @@ async function repairOne(given: RepairGiven, service: GitService): Promise<void>
   const deployId = newId("deploy");
   try {
     await withSpan("git push repaired", { serviceId: service.id, deployId }, () =>
-      given.recorder.record({ service, deployId, userId, traceparent: traceparent(), startedAtMs: null }),
+      given.recorder.record({
+        service,
+        deployId,
+        userId,
+        traceparent: traceparent(),
+        discoveredAtMs: null,
+        startedAtMs: null,
+      }),
     );
   } catch (error) {
     // One broken repository must not keep the others from their repair; the next period tries again.

@@ -7,6 +7,7 @@
 import type { HostId, JobId, OrgId } from "@berth/shared/domain/ids.ts";
 import type { HostState, Lot, Refusal, ScoreTerms, ScoreWeights } from "@berth/shared/domain/placement.ts";
 import { refuse, reserve, scoreTerms, totalScore } from "@berth/shared/domain/placement.ts";
+import { formatBytes } from "@berth/shared/domain/resources.ts";
 import { compareIds } from "./compare-ids.ts";
 
 export interface BatchLot extends Lot {
@@ -198,7 +199,7 @@ function explain(
     hosts.every((host) => lot.resources.memoryBytes > host.memoryTotalBytes);
   if (hopeless) {
     return {
-      commonRefusal: `it needs ${lot.resources.memoryBytes} B of memory and the largest host has ${biggest} B`,
+      commonRefusal: `it needs ${formatBytes(lot.resources.memoryBytes)} of memory, and the largest host offers ${formatBytes(biggest)}`,
       hopeless,
     };
   }

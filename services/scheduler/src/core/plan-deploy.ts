@@ -10,6 +10,9 @@ import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { slotKey, wantedSlots } from "./slots.ts";
 import type { DeployView, JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./views.ts";
 
+const LAST_LINES = 6;
+const LINE_CHARACTERS = 150;
+
 export function planDeploy(view: ServiceView, deploy: DeployView, nowMs: number, limits: PlanLimits): Step[] {
   const release = view.target?.id === deploy.releaseId ? view.target : null;
   const jobs = view.jobs.filter((job) => job.deployId === deploy.id);
@@ -55,7 +58,7 @@ function reasonToStop(
   if (failed !== undefined) {
     return {
       code: failed.reasonCode ?? "start-failed",
-      text: `${slotKey(failed.process, failed.slot)}: ${failed.reason ?? "it failed"}`,
+      text: `${slotKey(failed.process, failed.slot)}: ${failed.reason ?? "it failed"}${lastWords(failed)}`,
     };
   }
   for (const job of jobs) {
@@ -71,6 +74,12 @@ function reasonToStop(
   if (nowMs >= deploy.createdAtMs + limits.deployDeadlineMs)
     return { code: "deadline-passed", text: describeDeadline(jobs, limits) };
   return null;
+}
+
+/** What the app printed last is mostly why it failed. */
+function lastWords(job: JobView): string {
+  const lines = job.lastLines.slice(-LAST_LINES).map((line) => `\n  ${line.slice(0, LINE_CHARACTERS)}`);
+  return lines.length === 0 ? "" : `. It printed last:${lines.join("")}`;
 }
 
 function describeDeadline(jobs: readonly JobView[], limits: PlanLimits): string {

@@ -203,6 +203,27 @@ describe("planService", () => {
     expect(world.deploys.map((deploy) => deploy.state)).toEqual(["succeeded", "succeeded"]);
   });
 
+  test("a failed deploy tells what the app printed last", () => {
+    const world = new World();
+    world.release();
+    world.plan();
+    const [job] = world.live();
+    if (job === undefined) throw new Error("no job");
+    Object.assign(job, {
+      state: "failed",
+      reasonCode: "crashed",
+      reason: "web ended by itself with exit code 1",
+      lastLines: Array.from({ length: 9 }, (_, i) => `line ${i} ${"x".repeat(300)}`),
+    });
+    world.plan();
+    const reason = world.deploys[0]?.reason ?? "";
+    expect(reason).toMatch(
+      /^web\.1: web ended by itself with exit code 1\. It printed last:\n {2}line 3 x+\n/,
+    );
+    expect(reason).toMatch(/\n {2}line 8 x+$/);
+    expect(reason.length, "the most that a contract takes").toBeLessThan(2000);
+  });
+
   test("a failing release leaves the old one in rotation and nothing of itself", () => {
     const world = deployed();
     const before = world.routed;

@@ -7,17 +7,31 @@
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { planDeploy } from "./plan-deploy.ts";
 import { restartDelayMs, slotKey, wantedSlots } from "./slots.ts";
-import type { JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./views.ts";
+import type { DeployView, JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./views.ts";
 
 export function planService(view: ServiceView, nowMs: number, limits: PlanLimits): Step[] {
   if (view.deleted) return planRemoval(view);
   const steps: Step[] = [];
   if (view.target !== null && !view.targetDeployExists)
-    steps.push({ kind: "create-deploy", release: view.target });
+    steps.push(...beginDeploy(view, view.target, nowMs, limits));
   for (const deploy of view.openDeploys) steps.push(...planDeploy(view, deploy, nowMs, limits));
   if (view.serving !== null) steps.push(...keepServing(view, view.serving, nowMs));
   steps.push(...retireOthers(view, nowMs, limits));
   return steps;
+}
+
+/** The deploy and its first jobs at once: a round less until the hosts are asked. */
+function beginDeploy(view: ServiceView, release: ReleaseView, nowMs: number, limits: PlanLimits): Step[] {
+  const deploy: DeployView = {
+    id: release.deployId,
+    releaseId: release.id,
+    state: "planned",
+    createdAtMs: nowMs,
+    stateSinceMs: nowMs,
+    reasonCode: null,
+    reason: null,
+  };
+  return [{ kind: "create-deploy", release }, ...planDeploy(view, deploy, nowMs, limits)];
 }
 
 function planRemoval(view: ServiceView): Step[] {

@@ -162,6 +162,11 @@ async function stageOf(
     : [{ name: "observe", startedAtMs: readyAtMs, endedAtMs: Math.max(nowMs, readyAtMs) }];
 }
 
+/** The rest comes with the deploy's end. */
+function firstLine(text: string): string {
+  return text.split("\n")[0] ?? text;
+}
+
 function describeStep(step: Extract<Step, { kind: "step-deploy" }>): Progress[] {
   const { deployId } = step;
   switch (step.to) {
@@ -170,7 +175,7 @@ function describeStep(step: Extract<Step, { kind: "step-deploy" }>): Progress[] 
     case "draining":
       return [{ deployId, line: "Every edge serves the new release" }];
     case "rolling-back":
-      return [{ deployId, line: `Stopping: ${step.reason ?? step.reasonCode ?? "it failed"}` }];
+      return [{ deployId, line: `Stopping: ${firstLine(step.reason ?? step.reasonCode ?? "it failed")}` }];
     default:
       return [];
   }
