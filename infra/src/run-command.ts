@@ -55,14 +55,17 @@ export function run(command: readonly string[], options: RunOptions): Promise<st
     const forget = endOnAbort(child, options.signal);
     const take = (chunk: string): void => {
       all = (all + chunk).slice(-maxOutputBytes);
-      if (options.onLine !== undefined)
-        for (const line of chunk.split("\n")) if (line !== "") options.onLine(line);
     };
+    const lineSplitters = [lineSplitter(options.onLine), lineSplitter(options.onLine)] as const;
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
       stdout = (stdout + chunk).slice(-maxOutputBytes);
       take(chunk);
+      lineSplitters[0].push(chunk);
     });
-    child.stderr.setEncoding("utf8").on("data", take);
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      take(chunk);
+      lineSplitters[1].push(chunk);
+    });
     child.once("error", (error) => {
       clearTimeout(timer);
       forget();
@@ -71,6 +74,7 @@ export function run(command: readonly string[], options: RunOptions): Promise<st
     child.once("close", (code, signal) => {
       clearTimeout(timer);
       forget();
+      for (const splitter of lineSplitters) splitter.end();
       if (code === 0) resolve(stdout);
       else if (timedOut)
         reject(new CommandError(command, `did not end within ${options.timeoutMs / 1000} s`, null, all));
@@ -95,5 +99,25 @@ function endOnAbort(child: ChildProcess, signal: AbortSignal | undefined): () =>
   return () => {
     clearTimeout(killTimer);
     signal.removeEventListener("abort", end);
+  };
+}
+
+/** Gives whole lines, whatever the pieces that they come in. */
+function lineSplitter(onLine: ((line: string) => void) | undefined): {
+  push(chunk: string): void;
+  end(): void;
+} {
+  let rest = "";
+  return {
+    push: (chunk) => {
+      if (onLine === undefined) return;
+      const lines = (rest + chunk).split("\n");
+      rest = (lines.pop() ?? "").slice(-maxOutputBytes);
+      for (const line of lines) if (line !== "") onLine(line);
+    },
+    end: () => {
+      if (rest !== "") onLine?.(rest);
+      rest = "";
+    },
   };
 }

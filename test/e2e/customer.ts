@@ -66,7 +66,7 @@ export class Customer {
       ["environments", "create", environment],
     ]) {
       const { code, output } = await customer.tryBerth(words).ended;
-      if (code !== 0 && !/in use|exists|taken/.test(output))
+      if (code !== 0 && !/already|in use/.test(output))
         throw new Error(`berth ${words.join(" ")}: ${output}`);
     }
     return customer;

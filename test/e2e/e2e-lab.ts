@@ -18,7 +18,7 @@ const postgresPort = 17_623;
 const engineDir = "/tmp/berth-e2e-engine";
 
 /** What a host offers: less than the machine has, so that a host can be full. */
-export const hostMemoryBytes = 2 * GIB;
+export const hostMemoryBytes = 6 * GIB;
 export const buildTimeoutMs = 60_000;
 export const readinessDeadlineMs = 12_000;
 export const keepsLab = process.env.BERTH_E2E_KEEP === "1";

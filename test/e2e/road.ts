@@ -60,7 +60,7 @@ export function describeRoad({ lab, customer }: Given): void {
     });
 
     test("why names every host's bid, the winner and every refusal", async () => {
-      // 40 GB fit nowhere; of two times 1 GB the second does not fit beside the first.
+      // 40 GB fit nowhere; of two times 3 GB the second does not fit beside the first.
       const app = await customer().app("large", dockerfileApp);
       expect((await app.push()).code).toBe(0);
       const nowhere = await scaleTo(app, "web=1", "40GB");
@@ -72,7 +72,7 @@ export function describeRoad({ lab, customer }: Given): void {
         Array.from({ length: 3 }, () => "not-enough-memory"),
       );
 
-      const two = await scaleTo(app, "web=2", "1GB");
+      const two = await scaleTo(app, "web=2", "3GB");
       expect((await watchToEnd(customer(), two)).state).toBe("succeeded");
       const { decisions } = await customer().json("why", ["why", "large"]);
       const placed = decisions.filter(({ release }) => release === decisions[0]?.release);

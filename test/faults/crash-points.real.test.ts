@@ -126,6 +126,7 @@ function chosen<C extends { readonly point: string }>(cases: readonly C[]): C[] 
 describe("a service is killed at a named point", () => {
   test.each(inTurn(chosen(crashCases)))("$service at $point", async ({ service, point, refused }) => {
     const name = `${service} at ${point}`;
+    await pod.calm(service);
     const before = await pod.process(service);
     pod.arm(service, point);
     const strike = async (): Promise<void> => {
@@ -148,6 +149,7 @@ describe("a service is killed at a named point", () => {
 
 describe("a service is killed at a later pass of a point", () => {
   test.each(chosenRepeats())("$service at $point, time $nth", async ({ service, point, nth }) => {
+    await pod.calm(service);
     const before = await pod.process(service);
     pod.arm(service, point, nth);
     let came = true;

@@ -29,6 +29,7 @@ import type { Site } from "./traffic.ts";
 import { until } from "./until.ts";
 
 const index = 8;
+const calmAfterDeaths = 3;
 const restartDeadlineMs = 60_000;
 const say = (line: string): void => console.log(`   ${line}`);
 
@@ -51,6 +52,7 @@ export class FaultPod {
   readonly app: TinyApp;
   readonly #control: SupervisorClient;
   readonly #ofHost: SupervisorClient;
+  readonly #deaths = new Map<string, number>();
 
   constructor(given: {
     stateDir: string;
@@ -73,6 +75,19 @@ export class FaultPod {
 
   push(): Promise<{ ok: boolean; output: string }> {
     return this.app.push(this.service.gitUrl, this.lab.pod.adminToken);
+  }
+
+  /** A process that ends again and again is started later each time; what a case measures is not that. */
+  async calm(name: string): Promise<void> {
+    const deaths = this.#deaths.get(name) ?? 0;
+    if (deaths < calmAfterDeaths) return;
+    this.#deaths.delete(name);
+    await (processesOfHost.has(name) ? this.#ofHost : this.#control).restart(name);
+    await until(
+      `${name} to be ready`,
+      async () => (await this.process(name)).state === "ready" || undefined,
+      restartDeadlineMs,
+    );
   }
 
   /** The nth time from now that the service comes to the point, it dies there; its next life does not. */
@@ -123,6 +138,7 @@ export class FaultPod {
 
   /** Waits until the supervisor saw it end by SIGKILL and started it again. */
   async diedAndReturned(before: ProcessStatus): Promise<void> {
+    this.#deaths.set(before.name, (this.#deaths.get(before.name) ?? 0) + 1);
     await until(
       `${before.name} to be killed and started again`,
       async () => {

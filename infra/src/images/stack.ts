@@ -181,7 +181,7 @@ async function makeTars(cacheDir: string, nodeDir: string, input: StackImageInpu
     run(["mmdebstrap", ...mmdebstrapArgs(mirrors)], {
       ...{ cwd: half, env, signal, timeoutMs: 15 * 60_000 },
       onLine: (line) => {
-        if (/^I: (?!cleaning|success)/.test(line)) tell(line.slice(3));
+        if (/^I: (?!cleaning|success|main\(\)|removing)/.test(line)) tell(line.slice(3));
       },
     }),
   );

@@ -34,12 +34,16 @@ export async function withoutAutostart<T>(work: () => Promise<T>): Promise<T> {
 export async function disableServicesOf(packages: readonly string[], progress: Progress): Promise<void> {
   const units = packages.flatMap((name) => servicesOf[name] ?? []);
   if (units.length === 0) return;
-  for (const command of disableCommands(units)) {
-    await run(command, { timeoutMs: commandTimeoutMs }).catch((error: unknown) =>
-      progress(`  could not be switched off, do it by hand: ${String(error)}`),
+  // deb-systemd-helper is meant for maintainer scripts and wants to hear whose it works for.
+  const env = { ...process.env, DPKG_MAINTSCRIPT_PACKAGE: "berth" };
+  try {
+    for (const command of disableCommands(units)) await run(command, { env, timeoutMs: commandTimeoutMs });
+    progress(`  Debian's own services of these are switched off (${units.join(", ")}): Berth runs its own`);
+  } catch (error) {
+    progress(
+      `  Debian's own services could not be switched off, do it by hand: ${units.join(", ")}. ${String(error)}`,
     );
   }
-  progress(`Debian's own ${units.join(", ")} switched off: Berth runs its own`);
 }
 
 function disableCommands(units: readonly string[]): readonly (readonly string[])[] {

@@ -3,6 +3,7 @@ import { JobObserved } from "@berth/shared/contracts/job.ts";
 import { ChangeVars, GetSealingKey, ListVars, MintPushToken } from "@berth/shared/contracts/secret.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
+import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { runService } from "@berth/shared/kit/service.ts";
 import { SecretsConfig } from "./config.ts";
 import { onChangeVars } from "./inbound/change-vars.ts";
@@ -11,6 +12,9 @@ import { onMintPushToken } from "./inbound/mint-push-token.ts";
 import { createRegistryTokens } from "./outbound/registry-tokens.ts";
 import type { VaultTables } from "./outbound/vault.ts";
 import { Vault } from "./outbound/vault.ts";
+
+/** How long the sealed variables of a removed service may stay. */
+const FORGET_EVERY_MS = 10_000;
 
 await runService("secrets", SecretsConfig, async ({ config, log, scope }) => {
   const { db } = scope.use(connectDatabase<VaultTables>({ url: config.databaseUrl, schema: "secrets", log }));
@@ -42,6 +46,17 @@ await runService("secrets", SecretsConfig, async ({ config, log, scope }) => {
   );
   scope.use(
     bus.serve(MintPushToken, {}, onMintPushToken({ db, tokens, lifeSeconds: config.pushTokenSeconds })),
+  );
+  scope.use(
+    new Reconciler({
+      name: "forget-removed",
+      everyMs: FORGET_EVERY_MS,
+      log,
+      run: async () => {
+        const servicesCount = await vault.forgetRemoved();
+        if (servicesCount > 0) log.info("vault.forgot-removed", { servicesCount });
+      },
+    }),
   );
   // Not retried from the stream: an agent that still waits says `accepted` again.
   scope.use(

@@ -3,10 +3,11 @@
  * its own. Engines trust it by the pod's authority, whose certificate of the registry names this address already.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { copyFile, mkdir, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "node:tls";
+import { defaultDockerCertsDir } from "@berth/infra/host/join.ts";
 import type { LabPod } from "@berth/infra/lab/lab-pod.ts";
 
 const port = 7436;
@@ -21,7 +22,7 @@ export interface BareRegistry {
 export async function startBareRegistry(labPod: LabPod, folder: string): Promise<BareRegistry> {
   const { lab, pod } = labPod;
   const address = `${lab.machineAddress}:${port}`;
-  const trusting = ["/etc/docker/certs.d", ...lab.hosts.map((host) => join(host.dockerConfigDir, "certs.d"))];
+  const trusting = [defaultDockerCertsDir, ...lab.hosts.map((host) => join(host.dockerConfigDir, "certs.d"))];
   for (const certs of trusting) {
     await mkdir(join(certs, address), { recursive: true });
     await copyFile(pod.caFile, join(certs, address, "ca.crt"));
@@ -41,7 +42,11 @@ export async function startBareRegistry(labPod: LabPod, folder: string): Promise
     env: { OTEL_TRACES_EXPORTER: "none" },
   });
   await waitUntilListening(child, lab.machineAddress);
-  return { address, close: () => stop(child) };
+  const close = async (): Promise<void> => {
+    await stop(child);
+    for (const certs of trusting) await rm(join(certs, address), { recursive: true, force: true });
+  };
+  return { address, close };
 }
 
 async function waitUntilListening(child: ChildProcess, host: string): Promise<void> {

@@ -154,7 +154,12 @@ async function watch(given: string | undefined, flags: EnvFlags): Promise<void> 
 async function cancelDeploy(deployId: string, flags: { json?: boolean }): Promise<void> {
   const reply = await (await connect()).call("cancelDeploy", { params: { deployId } });
   if (flags.json === true) return printJson(reply);
-  say(`cancelling ${reply.deploy.id}; it is ${reply.deploy.state} now, and the old release keeps serving`);
+  const { id, state, final } = reply.deploy;
+  say(
+    final
+      ? `${id} is ${state}; the old release keeps serving`
+      : `cancelling ${id}, which is ${state}; the old release keeps serving`,
+  );
 }
 
 async function listReleases(name: string | undefined, flags: EnvFlags & { limit: number }): Promise<void> {

@@ -111,6 +111,8 @@ export const HostDesired = defineSignal({
     revision: z.int().min(0),
     /** True when every stored job was read. An agent stops nothing on a set that is not whole. */
     whole: z.boolean(),
+    /** When the record was read, by the scheduler's clock: a set that comes late does not end newer jobs. */
+    madeAtMs: z.number().optional(),
     /** Jobs that must exist on the host, with their epochs. */
     jobs: z.array(z.strictObject({ jobId: JobId, epoch: z.int().min(1), action: DesiredAction })).max(2000),
   }),

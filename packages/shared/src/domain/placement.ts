@@ -9,7 +9,7 @@ import { z } from "zod";
 import { assert } from "./assert.ts";
 import { HostId, JobId, OrgId, ServiceId } from "./ids.ts";
 import type { Resources as ResourcesType } from "./resources.ts";
-import { Resources } from "./resources.ts";
+import { formatBytes, Resources } from "./resources.ts";
 
 /** What a job asks of its host besides resources. Everything here is a must, but `nearServiceId`. */
 export const Constraints = z.strictObject({
@@ -183,13 +183,13 @@ function refuseForCapacity(host: HostState, needs: ResourcesType): Refusal | nul
   if (needs.memoryBytes > host.memoryFreeBytes) {
     return {
       code: "not-enough-memory",
-      detail: `needs ${needs.memoryBytes} B, free ${host.memoryFreeBytes} B of ${host.memoryTotalBytes} B`,
+      detail: `needs ${formatBytes(needs.memoryBytes)}, free ${formatBytes(host.memoryFreeBytes)} of ${formatBytes(host.memoryTotalBytes)}`,
     };
   }
   if (needs.diskBytes > host.diskFreeBytes) {
     return {
       code: "not-enough-disk",
-      detail: `needs ${needs.diskBytes} B, free ${host.diskFreeBytes} B of ${host.diskTotalBytes} B`,
+      detail: `needs ${formatBytes(needs.diskBytes)}, free ${formatBytes(host.diskFreeBytes)} of ${formatBytes(host.diskTotalBytes)}`,
     };
   }
   if (needs.cpuMillis > host.cpuFreeMillis) {

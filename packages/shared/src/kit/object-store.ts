@@ -3,116 +3,45 @@
  * A put is all or nothing: a reader never sees half an object.
  */
 import { randomBytes } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { access, mkdir, open, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { folderStore } from "./object-store-folder.ts";
+import { checkBucket, parseS3Url, type S3Options, s3Store } from "./object-store-s3.ts";
+import type { ObjectStore } from "./object-store-types.ts";
+import { ObjectStoreFailed } from "./object-store-types.ts";
 
-export interface ObjectStore {
-  put(key: string, content: Readable | Buffer): Promise<void>;
-  /** @throws ObjectMissing */
-  get(key: string): Promise<Readable>;
-  exists(key: string): Promise<boolean>;
-  delete(key: string): Promise<void>;
-}
+export type { ObjectStore } from "./object-store-types.ts";
+export { ObjectMissing, ObjectStoreFailed } from "./object-store-types.ts";
 
-export class ObjectMissing extends Error {
-  override name = "ObjectMissing";
-}
-
-const KEY = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*){0,9}$/;
-
-function checkKey(key: string): string {
-  if (key.length > 500 || !KEY.test(key))
-    throw new Error(`not a key of the object store: ${JSON.stringify(key)}`);
-  return key;
-}
-
-/** @param url `file:///var/lib/berth/objects` or `s3://bucket?endpoint=http://…&region=…&pathStyle=true` */
-export async function openObjectStore(url: string): Promise<ObjectStore> {
-  const parsed = new URL(url);
+/**
+ * @param url `file:///var/lib/berth/objects` or `s3://bucket?endpoint=https://…&region=…&pathStyle=true&caFile=/…`
+ * @param options for S3; by default credentials are those of the environment (`AWS_ACCESS_KEY_ID` and so on).
+ */
+export async function openObjectStore(url: string, options: S3Options = {}): Promise<ObjectStore> {
+  const parsed = parseUrl(url);
   if (parsed.protocol === "file:") return folderStore(decodeURIComponent(parsed.pathname));
-  if (parsed.protocol === "s3:") return s3Store(parsed);
-  throw new Error(`BERTH_OBJECT_STORE must start with file:// or s3://, not ${parsed.protocol}`);
+  return await s3Store(parseS3Url(parsed), options);
 }
 
-function folderStore(root: string): ObjectStore {
-  const path = (key: string) => join(root, checkKey(key));
-  return {
-    async put(key, content) {
-      const target = path(key);
-      await mkdir(dirname(target), { recursive: true, mode: 0o700 });
-      const temporary = `${target}.${randomBytes(6).toString("hex")}.part`;
-      try {
-        await pipeline(
-          Buffer.isBuffer(content) ? Readable.from([content]) : content,
-          createWriteStream(temporary, { mode: 0o600 }),
-        );
-        const file = await open(temporary, "r");
-        await file.sync();
-        await file.close();
-        await rename(temporary, target);
-      } finally {
-        await rm(temporary, { force: true });
-      }
-    },
-    async get(key) {
-      const target = path(key);
-      await access(target).catch((cause: unknown) => {
-        throw new ObjectMissing(`the object store has no ${key}`, { cause });
-      });
-      return createReadStream(target);
-    },
-    exists: (key) =>
-      access(path(key)).then(
-        () => true,
-        () => false,
-      ),
-    delete: (key) => rm(path(key), { force: true }),
-  };
+/**
+ * Shows that the store can be used: the bucket is there, and an object can be written, read and deleted.
+ * @throws ObjectStoreFailed that says what to do, Error when the URL is wrong
+ */
+export async function checkObjectStore(url: string, options: S3Options = {}): Promise<void> {
+  const parsed = parseUrl(url);
+  if (parsed.protocol === "s3:") await checkBucket(parseS3Url(parsed), options);
+  const store = await openObjectStore(url, options);
+  const key = `berth-check/${randomBytes(8).toString("hex")}`;
+  await store.put(key, Buffer.from(key));
+  const chunks: Buffer[] = [];
+  for await (const chunk of (await store.get(key)) as AsyncIterable<Buffer>) chunks.push(chunk);
+  await store.delete(key);
+  if (Buffer.concat(chunks).toString() !== key)
+    throw new ObjectStoreFailed(
+      `the object store at ${url} gave back other bytes than were written to ${key}`,
+    );
 }
 
-async function s3Store(url: URL): Promise<ObjectStore> {
-  const { S3Client, GetObjectCommand, HeadObjectCommand, DeleteObjectCommand } = await import(
-    "@aws-sdk/client-s3"
-  );
-  const { Upload } = await import("@aws-sdk/lib-storage");
-  const endpoint = url.searchParams.get("endpoint");
-  const client = new S3Client({
-    region: url.searchParams.get("region") ?? "us-east-1",
-    forcePathStyle: url.searchParams.get("pathStyle") !== "false",
-    ...(endpoint === null ? {} : { endpoint }),
-  });
-  const Bucket = url.hostname;
-  return {
-    async put(key, content) {
-      await new Upload({ client, params: { Bucket, Key: checkKey(key), Body: content } }).done();
-    },
-    async get(key) {
-      try {
-        const reply = await client.send(new GetObjectCommand({ Bucket, Key: checkKey(key) }));
-        return reply.Body as Readable;
-      } catch (cause) {
-        if (isMissing(cause)) throw new ObjectMissing(`the object store has no ${key}`, { cause });
-        throw cause;
-      }
-    },
-    async exists(key) {
-      try {
-        await client.send(new HeadObjectCommand({ Bucket, Key: checkKey(key) }));
-        return true;
-      } catch (cause) {
-        if (isMissing(cause)) return false;
-        throw cause;
-      }
-    },
-    async delete(key) {
-      await client.send(new DeleteObjectCommand({ Bucket, Key: checkKey(key) }));
-    },
-  };
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && (error.name === "NoSuchKey" || error.name === "NotFound");
+function parseUrl(url: string): URL {
+  const parsed = URL.parse(url);
+  if (parsed !== null && ["file:", "s3:"].includes(parsed.protocol)) return parsed;
+  throw new Error(`BERTH_OBJECT_STORE must be file:///FOLDER or s3://BUCKET?endpoint=…&region=…, not ${url}`);
 }

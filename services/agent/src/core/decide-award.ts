@@ -18,7 +18,20 @@ export interface AwardAnswer {
 
 export interface Award {
   readonly leaderEpoch: number;
+  /** After this the award is void: the scheduler may have given the job to another host. */
+  readonly leaseExpiresAtMs: number;
   readonly jobs: readonly JobSpec[];
+}
+
+/** What this agent remembers of earlier awards. */
+export interface AwardMemory {
+  readonly leaderEpoch: number;
+  /** Awards that were answered, by `awardKey`, until their leases end: an answer is final. */
+  readonly answered: ReadonlyMap<string, number>;
+}
+
+export function awardKey(spec: { readonly jobId: string; readonly epoch: number }): string {
+  return `${spec.jobId}.${spec.epoch}`;
 }
 
 export interface AwardDecision {
@@ -28,31 +41,44 @@ export interface AwardDecision {
 
 export function decideAward(
   award: Award,
-  highestLeaderEpoch: number,
+  memory: AwardMemory,
   held: ReadonlyMap<string, JobRecord>,
   fresh: HostState,
+  nowMs: number,
 ): AwardDecision {
   let state = fresh;
   const answers = award.jobs.map((spec): AwardAnswer => {
     const known = held.get(spec.jobId);
     if (known !== undefined && known.spec.epoch === spec.epoch) return { spec, refusal: null, isNew: false };
-    const refusal = refuseJob(award, highestLeaderEpoch, known, spec, state);
+    const refusal = refuseLate(award, memory, spec, nowMs) ?? refuseJob(known, spec, state);
     if (refusal === null) state = reserve(state, lotOf(spec));
     return { spec, refusal, isNew: refusal === null };
   });
   return { answers, state };
 }
 
-function refuseJob(
-  award: Award,
-  highestLeaderEpoch: number,
-  known: JobRecord | undefined,
-  spec: JobSpec,
-  state: HostState,
-): Refusal | null {
-  if (award.leaderEpoch < highestLeaderEpoch) {
-    return { code: "declined", detail: `leader epoch ${award.leaderEpoch} is behind ${highestLeaderEpoch}` };
+/** @returns the memory after `award` was answered; what is past its lease is forgotten */
+export function rememberAnswers(memory: AwardMemory, award: Award, nowMs: number): AwardMemory {
+  const answered = new Map([...memory.answered].filter(([, untilMs]) => untilMs > nowMs));
+  for (const spec of award.jobs) answered.set(awardKey(spec), award.leaseExpiresAtMs);
+  return { leaderEpoch: Math.max(memory.leaderEpoch, award.leaderEpoch), answered };
+}
+
+/** An award may come late or twice. What the scheduler was told, or may take back by now, is not taken up again. */
+function refuseLate(award: Award, memory: AwardMemory, spec: JobSpec, nowMs: number): Refusal | null {
+  if (award.leaderEpoch < memory.leaderEpoch) {
+    return { code: "declined", detail: `leader epoch ${award.leaderEpoch} is behind ${memory.leaderEpoch}` };
   }
+  if (nowMs >= award.leaseExpiresAtMs) {
+    const lateMs = Math.round(nowMs - award.leaseExpiresAtMs);
+    return { code: "declined", detail: `the award's lease ended ${lateMs} ms ago by this host's clock` };
+  }
+  if (memory.answered.has(awardKey(spec)))
+    return { code: "declined", detail: `epoch ${spec.epoch} was answered before and is not held any more` };
+  return null;
+}
+
+function refuseJob(known: JobRecord | undefined, spec: JobSpec, state: HostState): Refusal | null {
   if (known !== undefined && known.spec.epoch > spec.epoch) {
     return {
       code: "declined",

@@ -8,6 +8,8 @@ export interface DesiredSet {
   readonly leaderEpoch: number;
   readonly revision: number;
   readonly whole: boolean;
+  /** When the scheduler read the set, by its clock. */
+  readonly madeAtMs?: number | undefined;
   readonly jobs: readonly {
     readonly jobId: string;
     readonly epoch: number;
@@ -35,13 +37,20 @@ export function decideStops(
 ): StopDecision {
   if (isOlder(set, seen)) return { kind: "ignored", reason: "older" };
   if (!set.whole) return { kind: "ignored", reason: "not-whole" };
+  // A set may come late: what counts is when it was read, not when it arrived.
+  const madeAtMs = Math.min(nowMs, set.madeAtMs ?? nowMs);
   const named = new Map(set.jobs.map((job) => [job.jobId, job]));
   const ended = records.filter((record) => {
     const job = named.get(record.spec.jobId);
-    if (job === undefined) return nowMs - record.acceptedAtMs >= FRESH_AWARD_MS;
+    if (job === undefined) return madeAtMs - record.acceptedAtMs >= FRESH_AWARD_MS;
     return job.action === "stop" && job.epoch >= record.spec.epoch;
   });
   return { kind: "decided", stop: ended.map(({ spec }) => spec.jobId) };
+}
+
+/** The newest version that this agent knows of: from sets, and from awards, which name their leader too. */
+export function newestSeen(set: DesiredVersion | null, leaderEpoch: number): DesiredVersion {
+  return set === null || set.leaderEpoch < leaderEpoch ? { leaderEpoch, revision: 0 } : set;
 }
 
 function isOlder(set: DesiredVersion, seen: DesiredVersion | null): boolean {

@@ -3,8 +3,8 @@ import { GIB, MIB } from "@berth/shared/domain/resources.ts";
 import { expect, test } from "vitest";
 import { unitRecord, unitSpec } from "../testing/specs.ts";
 import { type HostIdentity, hostState, type Measured } from "./capacity.ts";
-import { decideAward } from "./decide-award.ts";
-import { decideStops } from "./decide-stops.ts";
+import { type AwardMemory, decideAward, rememberAnswers } from "./decide-award.ts";
+import { decideStops, newestSeen } from "./decide-stops.ts";
 import type { JobRecord } from "./job-record.ts";
 import { heartbeatJobs, MAX_JOBS_BYTES } from "./render-heartbeat.ts";
 
@@ -34,6 +34,8 @@ const specOf = (digit: number, patch: object = {}) =>
 const held = (...records: JobRecord[]) =>
   new Map(records.map((record) => [record.spec.jobId as string, record]));
 
+const memory = (leaderEpoch: number) => ({ leaderEpoch, answered: new Map<string, number>() });
+
 test("what jobs may use is taken from the bid; failed jobs use nothing", () => {
   const records = [
     unitRecord({ state: "running", ready: true }, specOf(1)),
@@ -62,10 +64,11 @@ test("a host whose engine does not answer, or whose disk is full, says so", () =
 
 test("one award of three jobs takes what fits and declines the rest with the reason", () => {
   const { answers, state } = decideAward(
-    { leaderEpoch: 1, jobs: [specOf(1), specOf(2), specOf(3)] },
-    0,
+    { leaderEpoch: 1, leaseExpiresAtMs: 500, jobs: [specOf(1), specOf(2), specOf(3)] },
+    memory(0),
     held(),
     hostState(host, measured, []),
+    100,
   );
   expect(answers.map(({ refusal }) => refusal?.code ?? null)).toEqual([null, null, "not-enough-memory"]);
   expect(state.memoryFreeBytes).toBe(GIB - 800 * MIB);
@@ -75,13 +78,21 @@ test("a repeated award is accepted again and costs nothing; a stale leader and a
   const state = hostState({ ...host, jobSlots: 0 }, measured, []);
   const known = held(unitRecord({}, specOf(1, { epoch: 2 })));
   expect(
-    decideAward({ leaderEpoch: 1, jobs: [specOf(1, { epoch: 2 })] }, 1, known, state).answers,
+    decideAward(
+      { leaderEpoch: 1, leaseExpiresAtMs: 500, jobs: [specOf(1, { epoch: 2 })] },
+      memory(1),
+      known,
+      state,
+      100,
+    ).answers,
   ).toMatchObject([{ refusal: null, isNew: false }]);
   expect(
-    decideAward({ leaderEpoch: 1, jobs: [specOf(1)] }, 1, known, state).answers[0]?.refusal?.detail,
+    decideAward({ leaderEpoch: 1, leaseExpiresAtMs: 500, jobs: [specOf(1)] }, memory(1), known, state, 100)
+      .answers[0]?.refusal?.detail,
   ).toContain("epoch 1 is behind 2");
   expect(
-    decideAward({ leaderEpoch: 1, jobs: [specOf(2)] }, 5, held(), state).answers[0]?.refusal?.detail,
+    decideAward({ leaderEpoch: 1, leaseExpiresAtMs: 500, jobs: [specOf(2)] }, memory(5), held(), state, 100)
+      .answers[0]?.refusal?.detail,
   ).toContain("leader epoch 1 is behind 5");
 });
 
@@ -91,8 +102,34 @@ test("a higher epoch of a held job takes over its place on a full host", () => {
     ...known.values(),
   ]);
   expect(
-    decideAward({ leaderEpoch: 1, jobs: [specOf(1, { epoch: 2 })] }, 1, known, full).answers,
+    decideAward(
+      { leaderEpoch: 1, leaseExpiresAtMs: 500, jobs: [specOf(1, { epoch: 2 })] },
+      memory(1),
+      known,
+      full,
+      100,
+    ).answers,
   ).toMatchObject([{ refusal: null, isNew: true }]);
+});
+
+test("an award that comes after its lease, or again after its answer, is declined", () => {
+  const award = { leaderEpoch: 1, leaseExpiresAtMs: 500, jobs: [specOf(1)] };
+  const state = hostState(host, measured, []);
+  const detail = (past: AwardMemory, nowMs: number) =>
+    decideAward(award, past, held(), state, nowMs).answers[0]?.refusal?.detail;
+  expect(detail(memory(0), 499)).toBe(undefined);
+  expect(detail(memory(0), 500)).toContain("lease ended 0 ms ago");
+  const after = rememberAnswers(memory(0), award, 100);
+  expect(after.leaderEpoch).toBe(1);
+  expect(detail(after, 200)).toContain("answered before");
+  expect(rememberAnswers(after, { ...award, jobs: [] }, 500).answered.size).toBe(0);
+});
+
+test("what is newest is known from sets and from awards", () => {
+  const version = { leaderEpoch: 2, revision: 7 };
+  expect(newestSeen(null, 3)).toEqual({ leaderEpoch: 3, revision: 0 });
+  expect(newestSeen(version, 2)).toBe(version);
+  expect(newestSeen(version, 3)).toEqual({ leaderEpoch: 3, revision: 0 });
 });
 
 const set = (patch: object) => ({ leaderEpoch: 2, revision: 5, whole: true, jobs: [], ...patch });
@@ -102,6 +139,12 @@ const named = (epoch: number, action: "run" | "stop") => [{ jobId: specOf(1).job
 test.each([
   ["not named", set({}), 60_000, { kind: "decided", stop: [specOf(1).jobId] }],
   ["not named, but just accepted", set({}), 5000, { kind: "decided", stop: [] }],
+  [
+    "not named, read just after it was accepted, come late",
+    set({ madeAtMs: 5000 }),
+    60_000,
+    { kind: "decided", stop: [] },
+  ],
   ["named to run", set({ jobs: named(1, "run") }), 60_000, { kind: "decided", stop: [] }],
   ["named to stop", set({ jobs: named(1, "stop") }), 60_000, { kind: "decided", stop: [specOf(1).jobId] }],
   ["a stop for an older epoch", set({ jobs: named(0, "stop") }), 60_000, { kind: "decided", stop: [] }],

@@ -43,9 +43,21 @@ export class ContainerIndex {
 
   /** @returns the jobs whose containers are not as they were thought to be */
   async refresh(list: () => Promise<readonly LabelledContainer[]>): Promise<string[]> {
+    const began = this.beginList();
+    return this.takeList(began, await list());
+  }
+
+  /** @returns the moment before a list is asked for, to be given back with the list */
+  beginList(): number {
     this.#tick += 1;
-    const began = this.#tick;
-    const seen = Map.groupBy(await list(), ({ jobId }) => jobId);
+    return this.#tick;
+  }
+
+  takeList(
+    began: number,
+    list: readonly Pick<LabelledContainer, "jobId" | "id" | "epoch" | "attempt" | "state">[],
+  ): string[] {
+    const seen = Map.groupBy(list, ({ jobId }) => jobId);
     const changed: string[] = [];
     for (const jobId of new Set([...seen.keys(), ...this.#byJob.keys()])) {
       if ((this.#touched.get(jobId) ?? 0) > began) continue;

@@ -10,9 +10,15 @@ import type { HostState } from "@berth/shared/domain/placement.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
-import { type Award, type AwardAnswer, decideAward } from "../core/decide-award.ts";
+import {
+  type Award,
+  type AwardAnswer,
+  type AwardMemory,
+  decideAward,
+  rememberAnswers,
+} from "../core/decide-award.ts";
 import { mayRemoveUnknown, type SeenDesired } from "../core/decide-orphans.ts";
-import { type DesiredSet, decideStops } from "../core/decide-stops.ts";
+import { type DesiredSet, decideStops, newestSeen } from "../core/decide-stops.ts";
 import { type JobRecord, newRecord, type SealedEnvelope } from "../core/job-record.ts";
 import type { EngineEvent } from "../outbound/docker.ts";
 import type { JobsGiven } from "./given.ts";
@@ -23,7 +29,7 @@ export class JobSet {
   readonly #given: JobsGiven;
   readonly #workers = new Map<string, JobWorker>();
   readonly #unknownSinceMs = new Map<string, number>();
-  #leaderEpoch = 0;
+  #memory: AwardMemory = { leaderEpoch: 0, answered: new Map() };
   #desired: SeenDesired | null = null;
   #lock: Promise<unknown> = Promise.resolve();
 
@@ -33,7 +39,7 @@ export class JobSet {
 
   /** Starts a worker for every job of the ledger. The index must have been refreshed once before. */
   recover(records: readonly JobRecord[], leaderEpoch: number, withSecrets: ReadonlySet<string>): void {
-    this.#leaderEpoch = leaderEpoch;
+    this.#memory = { leaderEpoch, answered: new Map() };
     for (const record of records) this.#start(record, withSecrets.has(record.spec.jobId));
   }
 
@@ -49,11 +55,12 @@ export class JobSet {
   async award(award: Award, fresh: () => HostState): Promise<readonly AwardAnswer[]> {
     return this.#exclusively(async () => {
       const held = new Map(this.records().map((record) => [record.spec.jobId as string, record]));
-      const { answers } = decideAward(award, this.#leaderEpoch, held, fresh());
-      if (award.leaderEpoch > this.#leaderEpoch) {
-        this.#leaderEpoch = award.leaderEpoch;
-        await this.#given.ledger.saveLeaderEpoch(award.leaderEpoch);
-      }
+      const nowMs = this.#given.clock.nowMs();
+      const { answers } = decideAward(award, this.#memory, held, fresh(), nowMs);
+      const before = this.#memory.leaderEpoch;
+      this.#memory = rememberAnswers(this.#memory, award, nowMs);
+      if (this.#memory.leaderEpoch > before)
+        await this.#given.ledger.saveLeaderEpoch(this.#memory.leaderEpoch);
       const accepted = answers.filter(({ isNew }) => isNew).map(({ spec }) => spec);
       await Promise.all(accepted.map((spec) => this.#accept(spec)));
       return answers;
@@ -95,7 +102,7 @@ export class JobSet {
 
   desire(set: DesiredSet): void {
     const nowMs = this.#given.clock.nowMs();
-    const seen = this.#desired?.set ?? { leaderEpoch: this.#leaderEpoch, revision: 0 };
+    const seen = newestSeen(this.#desired?.set ?? null, this.#memory.leaderEpoch);
     const decision = decideStops(set, seen, this.records(), nowMs);
     if (decision.kind === "ignored") {
       this.#given.log.warn("desired.ignored", {

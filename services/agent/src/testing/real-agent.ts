@@ -118,7 +118,10 @@ export async function startTestAgent(engineGiven: TestEngine, keys: AgentKeys): 
     observed,
     newest,
     secretsFolder: join(hostDir, "secrets"),
-    award: (...specs) => jobs.award({ leaderEpoch: 1, jobs: specs }, () => meter.state(jobs.records())),
+    award: (...specs) =>
+      jobs.award({ leaderEpoch: 1, leaseExpiresAtMs: Date.now() + 10_000, jobs: specs }, () =>
+        meter.state(jobs.records()),
+      ),
     deliver: (spec, variables) => {
       const { jobId, epoch } = spec;
       const sealed = keys.sender.sealJson(

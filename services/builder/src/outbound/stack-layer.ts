@@ -4,7 +4,7 @@
  */
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import type { BuildEngine } from "./engine.ts";
-import { mountStackLayer, readStackLayers, STACK_REPOSITORY } from "./registry.ts";
+import { mountStackLayer, type RegistryGiven, readStackLayers, STACK_REPOSITORY } from "./registry.ts";
 
 export interface StackLayerGiven {
   readonly engine: BuildEngine;
@@ -17,10 +17,13 @@ export interface StackLayerGiven {
 }
 
 const STACK_PUSH_TIMEOUT_MS = 10 * 60_000;
+const PREPARED_COUNT = 10_000;
 
 export class StackLayer {
   readonly #given: StackLayerGiven;
   #layers: readonly string[] = [];
+  /** Repositories that have the layers: asking the registry again would cost every later push a round trip. */
+  readonly #prepared = new Set<string>();
   #storing: Promise<boolean> | undefined;
 
   constructor(given: StackLayerGiven) {
@@ -59,12 +62,20 @@ export class StackLayer {
   /** Mounts the stack's layers into a service's repository, so that its push need not send them. */
   async prepare(repository: string, token: string, signal: AbortSignal): Promise<void> {
     const { registryUrl, log } = this.#given;
+    if (this.#prepared.has(repository)) return;
     try {
       await this.ensureStored();
-      for (const digest of this.#layers)
-        await mountStackLayer({ registryUrl, token, signal }, repository, digest);
+      const mounted = await this.#mountAll({ registryUrl, token, signal }, repository);
+      if (this.#prepared.size >= PREPARED_COUNT) this.#prepared.clear();
+      if (mounted) this.#prepared.add(repository);
     } catch (error) {
       log.warn("stack.not-mounted", { repository, error: describeError(error) });
     }
+  }
+
+  async #mountAll(given: RegistryGiven, repository: string): Promise<boolean> {
+    let all = this.#layers.length > 0;
+    for (const digest of this.#layers) all = (await mountStackLayer(given, repository, digest)) && all;
+    return all;
   }
 }

@@ -58,7 +58,7 @@ export function outcomeLines(outcome: DeployOutcome): string[] {
   const reason = outcome.reason === null ? [] : outcome.reason.split("\n").map((line) => `${ALARM}${line}`);
   return [
     "",
-    `${ALARM}deploy ${outcome.state === "failed" ? "failed" : outcome.state}${outcome.reasonCode === null ? "" : `: ${outcome.reasonCode}`}`,
+    `${ALARM}deploy ${outcome.state === "failed" ? "failed" : outcome.state}${outcome.reasonCode === null || outcome.reasonCode === outcome.state ? "" : `: ${outcome.reasonCode}`}`,
     ...reason,
     ...(outcome.next === null ? [] : [`${ALARM}Next: ${outcome.next}`]),
     `${ALARM}Details: berth deploys show ${outcome.deployId}`,

@@ -14,12 +14,11 @@ export function onHostHeartbeat(given: {
   return async (heartbeat: z.infer<typeof HostHeartbeat.payload>): Promise<void> => {
     await given.hosts.heard(heartbeat);
     if (!heartbeat.whole) return;
-    const { changed, strangers } = await given.observations.takeWhole(
-      heartbeat.hostId,
-      Date.now(),
-      heartbeat.jobs,
-    );
-    given.desired.reportStrangers(heartbeat.hostId, strangers);
+    const { hostId, jobs } = heartbeat;
+    // A list may come late: what it does not name counts from when it was made.
+    const atMs = Math.min(heartbeat.atMs, Date.now());
+    given.desired.report(hostId, { atMs, jobs });
+    const changed = await given.observations.takeWhole(hostId, atMs, jobs);
     if (changed) given.wake();
   };
 }

@@ -1,8 +1,8 @@
 /**
  * Runs auctions: bids in, decisions stored, awards out, answers taken.
  *
- * What must stay true: the award is stored before it is sent, and an unanswered award is not a refusal: the job
- * stays awarded until the host's own word or the end of its lease.
+ * What must stay true: the award is stored before it is sent, and an unanswered award is not a refusal: it is sent
+ * again, and the job stays awarded until the host's own word or the end of its lease.
  */
 import { AwardJobs } from "@berth/shared/contracts/job.ts";
 import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
@@ -17,6 +17,7 @@ import { describeError } from "@berth/shared/kit/log.ts";
 import { withSpan } from "@berth/shared/kit/telemetry.ts";
 import type { Kysely } from "kysely";
 import { sql } from "kysely";
+import { isAskedAgain } from "../core/ask-again.ts";
 import type { BatchLot, Placement } from "../core/place-batch.ts";
 import { placeBatch } from "../core/place-batch.ts";
 import type { JobView } from "../core/views.ts";
@@ -40,6 +41,8 @@ interface Award {
   readonly hostId: HostId;
   readonly epoch: number;
   readonly decisionId: string;
+  /** As stored: the agent must not take the job up after the record may have given it away. */
+  readonly leaseExpiresAtMs: number;
 }
 
 const DECLINE_MEMORY_MS = 5000;
@@ -50,6 +53,8 @@ export class Auctioneer {
   readonly unplaceable = new Map<JobId, NonNullable<JobView["unplaceable"]>>();
   readonly #declines = new Map<JobId, Map<HostId, { refusal: Refusal; untilMs: number }>>();
   readonly #lastRefusal = new Map<JobId, string>();
+  /** When this process sent an award, by job and epoch. */
+  readonly #sentAtMs = new Map<string, number>();
 
   constructor(given: Given) {
     this.#given = given;
@@ -61,6 +66,7 @@ export class Auctioneer {
       (job) => job.view.state === "requested" && job.view.desired === "run",
     );
     this.#forget(requested);
+    await this.#askAgain(snapshot);
     if (requested.length === 0) return { progress: [], again: false };
     const bids = await this.#given.hosts.bids(snapshot.hosts);
     const placements = placeBatch(
@@ -80,6 +86,51 @@ export class Auctioneer {
     );
     const declined = progress.some((one) => one.declined);
     return { progress: progress.flatMap((one) => one.told), again: declined };
+  }
+
+  /**
+   * Sends unanswered awards again. The answers are not waited for: a host that does not answer must not hold up the
+   * others' rounds, and an acceptance is stored when it comes, if the award still stands then.
+   */
+  async #askAgain(snapshot: Snapshot): Promise<void> {
+    const standing = snapshot.jobs.filter(({ view }) => view.state === "awarded");
+    const keys = new Set(standing.map(awardKey));
+    for (const key of this.#sentAtMs.keys()) if (!keys.has(key)) this.#sentAtMs.delete(key);
+    const nowMs = Date.now();
+    const unanswered = standing.filter((job) => {
+      const { view, leaseExpiresAtMs } = job;
+      const sentAtMs = this.#sentAtMs.get(awardKey(job)) ?? null;
+      return isAskedAgain({ ...view, leaseExpiresAtMs, sentAtMs }, nowMs);
+    });
+    if (unanswered.length === 0) return;
+    const decisions = await this.#given.db
+      .selectFrom("decisions")
+      .select(["id", "job_id", "epoch"])
+      .where(
+        "job_id",
+        "in",
+        unanswered.map(({ view }) => view.id),
+      )
+      .execute();
+    const awards = unanswered.flatMap((job) => {
+      const made = decisions.find((one) => one.job_id === job.view.id && one.epoch === job.epoch);
+      const { hostId } = job.view;
+      return made === undefined || hostId === null
+        ? []
+        : [
+            {
+              job,
+              hostId,
+              epoch: job.epoch,
+              decisionId: made.id,
+              leaseExpiresAtMs: job.leaseExpiresAtMs ?? 0,
+            },
+          ];
+    });
+    this.#given.log.info("awards.asked-again", { jobs: awards.length });
+    void this.#send(awards, [], snapshot).catch((error: unknown) =>
+      this.#given.log.warn("awards.not-asked-again", { error: describeError(error) }),
+    );
   }
 
   #forget(requested: readonly StoredJob[]): void {
@@ -143,7 +194,14 @@ export class Auctioneer {
             common_refusal: placed ? null : placement.commonRefusal,
           })
           .execute();
-        if (placed) awards.push({ job, hostId: placement.hostId, epoch, decisionId });
+        if (placed)
+          awards.push({
+            job,
+            hostId: placement.hostId,
+            epoch,
+            decisionId,
+            leaseExpiresAtMs: leaseUntil.getTime(),
+          });
       }
       return awards;
     });
@@ -184,9 +242,10 @@ export class Auctioneer {
     let declined = false;
     const leaderEpoch = this.#given.leadership.epoch;
     if (leaderEpoch === null) return { told, declined };
+    for (const { job, epoch } of awards) this.#sentAtMs.set(awardKey({ ...job, epoch }), Date.now());
     const jobs = awards.map((award) => ({ ...award.job.spec, epoch: award.epoch }));
     try {
-      const leaseExpiresAtMs = Date.now() + this.#given.awardLeaseMs;
+      const leaseExpiresAtMs = Math.min(...awards.map((award) => award.leaseExpiresAtMs));
       const reply = await this.#given.bus.request(AwardJobs, { hostId, leaderEpoch, leaseExpiresAtMs, jobs });
       crashPoint("scheduler.award-answered");
       this.#given.hosts.refresh(hostId, reply.state);
@@ -238,6 +297,10 @@ export class Auctioneer {
       .where("id", "=", award.decisionId)
       .execute();
   }
+}
+
+function awardKey({ view, epoch }: Pick<StoredJob, "view" | "epoch">): string {
+  return `${view.id} ${epoch}`;
 }
 
 function describeAward(award: Award, hostName: string, placements: readonly Placement[]): string {

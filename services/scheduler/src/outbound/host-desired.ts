@@ -1,14 +1,13 @@
 /**
  * Tells every host its whole desired set: on change, and every few seconds anyway (constant work).
  *
- * What must stay true: a set is called whole only when every job that the host reported is known to the record. A
- * host that holds jobs which PostgreSQL never heard of means that the record was lost or restored; then nothing stops.
+ * What must stay true: a set is called whole only by `core/desired-set.ts`.
  */
 import { HostDesired } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
-import { desiredJobs } from "../core/desired-set.ts";
+import { desiredJobs, findStrangers, type HostReport, isWhole } from "../core/desired-set.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 const REPEAT_EVERY_MS = 4000;
@@ -17,7 +16,7 @@ export class DesiredSets {
   readonly #bus: Bus;
   readonly #log: Log;
   readonly #sent = new Map<HostId, { content: string; atMs: number }>();
-  readonly #strangers = new Map<HostId, ReadonlySet<string>>();
+  readonly #reports = new Map<HostId, HostReport>();
   #revision = 0;
 
   constructor(given: { bus: Bus; log: Log }) {
@@ -25,28 +24,46 @@ export class DesiredSets {
     this.#log = given.log;
   }
 
-  /** Jobs that a host reported and the record does not know. */
-  reportStrangers(hostId: HostId, jobIds: ReadonlySet<string>): void {
-    if (jobIds.size > 0)
+  /** Takes a host's own list; one that came out of order is dropped. */
+  report(hostId: HostId, report: HostReport): void {
+    if (report.atMs >= (this.#reports.get(hostId)?.atMs ?? 0)) this.#reports.set(hostId, report);
+  }
+
+  /** Every job that hosts reported: a snapshot tells which of them the record knows. */
+  reported(): string[] {
+    return [...this.#reports.values()].flatMap(({ jobs }) => jobs.map(({ jobId }) => jobId));
+  }
+
+  #isWhole(hostId: HostId, known: ReadonlyMap<string, number>, nowMs: number): boolean {
+    const report = this.#reports.get(hostId);
+    const strangers = findStrangers(report?.jobs ?? [], known);
+    if (strangers.size > 0)
       this.#log.error("host.unknown-jobs", {
         hostId,
-        jobs: [...jobIds].slice(0, 10),
+        jobs: [...strangers].slice(0, 10),
         next: "the record may be older than the hosts; nothing is stopped",
       });
-    this.#strangers.set(hostId, jobIds);
+    return isWhole(report, known, nowMs);
   }
 
   send(snapshot: Snapshot, leaderEpoch: number): void {
+    const nowMs = Date.now();
     for (const host of snapshot.hosts) {
       const jobs = desiredJobs(snapshot.jobs, host.id);
-      const whole = (this.#strangers.get(host.id)?.size ?? 0) === 0;
+      const whole = this.#isWhole(host.id, snapshot.reported, nowMs);
       const content = JSON.stringify([whole, jobs]);
       const last = this.#sent.get(host.id);
-      const nowMs = Date.now();
       if (last !== undefined && last.content === content && nowMs - last.atMs < REPEAT_EVERY_MS) continue;
       this.#sent.set(host.id, { content, atMs: nowMs });
       this.#revision += 1;
-      this.#bus.signal(HostDesired, { hostId: host.id, leaderEpoch, revision: this.#revision, whole, jobs });
+      this.#bus.signal(HostDesired, {
+        hostId: host.id,
+        leaderEpoch,
+        revision: this.#revision,
+        whole,
+        madeAtMs: snapshot.readAtMs,
+        jobs,
+      });
     }
   }
 }

@@ -7,7 +7,6 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
 import { judgeObservation } from "../core/apply-observation.ts";
-import { findStrangers } from "../core/desired-set.ts";
 import { judgeAbsence } from "../core/judge-absence.ts";
 import type { Progress } from "./steps.ts";
 import type { Tables } from "./tables.ts";
@@ -23,13 +22,14 @@ interface StoredRow {
   state: JobState;
   desired: "run" | "stop";
   ready: boolean;
+  rotation: string;
   host_id: string | null;
   observed_sequence: number;
   lease_expires_at: Date | null;
   updated_at: Date;
 }
 
-const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, host_id, observed_sequence, lease_expires_at, updated_at`;
+const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, rotation, host_id, observed_sequence, lease_expires_at, updated_at`;
 
 export interface Taken {
   readonly changed: boolean;
@@ -41,12 +41,8 @@ export interface Taken {
 export interface Observations {
   /** @returns true when something changed, with lines for the pusher */
   take(hostId: HostId, observed: ObservedJob): Promise<Taken>;
-  /** A heartbeat's whole list: what the host does not hold is over. @returns jobs that the record does not know */
-  takeWhole(
-    hostId: HostId,
-    atMs: number,
-    observed: readonly ObservedJob[],
-  ): Promise<{ changed: boolean; strangers: ReadonlySet<string> }>;
+  /** A heartbeat's whole list, made at `atMs`: what the host did not hold then is over. @returns true when something changed */
+  takeWhole(hostId: HostId, atMs: number, observed: readonly ObservedJob[]): Promise<boolean>;
 }
 
 export function createObservations(given: { db: Kysely<Tables>; log: Log }): Observations {
@@ -81,10 +77,7 @@ export function createObservations(given: { db: Kysely<Tables>; log: Log }): Obs
           if (row.host_id === hostId && !held.has(row.id))
             changed = (await takeAbsence(trx, row, atMs)) || changed;
         }
-        return {
-          changed,
-          strangers: findStrangers(observed, new Map(rows.map((row) => [row.id, row.epoch]))),
-        };
+        return changed;
       }),
   };
 }
@@ -115,8 +108,11 @@ async function takeOne(
            stages = coalesce((select jsonb_agg(s) from jsonb_array_elements(stages) s where s->>'name' = 'auction'), '[]'::jsonb) || ${JSON.stringify(observed.stages)}::jsonb,
            lease_expires_at = null, updated_at = now()
      where id = ${row.id}`.execute(trx);
+  // What is not in rotation is in no table: the router is told when it is taken in.
+  const inTable = row.rotation === "in";
   const routes =
-    row.ready !== (observed.ready && observed.state === "running") || row.address !== observed.address;
+    inTable &&
+    (row.ready !== (observed.ready && observed.state === "running") || row.address !== observed.address);
   return { changed: true, routesOf: routes ? row.service_id : null, told: describe(row, observed) };
 }
 

@@ -37,7 +37,7 @@ export async function reconcile(given: RoundGiven): Promise<void> {
   if (given.leadership.epoch === null) return;
   await given.hosts.judge((trx) => given.leadership.fence(trx));
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const snapshot = await readSnapshot(given.db, given.auctioneer.unplaceable);
+    const snapshot = await readSnapshot(given.db, given.auctioneer.unplaceable, given.desired.reported());
     let planned = 0;
     for (const service of snapshot.services) {
       const steps = planService(service, Date.now(), given.limits);

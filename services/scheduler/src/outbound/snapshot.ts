@@ -34,11 +34,21 @@ export interface Snapshot {
   /** Every job that is not final, and recent final ones. */
   readonly jobs: readonly StoredJob[];
   readonly hosts: readonly StoredHost[];
+  /** Epochs of those jobs that hosts reported and the record knows. */
+  readonly reported: ReadonlyMap<string, number>;
+  /** By this process's clock, before the reading began. */
+  readonly readAtMs: number;
 }
 
 type Unplaceable = ReadonlyMap<JobId, JobView["unplaceable"]>;
 
-export function readSnapshot(db: Kysely<Tables>, unplaceable: Unplaceable): Promise<Snapshot> {
+/** @param reported jobs that hosts say they hold */
+export function readSnapshot(
+  db: Kysely<Tables>,
+  unplaceable: Unplaceable,
+  reported: readonly string[],
+): Promise<Snapshot> {
+  const readAtMs = Date.now();
   return db
     .transaction()
     .setIsolationLevel("repeatable read")
@@ -47,7 +57,12 @@ export function readSnapshot(db: Kysely<Tables>, unplaceable: Unplaceable): Prom
       const hosts = await readHosts(trx);
       const drainingHosts = new Set(hosts.filter((host) => host.policy.draining).map((host) => host.id));
       const services = await readServices(trx, jobs, drainingHosts);
-      return { services, jobs, hosts };
+      const known = await sql<{
+        id: string;
+        epoch: number;
+      }>`select id, epoch from jobs where id = any(${reported})`.execute(trx);
+      const epochs = new Map(known.rows.map((row) => [row.id, row.epoch]));
+      return { services, jobs, hosts, reported: epochs, readAtMs };
     });
 }
 

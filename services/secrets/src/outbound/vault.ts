@@ -56,6 +56,19 @@ export class Vault {
     if (this.#masterKey.length !== 32) throw new Error(`${masterKeyFile} must hold 32 bytes in base64`);
   }
 
+  /**
+   * Drops the variables of services that were removed. Only a service that the record calls removed counts: one that
+   * is not found may be a record that is not whole.
+   *
+   * @returns how many services were forgotten
+   */
+  async forgetRemoved(): Promise<number> {
+    const gone = await sql<{ service_id: string }>`
+      delete from variable_sets v using api.services s
+      where s.id = v.service_id and s.deleted_at is not null returning v.service_id`.execute(this.#db);
+    return new Set(gone.rows.map((row) => row.service_id)).size;
+  }
+
   /** The service's curve key pair, made once and shared by all instances. */
   async curve(): Promise<Curve> {
     const fresh = seal(

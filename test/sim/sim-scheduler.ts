@@ -1,0 +1,367 @@
+/**
+ * One simulated scheduler: rounds of the real planner, auction and judgements over the model record. Between any
+ * two calls to the record it may be paused or killed, as the real one may.
+ */
+import type { ObservedJob } from "@berth/shared/contracts/job.ts";
+import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
+import type { HostState, Refusal } from "@berth/shared/domain/placement.ts";
+import { DEFAULT_WEIGHTS } from "@berth/shared/domain/placement.ts";
+import { lotOf } from "../../services/agent/src/core/capacity.ts";
+import { isAskedAgain } from "../../services/scheduler/src/core/ask-again.ts";
+import { desiredJobs, type HostReport, isWhole } from "../../services/scheduler/src/core/desired-set.ts";
+import { type Hearing, hear } from "../../services/scheduler/src/core/hearing.ts";
+import { judgeHosts } from "../../services/scheduler/src/core/judge-hosts.ts";
+import { contend } from "../../services/scheduler/src/core/lead.ts";
+import { placeBatch } from "../../services/scheduler/src/core/place-batch.ts";
+import { planService } from "../../services/scheduler/src/core/plan-service.ts";
+import type { JobView } from "../../services/scheduler/src/core/views.ts";
+import { Endpoint } from "./network.ts";
+import { Process, type Routine, Wakeable } from "./process.ts";
+import type { AwardReply, Beat } from "./sim-host.ts";
+import { readSnapshot, type Snapshot, type SnapshotJob } from "./snapshot.ts";
+import * as transactions from "./transactions.ts";
+import { LIMITS, type World } from "./world.ts";
+
+export class RecordDown extends Error {
+  override name = "RecordDown";
+}
+
+interface Award {
+  readonly job: SnapshotJob;
+  readonly hostId: HostId;
+  readonly epoch: number;
+  readonly leaseExpiresAtMs: number;
+}
+
+const DECLINE_MEMORY_MS = 5000;
+const MAX_ROUNDS = 8;
+
+export class SimScheduler {
+  readonly world: World;
+  readonly name: string;
+  readonly process: Process;
+  readonly endpoint: Endpoint;
+  holder = "";
+  epoch: number | null = null;
+  #heldUntilMs = 0;
+  #hearing: Hearing = { sinceMs: 0, lastMs: 0 };
+  #bids = new Map<HostId, { state: HostState; expiresAtMs: number }>();
+  #states = new Map<HostId, "alive" | "suspect" | "lost">();
+  #unplaceable = new Map<JobId, NonNullable<JobView["unplaceable"]>>();
+  #declines = new Map<JobId, Map<HostId, { refusal: Refusal; untilMs: number }>>();
+  #reports = new Map<HostId, HostReport>();
+  #sentAtMs = new Map<string, number>();
+  #revision = 0;
+  #running = false;
+  #again = false;
+
+  constructor(world: World, name: string) {
+    this.world = world;
+    this.name = name;
+    this.process = new Process(name, world.timeline);
+    this.endpoint = new Endpoint(this.process);
+  }
+
+  start(): void {
+    this.process.start();
+    this.holder = `${this.name}#${this.process.incarnation}`;
+    this.epoch = null;
+    this.#heldUntilMs = 0;
+    this.#hearing = { sinceMs: this.#now(), lastMs: 0 };
+    this.#bids = new Map();
+    this.#states = new Map();
+    this.#unplaceable = new Map();
+    this.#declines = new Map();
+    this.#reports = new Map();
+    this.#sentAtMs = new Map();
+    this.#revision = 0;
+    this.#running = false;
+    this.#again = false;
+    this.process.spawn(this.#contend());
+    this.process.every(LIMITS.reconcileEveryMs, () => this.wake());
+  }
+
+  #now(): number {
+    return this.world.timeline.nowMs;
+  }
+
+  get leads(): boolean {
+    return this.epoch !== null && this.#now() < this.#heldUntilMs;
+  }
+
+  /** One transaction of the record, with the way there and back. */
+  *#record<T>(work: () => T): Routine<T> {
+    const { rng, weather, store } = this.world;
+    const slow = weather.slowRecord > 0 && rng.chance(weather.slowRecord);
+    yield slow ? rng.between(50, 3000) : rng.between(1, 3);
+    if (store.down) throw new RecordDown();
+    const result = work();
+    yield slow ? rng.between(50, 3000) : 1;
+    return result;
+  }
+
+  *#contend(): Routine {
+    for (;;) {
+      const askedAtMs = this.#now();
+      try {
+        const won = yield* this.#record(() => this.#takeLead());
+        if (won !== null) this.#heldUntilMs = askedAtMs + LIMITS.leaderLeaseMs;
+        const elected = won !== null && won !== this.epoch;
+        this.epoch = won;
+        if (elected) this.world.trace(this.name, () => `${this.name}: leads with epoch ${won}`);
+        if (elected) this.wake();
+      } catch (error) {
+        if (!(error instanceof RecordDown)) throw error;
+      }
+      yield LIMITS.leaderLeaseMs / 4;
+    }
+  }
+
+  #takeLead(): number | null {
+    const record = this.world.store.now;
+    const { leader } = record;
+    const row = leader === null ? null : { ...leader, expired: leader.expiresAtMs <= this.#now() };
+    const epoch = contend(row, this.holder);
+    if (epoch !== null)
+      record.leader = { holder: this.holder, epoch, expiresAtMs: this.#now() + LIMITS.leaderLeaseMs };
+    return epoch;
+  }
+
+  wake(): void {
+    if (!this.process.up) return;
+    if (this.#running) {
+      this.#again = true;
+      return;
+    }
+    this.#running = true;
+    this.#again = false;
+    this.process.spawn(this.#guardedRound(), () => {
+      this.#running = false;
+      if (this.#again) this.wake();
+    });
+  }
+
+  *#guardedRound(): Routine {
+    try {
+      yield* this.#reconcile();
+    } catch (error) {
+      if (!(error instanceof RecordDown || error instanceof transactions.StaleLeader)) throw error;
+      yield 100;
+    }
+  }
+
+  *#reconcile(): Routine {
+    if (!this.leads) return;
+    yield* this.#judge();
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const snapshot = yield* this.#record(() =>
+        readSnapshot(this.world.store.now, this.#now(), this.#unplaceable, this.#reports),
+      );
+      let planned = 0;
+      for (const service of snapshot.services) {
+        const steps = planService(service, this.#now(), LIMITS);
+        if (steps.length === 0) continue;
+        planned += steps.length;
+        yield* this.#record(() => transactions.applySteps(this.world, this, service.serviceId, steps));
+      }
+      if (planned > 0) continue;
+      const again = yield* this.#auction(snapshot);
+      if (this.leads) this.#sendDesired(snapshot);
+      if (!again) return;
+    }
+  }
+
+  *#judge(): Routine {
+    const silences = yield* this.#record(() => [...this.world.store.now.hosts.values()]);
+    const given = this.world.on("mass-silence")
+      ? silences
+      : [...silences, ...presentHosts(silences.length + 1)];
+    const { verdicts } = judgeHosts(given, Math.max(this.#now(), 0), this.#hearing.sinceMs, LIMITS);
+    const before = new Map(silences.map((host) => [host.hostId, host.state]));
+    for (const { hostId, state } of verdicts) this.#states.set(hostId, state);
+    const changed = verdicts.filter(
+      ({ hostId, state }) => before.has(hostId) && state !== before.get(hostId),
+    );
+    if (changed.length > 0) yield* this.#record(() => transactions.storeVerdicts(this.world, this, changed));
+  }
+
+  *#auction(snapshot: Snapshot): Routine<boolean> {
+    const requested = snapshot.jobs.filter(
+      ({ view }) => view.state === "requested" && view.desired === "run",
+    );
+    const open = new Set(requested.map(({ view }) => view.id));
+    for (const map of [this.#unplaceable, this.#declines])
+      for (const id of map.keys()) if (!open.has(id)) map.delete(id);
+    this.#askAgain(snapshot);
+    if (requested.length === 0) return false;
+    const { states, silent } = yield* this.#collectBids();
+    const placements = placeBatch(
+      requested.map((one) => this.#lot(one)),
+      states,
+      silent,
+      DEFAULT_WEIGHTS,
+    );
+    const byId = new Map(requested.map((one) => [one.view.id, one]));
+    const leaseExpiresAtMs = this.#now() + LIMITS.awardLeaseMs;
+    const awards = yield* this.#record(() => {
+      transactions.fence(this.world, this);
+      const taken: Award[] = [];
+      for (const placement of placements) {
+        const job = byId.get(placement.jobId);
+        if (job === undefined) continue;
+        if (placement.outcome === "unplaceable") {
+          const sinceMs = this.#unplaceable.get(placement.jobId)?.sinceMs ?? this.#now();
+          const { commonRefusal: reason, hopeless } = placement;
+          this.#unplaceable.set(placement.jobId, { reason, hopeless, sinceMs });
+        } else if (transactions.award(this.world, job.row, placement.hostId, leaseExpiresAtMs)) {
+          taken.push({ job, hostId: placement.hostId, epoch: job.epoch + 1, leaseExpiresAtMs });
+        }
+      }
+      return taken;
+    });
+    return yield* this.#send(awards);
+  }
+
+  /** Unanswered awards are sent again; nobody waits for the answers. */
+  #askAgain(snapshot: Snapshot): void {
+    const awards = snapshot.jobs.flatMap((job): Award[] => {
+      const { hostId, leaseExpiresAtMs } = job.row;
+      const sentAtMs = this.#sentAtMs.get(`${job.view.id} ${job.epoch}`) ?? null;
+      if (!isAskedAgain({ ...job.view, leaseExpiresAtMs, sentAtMs }, this.#now()) || hostId === null)
+        return [];
+      return [{ job, hostId, epoch: job.epoch, leaseExpiresAtMs: leaseExpiresAtMs ?? 0 }];
+    });
+    for (const [hostId, group] of Map.groupBy(awards, (award) => award.hostId))
+      this.process.spawn(this.#award(hostId, group));
+  }
+
+  #lot(job: SnapshotJob) {
+    const declinedBy = new Map<HostId, Refusal>();
+    for (const [hostId, decline] of this.#declines.get(job.view.id) ?? [])
+      if (decline.untilMs > this.#now()) declinedBy.set(hostId, decline.refusal);
+    return { ...lotOf(job.row.spec), slot: job.view.slot, declinedBy };
+  }
+
+  *#collectBids(): Routine<{
+    states: HostState[];
+    silent: { hostId: HostId; host: string; refusal: Refusal }[];
+  }> {
+    const states: HostState[] = [];
+    const silent: { hostId: HostId; host: string; refusal: Refusal }[] = [];
+    for (const host of this.world.hosts) {
+      const standing = this.#bids.get(host.id);
+      let state = standing !== undefined && standing.expiresAtMs > this.#now() ? standing.state : null;
+      const known = this.#states.get(host.id);
+      if (state === null && (known === undefined || known === "alive"))
+        state = yield* this.world.network.request(this.endpoint, host.endpoint, 300, (reply) =>
+          reply(host.state()),
+        );
+      if (state !== null) states.push(state);
+      else silent.push({ hostId: host.id, host: host.id, refusal: { code: "host-silent", detail: "" } });
+    }
+    return { states, silent };
+  }
+
+  *#send(awards: readonly Award[]): Routine<boolean> {
+    const groups = [...Map.groupBy(awards, ({ hostId }) => hostId)];
+    let left = groups.length;
+    let declined = false;
+    const all = new Wakeable();
+    for (const [hostId, group] of groups) {
+      this.process.spawn(this.#award(hostId, group), (said) => {
+        declined = declined || said;
+        left -= 1;
+        if (left === 0) all.wake();
+      });
+    }
+    if (left > 0) yield { ms: 10_000, on: all };
+    return declined;
+  }
+
+  *#award(hostId: HostId, awards: readonly Award[]): Routine<boolean> {
+    const leaderEpoch = this.epoch;
+    const host = this.world.hosts.find(({ id }) => id === hostId);
+    if (leaderEpoch === null || !this.leads || host === undefined) return false;
+    const jobs = awards.map(({ job, epoch }) => ({ ...job.row.spec, epoch }));
+    for (const { job, epoch } of awards) this.#sentAtMs.set(`${job.view.id} ${epoch}`, this.#now());
+    const leaseExpiresAtMs = Math.min(...awards.map((award) => award.leaseExpiresAtMs));
+    const reply = yield* this.world.network.request<AwardReply>(
+      this.endpoint,
+      host.endpoint,
+      2000,
+      (answer) => host.award({ leaderEpoch, leaseExpiresAtMs, jobs }, answer),
+    );
+    if (reply === null) return false;
+    this.#bids.set(hostId, {
+      state: reply.state,
+      expiresAtMs: this.#bids.get(hostId)?.expiresAtMs ?? this.#now() + 5000,
+    });
+    let declined = false;
+    for (const { jobId, epoch, refusal } of reply.answers) {
+      try {
+        if (refusal === null) {
+          yield* this.#record(() => transactions.acceptAward(this.world, jobId as JobId, epoch));
+          continue;
+        }
+        declined = true;
+        const declines = this.#declines.get(jobId as JobId) ?? new Map();
+        declines.set(hostId, { refusal, untilMs: this.#now() + DECLINE_MEMORY_MS });
+        this.#declines.set(jobId as JobId, declines);
+        yield* this.#record(() => transactions.declineAward(this.world, jobId as JobId, epoch));
+      } catch (error) {
+        if (!(error instanceof RecordDown)) throw error;
+      }
+    }
+    return declined;
+  }
+
+  #sendDesired(snapshot: Snapshot): void {
+    const { epoch: leaderEpoch } = this;
+    if (leaderEpoch === null) return;
+    for (const host of this.world.hosts) {
+      const jobs = desiredJobs(snapshot.jobs, host.id);
+      const whole =
+        !this.world.on("strangers") || isWhole(this.#reports.get(host.id), snapshot.reported, this.#now());
+      this.#revision += 1;
+      const set = { leaderEpoch, revision: this.#revision, whole, madeAtMs: snapshot.readAtMs, jobs };
+      this.world.network.send(this.endpoint, host.endpoint, () => host.desire(set));
+    }
+  }
+
+  /** A heartbeat came. */
+  heard(beat: Beat): void {
+    this.process.spawn(this.#takeBeat(beat));
+  }
+
+  *#takeBeat(beat: Beat): Routine {
+    this.#hearing = hear(this.#hearing, this.#now(), LIMITS.suspectAfterMs);
+    this.#bids.set(beat.hostId, { state: beat.state, expiresAtMs: this.#now() + LIMITS.bidLifeMs });
+    try {
+      // A list may come late: what it does not name counts from when it was made.
+      const madeAtMs = Math.min(beat.atMs, this.#now());
+      const atMs = this.world.on("late-heartbeat") ? madeAtMs : this.#now();
+      if (beat.whole && madeAtMs >= (this.#reports.get(beat.hostId)?.atMs ?? 0))
+        this.#reports.set(beat.hostId, { atMs: madeAtMs, jobs: beat.jobs });
+      if (yield* this.#record(() => transactions.takeBeat(this.world, beat, atMs))) this.wake();
+    } catch (error) {
+      if (!(error instanceof RecordDown)) throw error;
+    }
+  }
+
+  /** The stream gives an observation to one of the schedulers. */
+  observed(hostId: HostId, seen: ObservedJob): void {
+    this.process.after(0, () => {
+      if (this.world.store.down) return;
+      if (transactions.takeObservation(this.world, hostId, seen)) this.wake();
+    });
+  }
+}
+
+/** With the freeze switched off the silent are never the majority. */
+function presentHosts(count: number) {
+  return Array.from({ length: count }, (_, i) => ({
+    hostId: `absent_${i}` as HostId,
+    state: "alive" as const,
+    lastHeartbeatAtMs: Number.MAX_SAFE_INTEGER,
+  }));
+}
