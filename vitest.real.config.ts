@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ["**/*.real.test.ts"],
     exclude: ["**/node_modules/**", "samples/**"],
+    globalSetup: ["test/real-setup.ts"],
     testTimeout: 180_000,
     hookTimeout: 300_000,
     fileParallelism: false,

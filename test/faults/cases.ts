@@ -101,7 +101,7 @@ export type Moment = "building" | "starting";
 /** A process by its name, or JetStream's store: the server is killed and comes back with nothing. */
 export type Part = "nats" | "postgres" | "registry" | "dockerd" | "host-dockerd" | "edge" | "jetstream";
 
-const everyService = [...roadServices, "logshipper"] as const;
+export const everyService = [...roadServices, "logshipper"] as const;
 
 /** The parts below the road, and everything of it at once. */
 export const partCases: readonly {

@@ -2,7 +2,8 @@
  * SIGKILL in the middle of a deploy: of every service at every named point, of every part the road stands on, of all
  * at once, and the loss of JetStream's store. Each time the deploy must come to its end by itself.
  *
- * `BERTH_FAULTS=quick` takes one point of each service; a regular expression takes the cases that it matches.
+ * `BERTH_FAULTS`: `quick` takes one point of each service, `each` (the default) every point and part once, `all` also
+ * the later passes of a point; any other text is a regular expression, and the cases that it matches are taken.
  * `BERTH_FAULTS_STATE_DIR` names a pod that is kept from run to run.
  */
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
@@ -10,6 +11,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
   crashCases,
+  everyService,
   inTurn,
   type Moment,
   partCases,
@@ -19,7 +21,7 @@ import {
 } from "./cases.ts";
 import { type FaultPod, startFaultPod } from "./fault-pod.ts";
 import { problems, startTimes } from "./settled.ts";
-import { Traffic } from "./traffic.ts";
+import { get, Traffic } from "./traffic.ts";
 import { until } from "./until.ts";
 
 const endDeadlineMs = 90_000;
@@ -27,7 +29,7 @@ const settleDeadlineMs = 60_000;
 vi.setConfig({ testTimeout: 200_000 });
 
 const keptDir = process.env.BERTH_FAULTS_STATE_DIR;
-const wanted = process.env.BERTH_FAULTS ?? "all";
+const wanted = process.env.BERTH_FAULTS ?? "each";
 
 let pod: FaultPod;
 let traffic: Traffic;
@@ -58,14 +60,21 @@ interface Strike {
   /** Runs while the push is under way; ends when what it killed is back. */
   readonly strike?: (commit: string) => Promise<void>;
   readonly cutsVisitors?: boolean;
+  /** The app ends at its start: the deploy must fail, and what was served stays. */
+  readonly broken?: boolean;
 }
 
 /** Pushes a new version, strikes while it is under way, and waits for the end and for rest. */
-async function deploys(name: string, { strike, cutsVisitors = false }: Strike = {}): Promise<void> {
+async function deploys(
+  name: string,
+  { strike, cutsVisitors = false, broken = false }: Strike = {},
+): Promise<void> {
   const startedAtMs = performance.now();
   pushes += 1;
   const version = `v${pushes}`;
-  const commit = await pod.app.commit(version);
+  // After a case that failed, the next one begins with what is there.
+  if (pushes > 1) serving = (await get(pod.service.site, "/version")).body;
+  const commit = await pod.app.commit(version, broken);
   const push = pod.push();
   try {
     await strike?.(commit);
@@ -75,16 +84,12 @@ async function deploys(name: string, { strike, cutsVisitors = false }: Strike = 
   const end = await until("the deploy's end", () => endOf(commit), endDeadlineMs);
   const endMs = performance.now() - startedAtMs;
   const { output } = await push;
+  if (broken) expect(end.state, output).toBe("failed");
   if (end.state === "succeeded") serving = version;
   else expect(end.reason, `${name}: a deploy that fails says why\n${output}`).toBeTruthy();
   await rests(end.state === "succeeded" ? end.deploy_id : null);
-  tell(
-    name,
-    end.reason === null ? end.state : `${end.state}: ${end.reason}`,
-    endMs,
-    startedAtMs,
-    cutsVisitors,
-  );
+  const reason = end.reason === null ? "" : `: ${end.reason.split("\n")[0]}`;
+  tell(name, `${end.state}${reason}`, endMs, startedAtMs, cutsVisitors);
 }
 
 async function endOf(commit: string): Promise<End | undefined> {
@@ -118,12 +123,15 @@ function tell(name: string, end: string, endMs: number, startedAtMs: number, cut
 }
 
 function chosen<C extends { readonly point: string }>(cases: readonly C[]): C[] {
-  if (wanted === "all") return [...cases];
+  if (wanted === "all" || wanted === "each") return [...cases];
   if (wanted === "quick") return cases.filter(({ point }) => quickPoints.has(point));
   return cases.filter(({ point }) => new RegExp(wanted).test(point));
 }
 
-describe("a service is killed at a named point", () => {
+// A group without a case would count as a mistake.
+const group = (cases: readonly unknown[]) => describe.skipIf(cases.length === 0);
+
+group(chosen(crashCases))("a service is killed at a named point", () => {
   test.each(inTurn(chosen(crashCases)))("$service at $point", async ({ service, point, refused }) => {
     const name = `${service} at ${point}`;
     await pod.calm(service);
@@ -147,7 +155,7 @@ describe("a service is killed at a named point", () => {
   });
 });
 
-describe("a service is killed at a later pass of a point", () => {
+group(chosenRepeats())("a service is killed at a later pass of a point", () => {
   test.each(chosenRepeats())("$service at $point, time $nth", async ({ service, point, nth }) => {
     await pod.calm(service);
     const before = await pod.process(service);
@@ -194,7 +202,7 @@ async function refuses(name: string, strike: () => Promise<void>): Promise<void>
   tell(name, "refused", performance.now() - startedAtMs, startedAtMs);
 }
 
-describe("a part is killed", () => {
+group(chosenParts())("a part is killed", () => {
   test.for(chosenParts())("$what while $at", async ({ what, kill, at, cutsVisitors }, context) => {
     // Where the machine had an engine before Berth came, that one builds, and it is not ours to kill.
     if (kill.includes("dockerd") && !(await pod.has("dockerd"))) return context.skip();
@@ -211,12 +219,22 @@ describe("a part is killed", () => {
 
 function chosenRepeats(): typeof repeatedCases {
   if (wanted === "all") return repeatedCases;
-  if (wanted === "quick") return [];
+  if (wanted === "quick" || wanted === "each") return [];
   return repeatedCases.filter(({ point, nth }) => new RegExp(wanted).test(`${point}, time ${nth}`));
 }
 
+describe("an app that cannot start", () => {
+  test.skipIf(wanted === "quick")("fails with its reason, though every service is killed", async () => {
+    const strike = async (commit: string): Promise<void> => {
+      await comesTo(commit, "starting");
+      for (const before of await pod.killAll(everyService)) await pod.diedAndReturned(before);
+    };
+    await deploys("every service, an app that cannot start", { strike, broken: true });
+  });
+});
+
 function chosenParts(): typeof partCases {
-  if (wanted === "all") return partCases;
+  if (wanted === "all" || wanted === "each") return partCases;
   if (wanted === "quick")
     return partCases.filter(({ what, at }) => what === "JetStream's store" && at === "starting");
   return partCases.filter(({ what, at }) => new RegExp(wanted).test(`${what} while ${at}`));

@@ -3,12 +3,17 @@ import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gitTokenEnv, runGit } from "@berth/infra/run-git.ts";
 
-const dockerfile = `FROM scratch
+const serve = "trap 'exit 0' TERM; /bin/busybox httpd -f -p 8080 -h /www & wait";
+const fail = "echo cannot start; exit 3";
+
+function dockerfile(command: string): string {
+  return `FROM scratch
 COPY busybox /bin/busybox
 COPY version /www/version
 USER 1000:1000
-CMD ["/bin/busybox", "sh", "-c", "trap 'exit 0' TERM; /bin/busybox httpd -f -p 8080 -h /www & wait"]
+CMD ["/bin/busybox", "sh", "-c", "${command}"]
 `;
+}
 
 const author = {
   GIT_AUTHOR_NAME: "Ann",
@@ -32,14 +37,14 @@ export class TinyApp {
   static async make(dir: string): Promise<TinyApp> {
     await mkdir(dir, { recursive: true });
     await copyFile("/bin/busybox", join(dir, "busybox"));
-    await writeFile(join(dir, "Dockerfile"), dockerfile);
     await runGit(["init", "--quiet", "--initial-branch=main"], { cwd: dir });
     await runGit(["config", "gc.auto", "0"], { cwd: dir });
     return new TinyApp(dir);
   }
 
-  /** @returns the new commit's id; `/version` of its deploy answers `version` */
-  async commit(version: string): Promise<string> {
+  /** @returns the new commit's id; `/version` of its deploy answers `version`, unless it is `broken`: it ends at once */
+  async commit(version: string, broken = false): Promise<string> {
+    await writeFile(join(this.#dir, "Dockerfile"), dockerfile(broken ? fail : serve));
     await writeFile(join(this.#dir, "version"), `${version}\n`);
     await runGit(["add", "--all"], { cwd: this.#dir });
     await runGit(["commit", "--quiet", "--message", version], { cwd: this.#dir, env: author });

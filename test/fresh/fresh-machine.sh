@@ -53,7 +53,7 @@ make_rootfs() {
   local sources=("deb $main $suite main" "deb $main $suite-updates main")
   [ -z "$security" ] || sources+=("deb $security $suite-security main")
   say "making the root file system: Debian $suite with Node $node_version_wanted (once, about 30 s)"
-  mmdebstrap --quiet --mode=root --variant=minbase "--include=$packages" \
+  mmdebstrap --quiet --mode=root --variant=minbase --dpkgopt=force-unsafe-io "--include=$packages" \
     --aptopt='Acquire::Languages "none"' --dpkgopt='path-exclude=/usr/share/man/*' \
     "$suite" "$half" "${sources[@]}"
   install -m 0755 "$node" "$half/usr/bin/node"

@@ -10,7 +10,6 @@ export const GUARDS = {
   "leader-fence": "a commit of a scheduler whose lease has passed to another one is rejected",
   "leader-epoch-at-agent": "an agent refuses awards and desired sets of an older leader",
   "whole-set": "an agent stops nothing on a desired set that is not whole",
-  "set-order": "an agent ignores a desired set that is older than one it has seen",
   strangers: "a host that reports jobs which the record does not know gets no whole set",
   "mass-silence": "when more than half of the hosts fall silent at once nobody is declared lost",
   "capacity-recheck": "what was awarded is reserved, and the agent checks its capacity again",

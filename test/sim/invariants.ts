@@ -132,6 +132,12 @@ export class Invariants implements StoreWatch {
 
   acceptAnswered(host: SimHost, spec: JobSpec): void {
     const answered = this.#answered.get(host.id) ?? new Map<string, number>();
+    if (host.ledger.records.get(spec.jobId)?.spec.epoch !== spec.epoch)
+      this.#breach(
+        "accepted-survives",
+        `${host.id} says it accepts ${spec.jobId}, which is not on disk`,
+        spec.jobId,
+      );
     answered.set(spec.jobId, spec.epoch);
     this.#answered.set(host.id, answered);
   }
@@ -150,6 +156,9 @@ export class Invariants implements StoreWatch {
 
   stopDecided(host: SimHost, record: JobRecord): void {
     const { jobId, epoch } = record.spec;
+    // A record that came back older gave the job to another host: one of the two may go.
+    const row = this.#world().store.now.jobs.get(jobId);
+    if (this.restored && row?.hostId !== host.id && (row?.epoch ?? 0) >= epoch && row?.ready === true) return;
     if (!isFinal(record.state) && (this.#released.get(jobId) ?? -1) < epoch)
       this.#breach("stops-only-what-the-record-released", `${host.id} stops ${jobId} e${epoch}`, jobId);
   }

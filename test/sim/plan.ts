@@ -67,12 +67,10 @@ export function makePlan(seed: number, rng: Rng): Plan {
   }
   // Small hosts decline more often; together they hold every service twice, so that a deploy always fits.
   const needed = 2 * (scales.reduce((sum, one) => sum + one, 0) + 2) + 2;
+  const each = Math.ceil(needed / (rng.chance(0.5) ? hostsCount : hostsCount - 1));
   return {
     seed,
-    hostSizes: Array.from(
-      { length: hostsCount },
-      () => Math.ceil(needed / (hostsCount - 1)) + rng.between(0, 2),
-    ),
+    hostSizes: Array.from({ length: hostsCount }, () => each + rng.between(0, 1)),
     scales,
     skewsMs: Array.from({ length: hostsCount }, () => rng.between(-500, 500)),
     weather: single || !severe ? { ...CALM } : roughWeather(rng),
@@ -128,6 +126,8 @@ function anyAct(rng: Rng, hosts: number, services: number): Act {
     () => ({ kind: "engine-hangs", host, forMs: rng.between(2000, 20_000) }),
     () => ({ kind: "container-crash", host }),
     () => ({ kind: "ledger-damage", host }),
+    () => ({ kind: "ledger-damage", host }),
+    () => ({ kind: "deploy", service, quality: "good" }),
   ];
   return rng.pick(makers)();
 }

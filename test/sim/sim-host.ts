@@ -48,6 +48,7 @@ export interface Beat {
   readonly state: HostState;
   readonly whole: boolean;
   readonly jobs: readonly ObservedJob[];
+  readonly unknown: readonly { readonly jobId: string; readonly epoch: number }[];
   readonly routesVersion: number;
 }
 
@@ -294,7 +295,7 @@ export class SimHost {
 
   #seenAs(seen: { leaderEpoch: number; revision: number }) {
     const leaderEpoch = this.world.on("leader-epoch-at-agent") ? seen.leaderEpoch : 0;
-    return { leaderEpoch, revision: this.world.on("set-order") ? seen.revision : 0 };
+    return { leaderEpoch, revision: seen.revision };
   }
 
   *#look(): Routine {
@@ -356,6 +357,7 @@ export class SimHost {
       agentStartedAtMs: this.#startedAtMs,
       state: this.state(),
       ...heartbeatJobs(records),
+      unknown: this.index.unknown((jobId) => this.workers.has(jobId)),
       routesVersion: this.routesVersion,
     };
     for (const scheduler of this.world.schedulers)

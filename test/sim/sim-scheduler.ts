@@ -8,7 +8,12 @@ import type { HostState, Refusal } from "@berth/shared/domain/placement.ts";
 import { DEFAULT_WEIGHTS } from "@berth/shared/domain/placement.ts";
 import { lotOf } from "../../services/agent/src/core/capacity.ts";
 import { isAskedAgain } from "../../services/scheduler/src/core/ask-again.ts";
-import { desiredJobs, type HostReport, isWhole } from "../../services/scheduler/src/core/desired-set.ts";
+import {
+  desiredJobs,
+  heldLater,
+  type HostReport,
+  isWhole,
+} from "../../services/scheduler/src/core/desired-set.ts";
 import { type Hearing, hear } from "../../services/scheduler/src/core/hearing.ts";
 import { judgeHosts } from "../../services/scheduler/src/core/judge-hosts.ts";
 import { contend } from "../../services/scheduler/src/core/lead.ts";
@@ -172,7 +177,12 @@ export class SimScheduler {
   }
 
   *#judge(): Routine {
-    const silences = yield* this.#record(() => [...this.world.store.now.hosts.values()]);
+    yield* this.#record(() => this.#judgeNow());
+  }
+
+  #judgeNow(): void {
+    transactions.fence(this.world, this);
+    const silences = [...this.world.store.now.hosts.values()];
     const given = this.world.on("mass-silence")
       ? silences
       : [...silences, ...presentHosts(silences.length + 1)];
@@ -182,12 +192,13 @@ export class SimScheduler {
     const changed = verdicts.filter(
       ({ hostId, state }) => before.has(hostId) && state !== before.get(hostId),
     );
-    if (changed.length > 0) yield* this.#record(() => transactions.storeVerdicts(this.world, this, changed));
+    if (changed.length > 0) transactions.storeVerdicts(this.world, this, changed);
   }
 
   *#auction(snapshot: Snapshot): Routine<boolean> {
+    const later = heldLater(this.#reports.values(), snapshot.reported);
     const requested = snapshot.jobs.filter(
-      ({ view }) => view.state === "requested" && view.desired === "run",
+      ({ view }) => view.state === "requested" && view.desired === "run" && !later.has(view.id),
     );
     const open = new Set(requested.map(({ view }) => view.id));
     for (const map of [this.#unplaceable, this.#declines])
@@ -195,12 +206,10 @@ export class SimScheduler {
     this.#askAgain(snapshot);
     if (requested.length === 0) return false;
     const { states, silent } = yield* this.#collectBids();
-    const placements = placeBatch(
-      requested.map((one) => this.#lot(one)),
-      states,
-      silent,
-      DEFAULT_WEIGHTS,
-    );
+    const lots = requested.map((one) => this.#lot(one));
+    // With the guard off every lot sees the hosts as if no other had been placed.
+    const batches = this.world.on("capacity-recheck") ? [lots] : lots.map((lot) => [lot]);
+    const placements = batches.flatMap((batch) => placeBatch(batch, states, silent, DEFAULT_WEIGHTS));
     const byId = new Map(requested.map((one) => [one.view.id, one]));
     const leaseExpiresAtMs = this.#now() + LIMITS.awardLeaseMs;
     const awards = yield* this.#record(() => {
@@ -341,7 +350,7 @@ export class SimScheduler {
       const madeAtMs = Math.min(beat.atMs, this.#now());
       const atMs = this.world.on("late-heartbeat") ? madeAtMs : this.#now();
       if (beat.whole && madeAtMs >= (this.#reports.get(beat.hostId)?.atMs ?? 0))
-        this.#reports.set(beat.hostId, { atMs: madeAtMs, jobs: beat.jobs });
+        this.#reports.set(beat.hostId, { atMs: madeAtMs, jobs: [...beat.jobs, ...beat.unknown] });
       if (yield* this.#record(() => transactions.takeBeat(this.world, beat, atMs))) this.wake();
     } catch (error) {
       if (!(error instanceof RecordDown)) throw error;

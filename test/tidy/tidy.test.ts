@@ -77,7 +77,8 @@ describe("imports", () => {
   });
 
   test("process.env is read in config, main and the command line only", () => {
-    const allowed = /^(packages\/cli\/|infra\/|test\/)|\/(config|main)\.ts$|kit\/(service|crash-point|telemetry)\.ts$/;
+    const allowed =
+      /^(packages\/cli\/|infra\/|test\/)|\/(config|main)\.ts$|kit\/(service|crash-point|telemetry)\.ts$/;
     const found = offenders(({ path, text }) =>
       /process\.env\b/.test(text) && !allowed.test(path) ? path : null,
     );

@@ -199,6 +199,8 @@ function mmdebstrapArgs(mirrors: DebianMirrors): string[] {
   if (mirrors.security !== null) lines.push(`deb ${mirrors.security} ${SUITE}-security main`);
   const hooks = ['--customize-hook=sh setup-run.sh "$1"', '--customize-hook=sh setup-build.sh "$1"'];
   return [
+    // Synced by nobody: a half-made one is thrown away. Halves the time on a busy disk.
+    "--dpkgopt=force-unsafe-io",
     ...["--variant=minbase", "--format=tar", `--include=${RUN_PACKAGES.join(",")}`],
     ...TRIM,
     ...hooks,

@@ -16,6 +16,15 @@ const servicesOf: Readonly<Record<string, readonly string[]>> = {
   haproxy: ["haproxy.service"],
   "docker-registry": ["docker-registry.service"],
   "docker.io": ["docker.service", "docker.socket", "containerd.service"],
+  // Tests run Swift as a real S3 server.
+  "swift-proxy": ["swift-proxy.service"],
+  "swift-account": ["", "-auditor", "-reaper", "-replicator"].map((part) => `swift-account${part}.service`),
+  "swift-container": ["", "-auditor", "-reconciler", "-replicator", "-sharder", "-sync", "-updater"].map(
+    (part) => `swift-container${part}.service`,
+  ),
+  "swift-object": ["", "-auditor", "-reconstructor", "-replicator", "-updater"].map(
+    (part) => `swift-object${part}.service`,
+  ),
 };
 
 /** No service is started while `work` runs. A policy that a killed run of ours left is taken over. */

@@ -58,6 +58,7 @@ export async function ensureRootfs(cacheDir: string, say: (line: string) => void
       "--quiet",
       "--mode=root",
       "--variant=minbase",
+      "--dpkgopt=force-unsafe-io",
       `--include=${packages.join(",")}`,
       '--aptopt=Acquire::Languages "none"',
       ...excludedPaths.map((excluded) => `--dpkgopt=path-exclude=${excluded}`),

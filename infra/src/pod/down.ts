@@ -138,7 +138,7 @@ const stateEntries = [
     "postgres",
     "registry",
   ],
-  ...["services", "stack", "cache", "run", "tools", "pki", "pod.json"],
+  ...["services", "stack", "cache", "demo", "run", "tools", "pki", "pod.json"],
 ];
 
 /** A mount that stays would have its content removed. @throws Error when one cannot be unmounted. */

@@ -27,6 +27,7 @@ import { type SupervisorClient, startDetached } from "../supervisor/client.ts";
 import { type ProcessSpecInput, readProcesses, writeProcesses } from "../supervisor/process-spec.ts";
 import { ensureAdmin, writeCliCredentials } from "./admin.ts";
 import { closedFolderAbove, servicesDir } from "./code.ts";
+import { assertObjectStore } from "./object-store.ts";
 import { withPodLock } from "./pod-lock.ts";
 import { assertDiskSpace, assertFreePorts } from "./preflight.ts";
 import { apiUrl, pick, registryAddress, serviceProcesses } from "./services.ts";
@@ -95,11 +96,12 @@ export async function up(options: UpOptions): Promise<RunningPod> {
 }
 
 /** Before anything is made: from here on `down` and `reset` know that there may be something in this folder. */
-async function begin(settings: PodSettings, { progress, signal }: UpOptions): Promise<void> {
+async function begin(settings: PodSettings, { progress, signal, environment }: UpOptions): Promise<void> {
   const before = await readPodFile(settings.stateDir);
   progress(`${before === null ? "new pod" : "pod"} in ${settings.stateDir}`);
   await assertDiskSpace(settings.stateDir, before?.engine === undefined);
   await assertFreePorts(settings);
+  await assertObjectStore(settings, before?.settings.objectStore, environment, progress);
   await writePodFile(settings, before ?? { versions: {} });
   await ensurePackages([...packages, ...(await enginePackages(settings.dockerSocket))], progress);
   signal?.throwIfAborted();

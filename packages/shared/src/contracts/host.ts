@@ -3,7 +3,7 @@ import { z } from "zod";
 import { HostId } from "../domain/ids.ts";
 import { HostState } from "../domain/placement.ts";
 import { defineRequest, defineSignal } from "./event.ts";
-import { ObservedJob } from "./job.ts";
+import { JobKey, ObservedJob } from "./job.ts";
 
 export const HostHeartbeat = defineSignal({
   name: "HostHeartbeat",
@@ -25,6 +25,8 @@ export const HostHeartbeat = defineSignal({
     /** True when `jobs` is the whole ledger. */
     whole: z.boolean(),
     jobs: z.array(ObservedJob).max(500),
+    /** Jobs whose containers are here although the ledger does not know them. */
+    unknown: z.array(JobKey).max(500).optional(),
     /** Highest route table version applied, per environment. */
     routes: z.record(z.string(), z.int().min(0)),
   }),

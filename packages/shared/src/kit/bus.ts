@@ -151,7 +151,11 @@ class NatsBus implements Bus {
   async #watchStatus(connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
       if (status.type === "disconnect") this.#up = false;
-      if (status.type === "reconnect") this.#up = true;
+      if (status.type === "reconnect") {
+        this.#up = true;
+        // The server may have lost its store; a stream that is rarely published to would stay away.
+        this.#repairStreams(connection);
+      }
       if (status.type === "disconnect" || status.type === "reconnect")
         this.#options.log.info(`bus.${status.type}`);
       if (status.type === "error")
@@ -187,7 +191,7 @@ class NatsBus implements Bus {
     }
   }
 
-  /** A publish failed: its stream may be gone with the server's store. Control-plane services declare theirs again. */
+  /** Streams may be gone with the server's store. Control-plane services declare theirs again. */
   #repairStreams(connection: NatsConnection): void {
     if (this.#options.hostId !== undefined || this.#repairing) return;
     this.#repairing = true;

@@ -1,9 +1,11 @@
 /** The heartbeat every 2 s, which is the host's standing bid, and the bid asked for. */
 import { AskBid, HostHeartbeat } from "@berth/shared/contracts/host.ts";
+import { JobKey } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
-import { heartbeatJobs } from "../core/render-heartbeat.ts";
+import type { z } from "zod";
+import { heartbeatJobs, MAX_JOBS } from "../core/render-heartbeat.ts";
 import type { HostMeter } from "../jobs/host-meter.ts";
 import type { JobSet } from "../jobs/job-set.ts";
 
@@ -29,6 +31,14 @@ export function startHeartbeat(given: HeartbeatGiven) {
   return { close: () => clearInterval(timer) };
 }
 
+/** A container with a label that no scheduler wrote is nobody's job. */
+function isJobKey(value: {
+  readonly jobId: string;
+  readonly epoch: number;
+}): value is z.infer<typeof JobKey> {
+  return JobKey.safeParse(value).success;
+}
+
 /** One beat; also sent at once after a change that others wait for. */
 export function beat(given: HeartbeatGiven): void {
   const { bus, hostId, jobs, meter, clock } = given;
@@ -44,6 +54,7 @@ export function beat(given: HeartbeatGiven): void {
     engineVersion: meter.engineVersion,
     state: meter.state(records),
     ...heartbeatJobs(records),
+    unknown: jobs.unknown().slice(0, MAX_JOBS).filter(isJobKey),
     routes: given.routes(),
   });
 }

@@ -19,6 +19,13 @@ export class ContainerIndex {
     return [...this.#byJob.keys()];
   }
 
+  /** Jobs with containers here that `isKnown` does not know. */
+  unknown(isKnown: (jobId: string) => boolean): { readonly jobId: string; readonly epoch: number }[] {
+    return this.jobs()
+      .filter((jobId) => !isKnown(jobId))
+      .map((jobId) => ({ jobId, epoch: Math.max(...this.of(jobId).map(({ epoch }) => epoch)) }));
+  }
+
   put(jobId: string, container: ContainerFacts): void {
     this.#touch(jobId);
     this.#byJob.set(jobId, [...this.of(jobId).filter(({ id }) => id !== container.id), container]);

@@ -51,6 +51,11 @@ export class JobSet {
     return [...this.#workers.values()].map(({ record }) => record);
   }
 
+  /** Jobs whose containers are here although the ledger does not know them. */
+  unknown(): { readonly jobId: string; readonly epoch: number }[] {
+    return this.#given.index.unknown((jobId) => this.#workers.has(jobId));
+  }
+
   /** @param fresh reads the host's state at the moment of the decision */
   async award(award: Award, fresh: () => HostState): Promise<readonly AwardAnswer[]> {
     return this.#exclusively(async () => {

@@ -52,6 +52,13 @@ export function isWhole(
   return findStrangers(report.jobs, known).size === 0;
 }
 
+/** Jobs that some host holds under a later epoch than the record knows: an auction would give that epoch twice. */
+export function heldLater(reports: Iterable<HostReport>, known: ReadonlyMap<string, number>): Set<string> {
+  const later = new Set<string>();
+  for (const { jobs } of reports) for (const jobId of findStrangers(jobs, known)) later.add(jobId);
+  return later;
+}
+
 /** Reported jobs that the record does not know at this epoch. @param known epoch of every job that is stored */
 export function findStrangers(
   reported: readonly { readonly jobId: string; readonly epoch: number }[],

@@ -10,7 +10,8 @@ import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { slotKey, wantedSlots } from "./slots.ts";
 import type { DeployView, JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./views.ts";
 
-const LAST_LINES = 6;
+/** As many of the last lines as fit: a stack trace ends with its least telling ones. */
+const LAST_WORDS_CHARACTERS = 900;
 const LINE_CHARACTERS = 150;
 
 export function planDeploy(view: ServiceView, deploy: DeployView, nowMs: number, limits: PlanLimits): Step[] {
@@ -78,8 +79,13 @@ function reasonToStop(
 
 /** What the app printed last is mostly why it failed. */
 function lastWords(job: JobView): string {
-  const lines = job.lastLines.slice(-LAST_LINES).map((line) => `\n  ${line.slice(0, LINE_CHARACTERS)}`);
-  return lines.length === 0 ? "" : `. It printed last:${lines.join("")}`;
+  let text = "";
+  for (const line of job.lastLines.filter((one) => one.trim() !== "").reverse()) {
+    const longer = `\n  ${line.slice(0, LINE_CHARACTERS)}${text}`;
+    if (longer.length > LAST_WORDS_CHARACTERS) break;
+    text = longer;
+  }
+  return text === "" ? "" : `. It printed last:${text}`;
 }
 
 function describeDeadline(jobs: readonly JobView[], limits: PlanLimits): string {

@@ -218,7 +218,7 @@ describe("planService", () => {
     world.plan();
     const reason = world.deploys[0]?.reason ?? "";
     expect(reason).toMatch(
-      /^web\.1: web ended by itself with exit code 1\. It printed last:\n {2}line 3 x+\n/,
+      /^web\.1: web ended by itself with exit code 1\. It printed last:\n {2}line 4 x+\n/,
     );
     expect(reason).toMatch(/\n {2}line 8 x+$/);
     expect(reason.length, "the most that a contract takes").toBeLessThan(2000);

@@ -17,7 +17,7 @@ export function onHostHeartbeat(given: {
     const { hostId, jobs } = heartbeat;
     // A list may come late: what it does not name counts from when it was made.
     const atMs = Math.min(heartbeat.atMs, Date.now());
-    given.desired.report(hostId, { atMs, jobs });
+    given.desired.report(hostId, { atMs, jobs: [...jobs, ...(heartbeat.unknown ?? [])] });
     const changed = await given.observations.takeWhole(hostId, atMs, jobs);
     if (changed) given.wake();
   };

@@ -61,9 +61,12 @@ export class Auctioneer {
   }
 
   /** Places every requested job of the snapshot that some host takes. @returns what to tell the pushers */
-  async run(snapshot: Snapshot): Promise<{ progress: Progress[]; again: boolean }> {
+  async run(
+    snapshot: Snapshot,
+    heldLater: ReadonlySet<string>,
+  ): Promise<{ progress: Progress[]; again: boolean }> {
     const requested = snapshot.jobs.filter(
-      (job) => job.view.state === "requested" && job.view.desired === "run",
+      ({ view }) => view.state === "requested" && view.desired === "run" && !heldLater.has(view.id),
     );
     this.#forget(requested);
     await this.#askAgain(snapshot);

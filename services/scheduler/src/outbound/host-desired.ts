@@ -7,7 +7,7 @@ import { HostDesired } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
-import { desiredJobs, findStrangers, type HostReport, isWhole } from "../core/desired-set.ts";
+import { desiredJobs, findStrangers, type HostReport, heldLater, isWhole } from "../core/desired-set.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 const REPEAT_EVERY_MS = 4000;
@@ -32,6 +32,11 @@ export class DesiredSets {
   /** Every job that hosts reported: a snapshot tells which of them the record knows. */
   reported(): string[] {
     return [...this.#reports.values()].flatMap(({ jobs }) => jobs.map(({ jobId }) => jobId));
+  }
+
+  /** Jobs of the snapshot that must not be auctioned: a host holds a later epoch of them. */
+  heldLater(snapshot: Snapshot): ReadonlySet<string> {
+    return heldLater(this.#reports.values(), snapshot.reported);
   }
 
   #isWhole(hostId: HostId, known: ReadonlyMap<string, number>, nowMs: number): boolean {

@@ -8,7 +8,7 @@ import type { HostId } from "@berth/shared/domain/ids.ts";
 import type { HostState, Refusal } from "@berth/shared/domain/placement.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
-import type { Kysely } from "kysely";
+import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
 import type { z } from "zod";
 import { type Hearing, hear } from "../core/hearing.ts";
@@ -61,40 +61,46 @@ export class HostRegistry {
     this.#bids.set(hostId, { state, expiresAtMs: old?.expiresAtMs ?? Date.now() + 5000 });
   }
 
-  /** Judges every host and, when one is lost, marks its jobs so. @returns true when a host's state changed */
-  async judge(fence: (trx: import("kysely").Transaction<Tables>) => Promise<void>): Promise<boolean> {
-    const rows = await sql<{ host_id: HostId; state: "alive" | "suspect" | "lost"; last_heartbeat_at: Date }>`
-      select s.host_id, s.state, s.last_heartbeat_at from hosts_seen s join api.hosts h on h.id = s.host_id where h.removed_at is null`.execute(
-      this.#given.db,
-    );
-    const silences = rows.rows.map((row) => ({
-      hostId: row.host_id,
-      state: row.state,
-      lastHeartbeatAtMs: row.last_heartbeat_at.getTime(),
-    }));
-    const { verdicts, frozen } = judgeHosts(silences, Date.now(), this.#hearing.sinceMs, this.#given.limits);
-    const before = new Map(silences.map((host) => [host.hostId, host.state]));
-    const changed = verdicts.filter((verdict) => verdict.state !== before.get(verdict.hostId));
-    for (const verdict of verdicts) this.#states.set(verdict.hostId, verdict.state);
-    if (changed.length === 0) return false;
-    if (frozen)
-      this.#given.log.error("hosts.evictions-frozen", {
-        reason: "more than half of the hosts fell silent at once",
-        hosts: silences.length,
-      });
-    await this.#given.db.transaction().execute(async (trx) => {
+  /**
+   * Judges every host and, when one is lost, marks its jobs so. Read, judged and written in one transaction: what was
+   * silent a moment ago may speak by now, and others may have fallen silent.
+   * @returns true when a host's state changed
+   */
+  async judge(fence: (trx: Transaction<Tables>) => Promise<void>): Promise<boolean> {
+    return this.#given.db.transaction().execute(async (trx) => {
       await fence(trx);
+      const rows = await sql<{
+        host_id: HostId;
+        state: "alive" | "suspect" | "lost";
+        last_heartbeat_at: Date;
+      }>`
+        select s.host_id, s.state, s.last_heartbeat_at from hosts_seen s join api.hosts h on h.id = s.host_id
+         where h.removed_at is null order by s.host_id for update of s`.execute(trx);
+      const silences = rows.rows.map((row) => ({
+        hostId: row.host_id,
+        state: row.state,
+        lastHeartbeatAtMs: row.last_heartbeat_at.getTime(),
+      }));
+      const { verdicts, frozen } = judgeHosts(
+        silences,
+        Date.now(),
+        this.#hearing.sinceMs,
+        this.#given.limits,
+      );
+      const before = new Map(silences.map((host) => [host.hostId, host.state]));
+      const changed = verdicts.filter((verdict) => verdict.state !== before.get(verdict.hostId));
+      for (const verdict of verdicts) this.#states.set(verdict.hostId, verdict.state);
+      if (frozen && changed.length > 0)
+        this.#given.log.error("hosts.evictions-frozen", {
+          reason: "more than half of the hosts fell silent at once",
+          hosts: silences.length,
+        });
       for (const { hostId, state } of changed) {
         this.#given.log.warn("host.state-changed", { hostId, from: before.get(hostId), to: state });
-        await trx.updateTable("hosts_seen").set({ state }).where("host_id", "=", hostId).execute();
-        if (state !== "lost") continue;
-        await sql`update jobs set state = 'lost', ready = false, reason = 'its host went silent', updated_at = now()
-                   where host_id = ${hostId} and state not in ('requested', 'finished', 'failed', 'lost')`.execute(
-          trx,
-        );
+        await storeVerdict(trx, hostId, state);
       }
+      return changed.length > 0;
     });
-    return true;
   }
 
   /** Every host's bid, asked for afresh where the standing one is stale; the others with the reason of their silence. */
@@ -135,4 +141,17 @@ export class HostRegistry {
       return null;
     }
   }
+}
+
+async function storeVerdict(
+  trx: Transaction<Tables>,
+  hostId: HostId,
+  state: "alive" | "suspect" | "lost",
+): Promise<void> {
+  await trx.updateTable("hosts_seen").set({ state }).where("host_id", "=", hostId).execute();
+  if (state !== "lost") return;
+  await sql`update jobs set state = 'lost', ready = false, reason = 'its host went silent', updated_at = now()
+             where host_id = ${hostId} and state not in ('requested', 'finished', 'failed', 'lost')`.execute(
+    trx,
+  );
 }

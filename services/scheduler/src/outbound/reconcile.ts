@@ -52,7 +52,7 @@ export async function reconcile(given: RoundGiven): Promise<void> {
       given.committed();
       continue;
     }
-    const auction = await given.auctioneer.run(snapshot);
+    const auction = await given.auctioneer.run(snapshot, given.desired.heldLater(snapshot));
     tell(given.bus, auction.progress);
     const leaderEpoch = given.leadership.epoch;
     if (leaderEpoch !== null) given.desired.send(snapshot, leaderEpoch);
