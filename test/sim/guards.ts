@@ -3,12 +3,11 @@
  * services' own code; switched off means that the code is given such values that the rule never bites.
  */
 export const GUARDS = {
-  "agent-epoch": "an agent refuses an award of a lower epoch than the job's epoch that it holds",
+  "agent-epoch":
+    "an agent refuses an award of an epoch that is lower than the one it holds, or that it has answered already",
   "award-lease-at-agent": "an agent refuses an award whose lease has ended",
-  "answer-is-final": "an agent does not take up an award again that it answered and does not hold",
   "observation-order": "the record drops an observation with a lower epoch or an older sequence",
   "leader-fence": "a commit of a scheduler whose lease has passed to another one is rejected",
-  "leader-epoch-at-agent": "an agent refuses awards and desired sets of an older leader",
   "whole-set": "an agent stops nothing on a desired set that is not whole",
   strangers: "a host that reports jobs which the record does not know gets no whole set",
   "mass-silence": "when more than half of the hosts fall silent at once nobody is declared lost",

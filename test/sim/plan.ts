@@ -57,7 +57,9 @@ export function makePlan(seed: number, rng: Rng): Plan {
   const acts: PlannedAct[] = [];
   for (let service = 0; service < servicesCount; service++)
     acts.push({ atMs: rng.between(0, 3000), act: good(service) });
-  if (single) acts.push({ atMs: rng.between(20_000, 30_000), act: hostLoss(rng, hostsCount) });
+  const flaky = !restores && !single && rng.chance(0.2);
+  if (flaky) acts.push(...flakyActs(rng, hostsCount, servicesCount));
+  else if (single) acts.push({ atMs: rng.between(20_000, 30_000), act: hostLoss(rng, hostsCount) });
   else
     for (let i = rng.between(2, 9); i > 0; i--)
       acts.push({ atMs: rng.between(1000, calmAtMs - 1000), act: anyAct(rng, hostsCount, servicesCount) });
@@ -73,7 +75,11 @@ export function makePlan(seed: number, rng: Rng): Plan {
     hostSizes: Array.from({ length: hostsCount }, () => each + rng.between(0, 1)),
     scales,
     skewsMs: Array.from({ length: hostsCount }, () => rng.between(-500, 500)),
-    weather: single || !severe ? { ...CALM } : roughWeather(rng),
+    weather: flaky
+      ? { ...CALM, late: rng.pick([0, 0.3]), lateMs: rng.pick([6000, 25_000]), twice: 0.3 }
+      : single || !severe
+        ? { ...CALM }
+        : roughWeather(rng),
     acts: acts.sort((a, b) => a.atMs - b.atMs),
     calmAtMs: single ? 70_000 : calmAtMs,
   };
@@ -100,6 +106,22 @@ function hostLoss(rng: Rng, hosts: number): Act {
   return rng.chance(0.5)
     ? { kind: "power-cut", host, forMs: 60_000 }
     : { kind: "cut", hosts: [host], way: "both", forMs: 60_000 };
+}
+
+/** Hosts that decline, or do not hear, just when they are awarded something: engines that stop and go, cut links. */
+function flakyActs(rng: Rng, hosts: number, services: number): PlannedAct[] {
+  const acts: PlannedAct[] = [];
+  for (let i = 0; i < 4; i++) {
+    const atMs = 6000 + i * 9000 + rng.between(0, 3000);
+    acts.push({ atMs, act: good(rng.between(0, services - 1)) });
+    for (let j = 0; j < 3; j++) {
+      const host = rng.between(0, hosts - 1);
+      const stops = { kind: "engine-hangs", host, forMs: rng.between(200, 2500) } as const;
+      const cut = { kind: "cut", hosts: [host], way: "in", forMs: rng.between(9000, 14_000) } as const;
+      acts.push({ atMs: atMs + rng.between(-500, 1500), act: rng.chance(0.7) ? stops : cut });
+    }
+  }
+  return acts;
 }
 
 function anyAct(rng: Rng, hosts: number, services: number): Act {

@@ -198,7 +198,9 @@ export class SimHost {
 
   *#decide(message: AwardMessage, reply: (answer: AwardReply) => void): Routine {
     const { world } = this;
-    const held = new Map(this.records().map((record) => [record.spec.jobId as string, this.#asHeld(record)]));
+    const held = new Map(
+      this.records().map((record) => [record.spec.jobId as string, this.#asHeld(record, message)]),
+    );
     const nowMs = this.clockMs();
     const { answers } = decideAward(
       this.#asTimely(message),
@@ -225,9 +227,12 @@ export class SimHost {
     });
   }
 
-  /** With the guard off the agent sees every award as newer than what it holds. */
-  #asHeld(record: JobRecord): JobRecord {
-    return this.world.on("agent-epoch") ? record : { ...record, spec: { ...record.spec, epoch: 0 } };
+  /** With the guard off what the agent holds is never newer than the award. */
+  #asHeld(record: JobRecord, message: AwardMessage): JobRecord {
+    const awarded = message.jobs.find(({ jobId }) => jobId === record.spec.jobId);
+    const newer = awarded !== undefined && record.spec.epoch > awarded.epoch;
+    if (!newer || this.world.on("agent-epoch")) return record;
+    return { ...record, spec: { ...record.spec, epoch: 0 } };
   }
 
   #asTimely(message: AwardMessage): AwardMessage {
@@ -238,8 +243,7 @@ export class SimHost {
   }
 
   #remembered(): AwardMemory {
-    const leaderEpoch = this.world.on("leader-epoch-at-agent") ? this.#memory.leaderEpoch : 0;
-    return { leaderEpoch, answered: this.world.on("answer-is-final") ? this.#memory.answered : new Map() };
+    return this.world.on("agent-epoch") ? this.#memory : { ...this.#memory, answered: new Map() };
   }
 
   #freshState(): HostState {
@@ -280,7 +284,7 @@ export class SimHost {
     const records = world.on("fresh-accept-grace")
       ? this.records()
       : this.records().map((record) => ({ ...record, acceptedAtMs: 0 }));
-    const decision = decideStops(given, this.#seenAs(seen), records, nowMs);
+    const decision = decideStops(given, seen, records, nowMs);
     if (decision.kind === "ignored") return;
     this.#desired = { set, atMs: nowMs };
     for (const jobId of decision.stop) {
@@ -291,11 +295,6 @@ export class SimHost {
       worker.apply(job.stopAsked(worker.record));
       worker.wakeable.wake();
     }
-  }
-
-  #seenAs(seen: { leaderEpoch: number; revision: number }) {
-    const leaderEpoch = this.world.on("leader-epoch-at-agent") ? seen.leaderEpoch : 0;
-    return { leaderEpoch, revision: seen.revision };
   }
 
   *#look(): Routine {

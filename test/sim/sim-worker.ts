@@ -86,12 +86,14 @@ export class SimWorker {
       last = step.kind;
       const waits = step.kind.startsWith("wa");
       if (same > 3 && !waits) yield { ms: Math.min(10_000, 50 * 2 ** Math.min(same, 8)), on: this.wakeable };
+      if (!waits) this.host.note(this.jobId, () => describeStep(step));
       try {
         yield* this.#execute(step);
         failures = 0;
       } catch (error) {
         if (!(error instanceof EngineFault)) throw error;
         failures += 1;
+        this.host.note(this.jobId, () => `${step.kind}: ${error.message}`);
         yield* this.#failed(step, error, failures);
       }
       this.#sweep();
@@ -258,6 +260,11 @@ export class SimWorker {
     yield* host.engine.call(() => host.engine.kill(id));
     host.index.setState(this.jobId, id, "exited");
   }
+}
+
+function describeStep(step: Step): string {
+  const { kind, ...rest } = step;
+  return [kind, ...Object.values(rest)].join(" ");
 }
 
 const GONE: Exit = { exitCode: null, outOfMemory: false, missedDeadline: false, lastLines: [] };

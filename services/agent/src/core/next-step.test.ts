@@ -80,6 +80,12 @@ test.each<[string, JobRecord, JobFacts, object]>([
     { kind: "create", attempt: 3 },
   ],
   [
+    "a leftover that was only created may run by now: it goes before the next is made",
+    unitRecord({ attempt: 2, endedAttempt: 2 }),
+    facts({ containers: [container({ attempt: 2, state: "created" })] }),
+    { kind: "remove", containerIds: ["c1"] },
+  ],
+  [
     "an older epoch still runs",
     unitRecord({}, unitSpec({ epoch: 2 })),
     facts({ containers: [container({ id: "old" })] }),

@@ -83,6 +83,9 @@ function isAlive(container: ContainerFacts): boolean {
 function towardsAContainer(record: JobRecord, facts: JobFacts, leftovers: readonly ContainerFacts[]): Step {
   if (record.envelope === null) return { kind: "wait-envelope" };
   if (facts.nowMs < record.notBeforeMs) return { kind: "wait-until", atMs: record.notBeforeMs };
+  // One that was only created may have been started without our hearing of it: it goes before the next is made.
+  const unsure = leftovers.filter(({ state }) => state === "created");
+  if (unsure.length > 0) return { kind: "remove", containerIds: unsure.map(({ id }) => id) };
   if (!facts.imagePresent) return { kind: "pull" };
   if (!facts.secretsWritten) return { kind: "write-secrets" };
   const highest = Math.max(record.attempt, ...leftovers.map((container) => container.attempt));

@@ -159,11 +159,14 @@ function route(
   return [...steps, step(deploy, "draining")];
 }
 
-/** Done when no edge routes to another release any more. Stopping the old jobs is steady-state work. */
+/**
+ * Done when no edge routes to an earlier release any more. Stopping the old jobs is steady-state work. Jobs of a later
+ * deploy may come into rotation before that; they stay, so nobody waits for them to leave.
+ */
 function finishDrain(view: ServiceView, deploy: DeployView): Step[] {
-  const old = view.jobs.filter(
-    (job) => job.deployId !== deploy.id && job.releaseId !== deploy.releaseId && !isFinal(job.state),
-  );
+  const kept = new Set([deploy.releaseId, view.serving?.id, view.target?.id]);
+  for (const other of view.openDeploys) if (other.createdAtMs > deploy.createdAtMs) kept.add(other.releaseId);
+  const old = view.jobs.filter((job) => !kept.has(job.releaseId) && !isFinal(job.state));
   const routedStill = old.some(
     (job) => job.rotation === "in" || (job.rotation === "draining" && view.routed?.has(job.id) !== false),
   );
