@@ -164,7 +164,7 @@ async function stageOf(
 
 /** The rest comes with the deploy's end. */
 function firstLine(text: string): string {
-  return text.split("\n")[0] ?? text;
+  return (text.split("\n")[0] ?? text).replace(/\. It printed last:$/, "");
 }
 
 function describeStep(step: Extract<Step, { kind: "step-deploy" }>): Progress[] {
