@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { JobSpec, ObservedJob } from "@berth/shared/contracts/job.ts";
 import { HostId } from "@berth/shared/domain/ids.ts";
+import { NO_CONSTRAINTS } from "@berth/shared/domain/placement.ts";
 import { DEFAULT_RESOURCES, MIB } from "@berth/shared/domain/resources.ts";
 import { systemClock } from "@berth/shared/kit/clock.ts";
 import { type Curve, createCurve } from "@berth/shared/kit/curve.ts";
@@ -170,6 +171,7 @@ export function testSpec(digest: string, repository: string, patch: Partial<JobS
     image: { repository, digest, bytes: 1_000_000 },
     profile: { port: 8080, rootFilesystem: "read-only", runsAsRoot: false },
     resources: { ...DEFAULT_RESOURCES, memoryBytes: 64 * MIB },
+    constraints: NO_CONSTRAINTS,
     readiness: { httpPath: null, deadlineMs: 10_000, aliveMs: 200 },
     stopGraceMs: 2000,
     configVersion: 1,
