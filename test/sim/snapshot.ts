@@ -1,5 +1,5 @@
 /** What a scheduler reads: the record as service views, as `outbound/snapshot.ts` makes them from PostgreSQL. */
-import type { JobId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import type { HostReport } from "../../services/scheduler/src/core/desired-set.ts";
 import type { JobView, ServiceView } from "../../services/scheduler/src/core/views.ts";
@@ -19,6 +19,9 @@ export interface Snapshot {
   readonly readAtMs: number;
 }
 
+/** Drains are not played yet. */
+const NO_HOSTS: ReadonlySet<HostId> = new Set();
+
 const RECENT_MS = 10 * 60_000;
 
 export function readSnapshot(
@@ -33,7 +36,7 @@ export function readSnapshot(
     jobs.push({
       row,
       epoch: row.epoch,
-      view: { ...row, lastLines: [], unplaceable: unplaceable.get(row.id) ?? null },
+      view: { ...row, leaving: false, lastLines: [], unplaceable: unplaceable.get(row.id) ?? null },
     });
   }
   const services = [...record.current.keys()].map((id) => serviceView(record, id, jobs));
@@ -64,6 +67,7 @@ function serviceView(record: PodRecord, serviceId: ServiceId, jobs: readonly Sna
     ),
     jobs: jobs.filter(({ row }) => row.serviceId === serviceId).map(({ view }) => view),
     cancelled: record.cancels,
+    drainingHosts: NO_HOSTS,
     routed: routes.settled ? routes.jobs : null,
   };
 }

@@ -74,6 +74,8 @@ function applyStep(world: World, by: Leader, serviceId: ServiceId, step: Step) {
       if (row === undefined || row.rotation === step.rotation) return;
       return patch(world, row, { rotation: step.rotation, rotationSinceMs: nowMs });
     }
+    case "leave-host":
+      return;
     case "stop-job": {
       const row = store.now.jobs.get(step.jobId);
       if (row === undefined) return;

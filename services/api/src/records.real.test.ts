@@ -226,6 +226,44 @@ describe("hosts", () => {
   });
 });
 
+describe("what operators say of a host", () => {
+  const change = (body: object) => call("changeHost", api.own.owner, { params: { host: "quay" }, body });
+
+  test("cordon, drain, labels and dedication are kept and shown", async () => {
+    await api.storeHost("quay", "10.209.1.0/24");
+    expect((await change({ cordoned: true, labels: { disk: "ssd", rack: "7" } })).status).toBe(200);
+    const reply = await change({ draining: true, labels: { rack: null }, dedicatedTo: "acme" });
+    const policy = { cordoned: true, draining: true, labels: { disk: "ssd" }, dedicatedTo: "acme" };
+    expect(reply.body).toMatchObject({ name: "quay", ...policy });
+    expect((await change({ dedicatedTo: "nobody" })).status).toBe(404);
+    expect((await change({ labels: { "Bad Name": "x" } })).status).toBe(400);
+  });
+
+  test("a host with jobs is not forgotten, but for a lost one by force", async () => {
+    const { id } = await api.pod.db
+      .selectFrom("hosts")
+      .select("id")
+      .where("name", "=", "quay")
+      .executeTakeFirstOrThrow();
+    const service = await api.serviceId("shop");
+    await api.admin.query(
+      "insert into scheduler.jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec, state, host_id) values ('job_q','o','e',$1,'r','d','web',1,'{}','running',$2)",
+      [service, id],
+    );
+    const remove = (force: string) =>
+      call("removeHost", api.own.owner, { params: { host: "quay" }, query: { force } });
+    const refused = await remove("1");
+    expect(refused).toMatchObject({ status: 409, body: { message: expect.stringContaining("1 job") } });
+    await api.admin.query(
+      "insert into scheduler.hosts_seen (host_id, state, last_heartbeat_at, boot_id, heartbeat) values ($1,'lost',now(),'b','{}')",
+      [id],
+    );
+    expect((await remove("0")).status).toBe(409);
+    expect((await remove("1")).status).toBe(200);
+    expect((await remove("1")).status).toBe(404);
+  });
+});
+
 describe("pages and the end", () => {
   test("OpenAPI names every route, docs are readable without scripts", async () => {
     const openApi = (await api.pod.app.inject({ url: "/openapi.json" })).json() as {

@@ -8,6 +8,7 @@ import { age, table } from "../output/table.ts";
 import { connect } from "../session/context.ts";
 import type { CommonFlags } from "./common.ts";
 import { examples, wholeNumber, withJson } from "./common.ts";
+import { policyWords, registerPolicyCommands } from "./host-policy.ts";
 
 export function registerHostCommands(program: Command): void {
   const hosts = program.command("hosts").description("the pod's machines (operators)");
@@ -15,6 +16,7 @@ export function registerHostCommands(program: Command): void {
     withJson(hosts.command("list")).description("hosts with their standing bids").action(listHosts),
     "berth hosts list",
   );
+  registerPolicyCommands(hosts);
   examples(
     withJson(hosts.command("token"))
       .description("a one-time token with which one machine joins")
@@ -60,9 +62,7 @@ async function listHosts(flags: CommonFlags): Promise<void> {
     {
       title: "",
       cell: (h: Host) =>
-        h.bid === null
-          ? ""
-          : [...(h.bid.cordoned ? ["cordoned"] : []), ...h.bid.unavailable].map(clean).join(", "),
+        h.bid === null ? "" : [...policyWords(h), ...h.bid.unavailable].map(clean).join(", "),
     },
   ];
   printTable(

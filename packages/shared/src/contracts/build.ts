@@ -1,4 +1,4 @@
-/** Builds.  builder ─BuildStarted, BuildSucceeded, BuildFailed─▶ api, git */
+/** Builds.  builder ─BuildSucceeded─▶ api, ─BuildFailed─▶ git */
 import { z } from "zod";
 import { BuildId, DeployId, EnvironmentId, OrgId, ServiceId } from "../domain/ids.ts";
 import { GitCommit, ImageDigest, ImageRepository, ProcessName } from "../domain/names.ts";
@@ -33,17 +33,6 @@ const BuildKey = z.strictObject({
   commit: GitCommit,
 });
 
-export const BuildStarted = defineEvent({
-  name: "BuildStarted",
-  subject: "berth.v1.build.{serviceId}.started",
-  stream: "BUILD",
-  emittedBy: ["builder"],
-  consumedBy: ["api"],
-  about: "A builder claimed a build.",
-  payload: BuildKey.extend({ attempt: z.int().min(1) }),
-  dedupeId: ({ buildId, attempt }) => `${buildId}.${attempt}.started`,
-});
-
 export const BuildSucceeded = defineEvent({
   name: "BuildSucceeded",
   subject: "berth.v1.build.{serviceId}.succeeded",
@@ -67,7 +56,7 @@ export const BuildFailed = defineEvent({
   subject: "berth.v1.build.{serviceId}.failed",
   stream: "BUILD",
   emittedBy: ["builder"],
-  consumedBy: ["api", "git"],
+  consumedBy: ["git"],
   about: "A build ended without an image; its log is kept.",
   payload: BuildKey.extend({
     state: z.enum(["failed", "cancelled", "superseded"]),

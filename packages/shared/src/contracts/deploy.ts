@@ -25,7 +25,7 @@ export const DeployFinished = defineEvent({
   subject: "berth.v1.deploy.{serviceId}.finished",
   stream: "DEPLOY",
   emittedBy: ["scheduler"],
-  consumedBy: ["api", "git"],
+  consumedBy: ["git"],
   about: "A deploy reached its final state; the row in scheduler.deploys says the same.",
   payload: z.strictObject({
     deployId: DeployId,

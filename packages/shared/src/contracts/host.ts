@@ -1,4 +1,4 @@
-/** Hosts: heartbeats that are standing bids, and the bid asked for.  agent ─HostHeartbeat─▶ scheduler, router, api */
+/** Hosts: heartbeats that are standing bids, and the bid asked for.  agent ─HostHeartbeat─▶ scheduler, router */
 import { z } from "zod";
 import { HostId } from "../domain/ids.ts";
 import { HostState } from "../domain/placement.ts";
@@ -9,7 +9,7 @@ export const HostHeartbeat = defineSignal({
   name: "HostHeartbeat",
   subject: "berth.v1.host.{hostId}.heartbeat",
   emittedBy: ["agent"],
-  consumedBy: ["scheduler", "router", "api"],
+  consumedBy: ["scheduler", "router"],
   about: "Every 2 s: the host's state, which is its standing bid, and every job it holds.",
   payload: z.strictObject({
     hostId: HostId,

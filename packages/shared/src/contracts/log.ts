@@ -16,7 +16,7 @@ export type LogLine = z.infer<typeof LogLine>;
 
 export const LogLines = defineSignal({
   name: "LogLines",
-  subject: "berth.v1.logs.{environmentId}.{serviceId}",
+  subject: "berth.v1.logs.{hostId}.{environmentId}.{serviceId}",
   emittedBy: ["logshipper"],
   consumedBy: ["api"],
   about: "New lines of one service on one host, live. May be lost; what is kept is asked for.",

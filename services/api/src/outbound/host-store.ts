@@ -100,7 +100,8 @@ export async function readHosts(db: Db): Promise<Host[]> {
            seen.heartbeat->>'engineVersion' as "engineVersion", seen.heartbeat->'state' as bid,
            (select count(*)::int from scheduler.jobs j
              where j.host_id = h.id and j.state not in ('requested', 'finished', 'failed', 'lost')) as "jobsCount",
-           h.joined_at as "joinedAt"
+           h.joined_at as "joinedAt", h.cordoned, h.draining, h.labels,
+           (select o.name from api.orgs o where o.id = h.dedicated_to) as "dedicatedTo"
     from api.hosts h left join scheduler.hosts_seen seen on seen.host_id = h.id
     where h.removed_at is null order by h.name
   `.execute(db);

@@ -1,6 +1,6 @@
 /** The api's own tables as kysely types; other services' tables are read with plain SQL by qualified name. */
 import type { OutboxTable } from "@berth/shared/kit/outbox.ts";
-import type { Generated, Kysely, Transaction } from "kysely";
+import type { ColumnType, Generated, Kysely, Transaction } from "kysely";
 
 type Json = string;
 
@@ -82,6 +82,10 @@ export interface ApiTables {
     curve_key: string;
     joined_at: Generated<Date>;
     removed_at: Generated<Date | null>;
+    cordoned: Generated<boolean>;
+    draining: Generated<boolean>;
+    labels: ColumnType<Record<string, string>, string | undefined, string>;
+    dedicated_to: Generated<string | null>;
   };
   join_tokens: {
     hash: string;

@@ -27,6 +27,7 @@ export interface Called {
 
 interface CallGiven {
   readonly params?: Record<string, string>;
+  readonly query?: Record<string, string>;
   readonly body?: object | undefined;
 }
 
@@ -49,6 +50,7 @@ export class ApiUnderTest {
     const api = new ApiUnderTest(pod, admin, own, await addOrg(pod.db, "rival"));
     await api.call("createService", own.member, { body: { name: "shop" } });
     await api.storePush(api.ids.deployId, await api.serviceId("shop"), api.ids.buildId);
+    await api.storeHost("dock", "10.209.0.0/24");
     return api;
   }
 
@@ -67,7 +69,7 @@ export class ApiUnderTest {
   /** Calls a route by name; what `params` leaves out is acme's shop. */
   async call(name: RouteName, token: string | null, given: CallGiven = {}): Promise<Called> {
     const named: Record<string, string> = {
-      ...{ org: "acme", environment: "production", service: "shop" },
+      ...{ org: "acme", environment: "production", service: "shop", host: "dock" },
       ...this.ids,
       ...given.params,
     };
@@ -75,6 +77,7 @@ export class ApiUnderTest {
     const reply = await this.pod.app.inject({
       method: route.method,
       url: route.path.replace(/:(\w+)/g, (_all, key: string) => named[key] ?? "missing"),
+      ...(given.query === undefined ? {} : { query: given.query }),
       headers: token === null ? {} : { authorization: `Bearer ${token}` },
       ...(given.body === undefined ? {} : { payload: given.body }),
     });
@@ -112,6 +115,15 @@ export class ApiUnderTest {
     );
   }
 
+  async storeHost(name: string, subnet: string): Promise<void> {
+    const keys = { agent_key: "U", logshipper_key: "U", curve_key: "X" };
+    const host = { id: newId("host"), name, node_address: "10.0.0.1", subnet, zone: "default" };
+    await this.pod.db
+      .insertInto("hosts")
+      .values({ ...host, ...keys })
+      .execute();
+  }
+
   async finishBuild(
     buildId: string,
     processes: object = { web: { command: "run" }, worker: { command: "work" } },
@@ -138,6 +150,7 @@ export function sampleBody(name: RouteName): object | undefined {
     scaleService: { processes: [{ process: "web", scale: 2 }] },
     changeVars: { set: { GREETING: "hello" } },
     createJoinToken: { lifetimeMinutes: 5 },
+    changeHost: { cordoned: true },
     joinHost: {
       token: "berth_join_unknown",
       name: uniqueName("host"),

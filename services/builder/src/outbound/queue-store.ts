@@ -4,7 +4,7 @@
  * All of it runs under one advisory lock, so several builders decide one after the other: the fair choice counts
  * what really runs, and a service never has two builds at once.
  */
-import { BuildFailed, BuildStarted } from "@berth/shared/contracts/build.ts";
+import { BuildFailed } from "@berth/shared/contracts/build.ts";
 import type { SourcePushed } from "@berth/shared/contracts/push.ts";
 import type { BuildId, DeployId, EnvironmentId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
@@ -225,7 +225,6 @@ export async function claimNext(db: Db, owner: string, leaseMs: number): Promise
       .where("state", "=", "queued")
       .returningAll()
       .executeTakeFirstOrThrow();
-    await addToOutbox(trx, BuildStarted, { ...eventKey(row), attempt: row.attempt }, row.traceparent);
     return claimed(row);
   });
 }

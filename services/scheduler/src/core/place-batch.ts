@@ -69,24 +69,22 @@ export function placeBatch(
   const hosts = [...bids].sort((a, b) => compareIds(a.hostId, b.hostId));
   const zones = new ZoneCounts(hosts);
   return [...lots].sort(byTurn).map((lot) => {
-    const judged = hosts.map((host) => judge(host, lot, weights, zones, policies.get(host.hostId)));
-    const winner = best(judged);
-    const candidates = keepTelling([...judged, ...silent.map(silentCandidate)], winner);
-    if (winner === null) {
-      return {
-        outcome: "unplaceable",
-        jobId: lot.jobId,
-        candidates,
-        ...explain([...judged, ...silent], hosts, lot),
-      };
+    const verdicts = hosts.map((host) => judge(host, lot, weights, zones, policies.get(host.hostId)));
+    const winner = indexOfBest(verdicts);
+    const candidates = describe(lot, hosts, verdicts, winner, zones, silent);
+    const host = hosts[winner];
+    if (host === undefined) {
+      const refused = [...verdicts.map(refusalOf), ...silent.map((one) => one.refusal)];
+      return { outcome: "unplaceable", jobId: lot.jobId, candidates, ...explain(refused, hosts, lot) };
     }
-    const index = hosts.findIndex((host) => host.hostId === winner.hostId);
-    const host = hosts[index] as HostState;
-    hosts[index] = reserve(host, lot);
+    hosts[winner] = reserve(host, lot);
     zones.add(lot.serviceId, host.zone);
-    return { outcome: "placed", jobId: lot.jobId, hostId: winner.hostId, candidates };
+    return { outcome: "placed", jobId: lot.jobId, hostId: host.hostId, candidates };
   });
 }
+
+/** A score, or why not. A number, not an object: a large pod makes millions of them. */
+type Verdict = number | Refusal;
 
 function byTurn(a: BatchLot, b: BatchLot): number {
   return a.slot - b.slot || b.resources.memoryBytes - a.resources.memoryBytes || compareIds(a.jobId, b.jobId);
@@ -135,19 +133,14 @@ function judge(
   weights: ScoreWeights,
   zones: ZoneCounts,
   policy: HostPolicy | undefined,
-): Candidate {
+): Verdict {
   const refusal = lot.declinedBy.get(host.hostId) ?? refuseByPolicy(policy, lot) ?? refuse(host, lot);
-  if (refusal !== null)
-    return { hostId: host.hostId, host: host.name, bid: host, score: null, terms: null, refusal };
-  const terms = scoreTerms(host, lot, zones.hasFewest(lot.serviceId, host.zone));
-  return {
-    hostId: host.hostId,
-    host: host.name,
-    bid: host,
-    score: totalScore(terms, weights),
-    terms,
-    refusal: null,
-  };
+  if (refusal !== null) return refusal;
+  return totalScore(scoreTerms(host, lot, zones.hasFewest(lot.serviceId, host.zone)), weights);
+}
+
+function refusalOf(verdict: Verdict): Refusal | null {
+  return typeof verdict === "number" ? null : verdict;
 }
 
 function refuseByPolicy(policy: HostPolicy | undefined, lot: BatchLot): Refusal | null {
@@ -164,34 +157,58 @@ function refuseByPolicy(policy: HostPolicy | undefined, lot: BatchLot): Refusal 
   return null;
 }
 
-function silentCandidate(given: SilentHost): Candidate {
-  return { ...given, bid: null, score: null, terms: null };
-}
-
-/** The highest score; equal ones go to the smallest host id. */
-function best(candidates: readonly Candidate[]): Candidate | null {
-  let winner: Candidate | null = null;
-  for (const one of candidates) {
-    if (one.score !== null && (winner === null || one.score > (winner.score ?? 0))) winner = one;
+/** The highest score; equal ones go to the smallest host id, which comes first. @returns -1 when all refused */
+function indexOfBest(verdicts: readonly Verdict[]): number {
+  let best = -1;
+  let bestScore = Number.NEGATIVE_INFINITY;
+  for (const [index, verdict] of verdicts.entries()) {
+    if (typeof verdict !== "number" || verdict <= bestScore) continue;
+    best = index;
+    bestScore = verdict;
   }
-  return winner;
+  return best;
 }
 
-/** All candidates of a small pod; of a large one the winner, the best others and the first refused. */
-function keepTelling(candidates: readonly Candidate[], winner: Candidate | null): readonly Candidate[] {
-  if (candidates.length <= MOST_CANDIDATES) return candidates;
-  const kept = candidates.filter((one) => one.score !== null && one !== winner).slice(0, MOST_CANDIDATES / 2);
-  const refused = candidates.filter((one) => one.score === null).slice(0, MOST_CANDIDATES / 2 - 1);
-  return [...(winner === null ? [] : [winner]), ...kept, ...refused];
+/** All candidates of a small pod; of a large one the winner, some others that bid, and some that refused. */
+function describe(
+  lot: BatchLot,
+  hosts: readonly HostState[],
+  verdicts: readonly Verdict[],
+  winner: number,
+  zones: ZoneCounts,
+  silent: readonly SilentHost[],
+): Candidate[] {
+  const all = hosts.length + silent.length <= MOST_CANDIDATES;
+  const told = all ? [...hosts.keys()] : pickSome(verdicts, winner);
+  const spoken = told.map((index): Candidate => {
+    const host = hosts[index] as HostState;
+    const verdict = verdicts[index] as Verdict;
+    const known = { hostId: host.hostId, host: host.name, bid: host };
+    if (typeof verdict !== "number") return { ...known, score: null, terms: null, refusal: verdict };
+    const terms = scoreTerms(host, lot, zones.hasFewest(lot.serviceId, host.zone));
+    return { ...known, score: verdict, terms, refusal: null };
+  });
+  const unheard = silent.slice(0, MOST_CANDIDATES - spoken.length);
+  return [...spoken, ...unheard.map((one) => ({ ...one, bid: null, score: null, terms: null }))];
+}
+
+function pickSome(verdicts: readonly Verdict[], winner: number): number[] {
+  const bidders: number[] = [];
+  const refusers: number[] = [];
+  for (const [index, verdict] of verdicts.entries()) {
+    const list = typeof verdict === "number" ? bidders : refusers;
+    if (index !== winner && list.length < MOST_CANDIDATES / 2 - 1) list.push(index);
+  }
+  return [...(winner < 0 ? [] : [winner]), ...bidders, ...refusers];
 }
 
 function explain(
-  refused: readonly { readonly refusal: Refusal | null }[],
+  refused: readonly (Refusal | null)[],
   hosts: readonly HostState[],
   lot: Lot,
 ): { commonRefusal: string; hopeless: boolean } {
   if (refused.length === 0) return { commonRefusal: "the pod has no hosts", hopeless: false };
-  const codes = new Set(refused.map((one) => one.refusal?.code ?? "refused"));
+  const codes = new Set(refused.map((one) => one?.code ?? "refused"));
   const biggest = Math.max(0, ...hosts.map((host) => host.memoryTotalBytes));
   const hopeless =
     hosts.length > 0 &&
@@ -205,6 +222,6 @@ function explain(
   }
   if (codes.size > 1)
     return { commonRefusal: `hosts refuse for different reasons: ${[...codes].sort().join(", ")}`, hopeless };
-  const first = refused[0]?.refusal;
+  const first = refused[0];
   return { commonRefusal: `${first?.code ?? "refused"} on every host (${first?.detail ?? ""})`, hopeless };
 }

@@ -1,5 +1,5 @@
 import { canStepDeploy, type DeployState, isFinalDeploy } from "@berth/shared/domain/deploy-state.ts";
-import type { DeployId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -23,6 +23,7 @@ class World {
   deploys: Deploy[] = [];
   jobs: Job[] = [];
   cancelled = new Set<DeployId>();
+  draining = new Set<HostId>();
   routed = new Set<JobId>();
   settled = true;
   #next = 1;
@@ -51,6 +52,7 @@ class World {
       openDeploys: this.deploys.filter((deploy) => !isFinalDeploy(deploy.state)),
       jobs: this.jobs,
       cancelled: this.cancelled,
+      drainingHosts: this.draining,
       routed: this.settled ? this.routed : null,
     };
   }
@@ -83,6 +85,8 @@ class World {
       job.rotation = step.rotation;
       job.rotationSinceMs = this.nowMs;
       this.settled = false;
+    } else if (step.kind === "leave-host" && job !== undefined) {
+      job.leaving = true;
     } else if (step.kind === "stop-job" && job !== undefined) {
       job.desired = "stop";
       job.ready = false;
@@ -98,6 +102,7 @@ class World {
         job.slot === slot &&
         !isFinal(job.state) &&
         job.state !== "lost" &&
+        !job.leaving &&
         job.desired === "run",
     );
     expect(double, "two live jobs of one slot").toBeUndefined();
@@ -111,6 +116,7 @@ class World {
       desired: "run",
       rotation: "out",
       rotationSinceMs: this.nowMs,
+      leaving: false,
       ready: false,
       hostId: null,
       restartsCount: 0,
@@ -303,6 +309,27 @@ describe("planService", () => {
     expect(world.live().filter((job) => job.slot === lost.slot)).toHaveLength(2);
     world.settle();
     expect(world.routed.size).toBe(2);
+  });
+
+  test("work leaves a draining host start-first: in rotation until every edge serves its successor", () => {
+    const world = deployed(2);
+    const [old, other] = world.live() as [Job, Job];
+    Object.assign(old, { hostId: "hst_1" });
+    Object.assign(other, { hostId: "hst_2" });
+    world.draining.add("hst_1" as HostId);
+    world.plan();
+    expect(old).toMatchObject({ leaving: true, rotation: "in", desired: "run" });
+    expect(world.live()).toHaveLength(3);
+    world.agents();
+    world.plan();
+    expect(old.rotation).toBe("in");
+    world.edges();
+    world.plan();
+    expect(old.rotation).toBe("draining");
+    world.settle();
+    expect(old.state).toBe("finished");
+    expect(world.routed.size).toBe(2);
+    expect(other.state).toBe("running");
   });
 
   test("a removed service stops everything", () => {

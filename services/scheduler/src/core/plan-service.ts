@@ -68,14 +68,7 @@ function retire(job: JobView): Step[] {
 function keepServing(view: ServiceView, serving: ReleaseView, nowMs: number): Step[] {
   const steps: Step[] = [];
   const wanted = wantedSlots(view.wishes, serving);
-  const live = new Map<string, JobView>();
-  const failed = new Map<string, JobView[]>();
-  for (const job of view.jobs) {
-    if (job.releaseId !== serving.id) continue;
-    const key = slotKey(job.process, job.slot);
-    if (job.state === "failed") failed.set(key, [...(failed.get(key) ?? []), job]);
-    else if (job.state !== "finished" && job.state !== "lost" && job.desired === "run") live.set(key, job);
-  }
+  const { live, leaving, failed } = bySlot(view, serving);
   for (const [key, slot] of wanted) {
     const job = live.get(key);
     if (job === undefined) {
@@ -86,11 +79,52 @@ function keepServing(view: ServiceView, serving: ReleaseView, nowMs: number): St
     } else if (job.ready && job.rotation === "out") {
       steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
     }
+    if (job?.hostId != null && view.drainingHosts.has(job.hostId))
+      steps.push({ kind: "leave-host", jobId: job.id });
   }
   for (const [key, job] of live) {
-    if (!wanted.has(key) && job.rotation === "in")
+    if (wanted.has(key)) continue;
+    if (job.rotation === "in") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "draining" });
+    if (job.rotation === "out") steps.push({ kind: "stop-job", jobId: job.id });
+  }
+  return [...steps, ...letLeave(view, live, leaving)];
+}
+
+interface JobsBySlot {
+  readonly live: ReadonlyMap<string, JobView>;
+  readonly leaving: readonly JobView[];
+  readonly failed: ReadonlyMap<string, readonly JobView[]>;
+}
+
+function bySlot(view: ServiceView, serving: ReleaseView): JobsBySlot {
+  const live = new Map<string, JobView>();
+  const leaving: JobView[] = [];
+  const failed = new Map<string, JobView[]>();
+  for (const job of view.jobs) {
+    if (job.releaseId !== serving.id) continue;
+    const key = slotKey(job.process, job.slot);
+    if (job.state === "failed") failed.set(key, [...(failed.get(key) ?? []), job]);
+    else if (job.state === "finished" || job.state === "lost" || job.desired === "stop") continue;
+    else if (job.leaving) leaving.push(job);
+    else live.set(key, job);
+  }
+  return { live, leaving, failed };
+}
+
+/** A job that leaves its host goes when the one that took its slot is served by every edge; a useless one at once. */
+function letLeave(
+  view: ServiceView,
+  live: ReadonlyMap<string, JobView>,
+  leaving: readonly JobView[],
+): Step[] {
+  const steps: Step[] = [];
+  for (const job of leaving) {
+    const successor = live.get(slotKey(job.process, job.slot));
+    const takenOver =
+      successor?.ready === true && (successor.process !== "web" || view.routed?.has(successor.id) === true);
+    if (job.rotation === "out") steps.push({ kind: "stop-job", jobId: job.id });
+    else if (job.rotation === "in" && takenOver)
       steps.push({ kind: "set-rotation", jobId: job.id, rotation: "draining" });
-    if (!wanted.has(key) && job.rotation === "out") steps.push({ kind: "stop-job", jobId: job.id });
   }
   return steps;
 }

@@ -36,6 +36,8 @@ export interface JobView {
   readonly desired: "run" | "stop";
   readonly rotation: "out" | "in" | "draining";
   readonly rotationSinceMs: number;
+  /** Its slot is given to another job, which takes over before this one stops. */
+  readonly leaving: boolean;
   readonly ready: boolean;
   readonly hostId: HostId | null;
   readonly restartsCount: number;
@@ -66,6 +68,8 @@ export interface ServiceView {
   /** Jobs that are not final, and final ones of open deploys or of the last minutes. */
   readonly jobs: readonly JobView[];
   readonly cancelled: ReadonlySet<DeployId>;
+  /** Hosts that an operator empties: their jobs move, start-first. */
+  readonly drainingHosts: ReadonlySet<HostId>;
   /** Jobs in the route table that every live edge acknowledged; null while the newest table is not acknowledged. */
   readonly routed: ReadonlySet<JobId> | null;
 }
@@ -88,6 +92,7 @@ export type Step =
       readonly slot: number;
     }
   | { readonly kind: "set-rotation"; readonly jobId: JobId; readonly rotation: "out" | "in" | "draining" }
+  | { readonly kind: "leave-host"; readonly jobId: JobId }
   | { readonly kind: "stop-job"; readonly jobId: JobId }
   | { readonly kind: "set-serving"; readonly releaseId: ReleaseId | null }
   | {

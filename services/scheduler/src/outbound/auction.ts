@@ -78,6 +78,7 @@ export class Auctioneer {
       bids.states,
       bids.silent,
       DEFAULT_WEIGHTS,
+      new Map(snapshot.hosts.map((host) => [host.id, host.policy])),
     );
     const byId = new Map(requested.map((job) => [job.view.id, job]));
     const awards = await this.#store(placements, byId);

@@ -77,7 +77,7 @@ export async function createJob(
   await sql`
     insert into jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec)
     values (${jobId}, ${row.org_id}, ${row.environment_id}, ${row.service_id}, ${releaseId}, ${row.deploy_id}, ${process}, ${slot}, ${JSON.stringify(spec)})
-    on conflict (service_id, release_id, process, slot) where state not in ('finished', 'failed', 'lost') and desired = 'run' do nothing`.execute(
+    on conflict (service_id, release_id, process, slot) where state not in ('finished', 'failed', 'lost') and desired = 'run' and not leaving do nothing`.execute(
     trx,
   );
 }

@@ -6,10 +6,11 @@ import { ProcessTable } from "@berth/shared/contracts/build.ts";
 import { JobSpec } from "@berth/shared/contracts/job.ts";
 import { RouteTable } from "@berth/shared/contracts/route.ts";
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
-import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, HostId, JobId, OrgId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
+import type { HostPolicy } from "../core/place-batch.ts";
 import type { DeployView, JobView, ProcessWish, ReleaseView, ServiceView } from "../core/views.ts";
 import type { Tables } from "./tables.ts";
 
@@ -22,11 +23,17 @@ export interface StoredJob {
   readonly leaseExpiresAtMs: number | null;
 }
 
+export interface StoredHost {
+  readonly id: HostId;
+  readonly name: string;
+  readonly policy: HostPolicy;
+}
+
 export interface Snapshot {
   readonly services: readonly ServiceView[];
   /** Every job that is not final, and recent final ones. */
   readonly jobs: readonly StoredJob[];
-  readonly hosts: readonly { readonly id: HostId; readonly name: string }[];
+  readonly hosts: readonly StoredHost[];
   /** Epochs of those jobs that hosts reported and the record knows. */
   readonly reported: ReadonlyMap<string, number>;
   /** By this process's clock, before the reading began. */
@@ -47,18 +54,37 @@ export function readSnapshot(
     .setIsolationLevel("repeatable read")
     .execute(async (trx) => {
       const jobs = await readJobs(trx, unplaceable);
-      const services = await readServices(trx, jobs);
-      const hosts = await sql<{
-        id: HostId;
-        name: string;
-      }>`select id, name from api.hosts where removed_at is null`.execute(trx);
+      const hosts = await readHosts(trx);
+      const drainingHosts = new Set(hosts.filter((host) => host.policy.draining).map((host) => host.id));
+      const services = await readServices(trx, jobs, drainingHosts);
       const known = await sql<{
         id: string;
         epoch: number;
       }>`select id, epoch from jobs where id = any(${reported})`.execute(trx);
       const epochs = new Map(known.rows.map((row) => [row.id, row.epoch]));
-      return { services, jobs, hosts: hosts.rows, reported: epochs, readAtMs };
+      return { services, jobs, hosts, reported: epochs, readAtMs };
     });
+}
+
+interface HostRow {
+  id: HostId;
+  name: string;
+  labels: Record<string, string>;
+  dedicated_to: OrgId | null;
+  cordoned: boolean;
+  draining: boolean;
+}
+
+async function readHosts(trx: Transaction<Tables>): Promise<StoredHost[]> {
+  const rows = await sql<HostRow>`
+    select id, name, labels, dedicated_to, cordoned, draining from api.hosts where removed_at is null`.execute(
+    trx,
+  );
+  return rows.rows.map(({ id, name, labels, dedicated_to: dedicatedTo, cordoned, draining }) => ({
+    id,
+    name,
+    policy: { labels, dedicatedTo, cordoned, draining },
+  }));
 }
 
 interface JobRow {
@@ -74,6 +100,7 @@ interface JobRow {
   desired: "run" | "stop";
   rotation: "out" | "in" | "draining";
   rotation_since: Date;
+  leaving: boolean;
   ready: boolean;
   host_id: HostId | null;
   observed_sequence: number;
@@ -88,7 +115,7 @@ interface JobRow {
 async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Promise<StoredJob[]> {
   const rows = await sql<JobRow>`
     select j.id, j.service_id, j.release_id, j.deploy_id, j.process, j.slot, j.spec, j.epoch, j.state, j.desired, j.rotation,
-           j.rotation_since, j.ready, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
+           j.rotation_since, j.leaving, j.ready, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
            j.lease_expires_at, j.updated_at
       from jobs j
      where j.state not in ('finished', 'failed')
@@ -111,6 +138,7 @@ async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Pro
       desired: row.desired,
       rotation: row.rotation,
       rotationSinceMs: row.rotation_since.getTime(),
+      leaving: row.leaving,
       ready: row.ready,
       hostId: row.host_id,
       restartsCount: row.restarts_count,
@@ -138,7 +166,11 @@ interface ServiceRow {
   serving_processes: unknown;
 }
 
-async function readServices(trx: Transaction<Tables>, jobs: readonly StoredJob[]): Promise<ServiceView[]> {
+async function readServices(
+  trx: Transaction<Tables>,
+  jobs: readonly StoredJob[],
+  drainingHosts: ReadonlySet<HostId>,
+): Promise<ServiceView[]> {
   const busy = [...new Set(jobs.map((job) => job.serviceId))];
   const services = await sql<ServiceRow>`
     select s.id, s.environment_id, s.deleted_at is not null as deleted,
@@ -193,6 +225,7 @@ async function readServices(trx: Transaction<Tables>, jobs: readonly StoredJob[]
     openDeploys: deploys.rows.filter((deploy) => deploy.service_id === row.id).map(deployView),
     jobs: jobs.filter((job) => job.serviceId === row.id).map((job) => job.view),
     cancelled,
+    drainingHosts,
     routed: routed.get(row.environment_id) ?? null,
   }));
 }

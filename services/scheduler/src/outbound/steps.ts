@@ -59,6 +59,9 @@ async function applyStep(
         trx,
       );
       return [];
+    case "leave-host":
+      await sql`update jobs set leaving = true, updated_at = now() where id = ${step.jobId}`.execute(trx);
+      return [];
     case "stop-job":
       // A job that no host was asked to take is over at once.
       await sql`update jobs set desired = 'stop', state = case when state = 'requested' then 'finished' else state end, ready = false, updated_at = now() where id = ${step.jobId}`.execute(
@@ -161,7 +164,7 @@ async function stageOf(
 
 /** The rest comes with the deploy's end. */
 function firstLine(text: string): string {
-  return text.split("\n")[0] ?? text;
+  return (text.split("\n")[0] ?? text).replace(/\. It printed last:$/, "");
 }
 
 function describeStep(step: Extract<Step, { kind: "step-deploy" }>): Progress[] {

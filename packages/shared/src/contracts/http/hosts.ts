@@ -1,7 +1,7 @@
 /** Hosts of the pod, and how a machine joins. */
 import { z } from "zod";
 import { HostId } from "../../domain/ids.ts";
-import { HostName } from "../../domain/names.ts";
+import { HostName, OrgName } from "../../domain/names.ts";
 import { HostState } from "../../domain/placement.ts";
 
 import { route } from "./route.ts";
@@ -18,13 +18,51 @@ export const Host = z.strictObject({
   jobsCount: z.int(),
   bid: HostState.nullable(),
   joinedAt: z.string(),
+  /** Takes no new work. */
+  cordoned: z.boolean(),
+  /** Takes no new work, and what it runs moves elsewhere, start-first. */
+  draining: z.boolean(),
+  labels: z.record(z.string(), z.string()),
+  /** The only org whose work it takes. */
+  dedicatedTo: OrgName.nullable(),
 });
+const HostPath = z.strictObject({ host: HostName });
+const LabelName = z
+  .string()
+  .regex(
+    /^[a-z]([a-z0-9./-]{0,61}[a-z0-9])?$/,
+    "a label must be lower-case letters, digits, '.', '/' and '-'",
+  );
 export const listHosts = route({
   method: "GET",
   path: "/v1/hosts",
   role: "operator",
   summary: "Hosts of the pod with their standing bids",
   reply: z.strictObject({ hosts: z.array(Host) }),
+});
+export const changeHost = route({
+  method: "PATCH",
+  path: "/v1/hosts/:host",
+  role: "operator",
+  summary: "Cordon, drain, label or dedicate a host",
+  params: HostPath,
+  body: z.strictObject({
+    cordoned: z.boolean().optional(),
+    draining: z.boolean().optional(),
+    /** Null removes a label. */
+    labels: z.record(LabelName, z.string().max(63).nullable()).optional(),
+    dedicatedTo: OrgName.nullable().optional(),
+  }),
+  reply: Host,
+});
+export const removeHost = route({
+  method: "DELETE",
+  path: "/v1/hosts/:host",
+  role: "operator",
+  summary: "Forget a host that runs nothing; with `force` also one that was lost with its jobs",
+  params: HostPath,
+  query: z.strictObject({ force: z.enum(["0", "1"]).default("0") }),
+  reply: z.strictObject({ removed: z.literal(true) }),
 });
 export const createJoinToken = route({
   method: "POST",

@@ -4,6 +4,7 @@ import { BerthError } from "@berth/shared/contracts/errors.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { audited } from "../../outbound/audited.ts";
 import type { HostSigner } from "../../outbound/host-credentials.ts";
+import { changeHostPolicy, noHost, removeHost } from "../../outbound/host-policy-store.ts";
 import { addHost, readHosts, spendJoinToken, storeJoinToken } from "../../outbound/host-store.ts";
 import type { Db } from "../../outbound/tables.ts";
 import { violatedConstraint } from "../../outbound/tables.ts";
@@ -25,10 +26,32 @@ export interface HostGiven {
 /** Joins at the same moment choose the same subnet; all but one try again. */
 const JOIN_ATTEMPTS = 20;
 
-export function hostHandlers(given: HostGiven): Pick<Handlers, "listHosts" | "createJoinToken" | "joinHost"> {
+type HostRoute = "listHosts" | "changeHost" | "removeHost" | "createJoinToken" | "joinHost";
+
+export function hostHandlers(given: HostGiven): Pick<Handlers, HostRoute> {
   const { db } = given;
   return {
     listHosts: async () => ({ hosts: await readHosts(db) }),
+    changeHost: async ({ params, body, actor }) => {
+      await audited(db, actor, async (trx) => {
+        const hostId = await changeHostPolicy(trx, params.host, body);
+        return { result: null, act: { action: "host.changed", target: hostId, orgId: null, details: body } };
+      });
+      const host = (await readHosts(db)).find((one) => one.name === params.host);
+      if (host === undefined) throw noHost(params.host);
+      return host;
+    },
+    removeHost: async ({ params, query, actor }) => {
+      await audited(db, actor, async (trx) => {
+        const hostId = await removeHost(trx, params.host, query.force === "1");
+        return {
+          result: null,
+          act: { action: "host.removed", target: hostId, orgId: null, details: { force: query.force } },
+        };
+      });
+      given.peersChanged();
+      return { removed: true as const };
+    },
     createJoinToken: async ({ body, caller, actor }) => {
       const expiresAt = new Date(Date.now() + body.lifetimeMinutes * 60_000);
       const token = await audited(db, actor, async (trx) => ({

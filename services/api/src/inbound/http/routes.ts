@@ -43,6 +43,8 @@ export const AUTHORIZATION = {
   showBuild: "build",
   readLogs: "service",
   listHosts: "pod",
+  changeHost: "pod",
+  removeHost: "pod",
   createJoinToken: "pod",
   joinHost: "anyone",
 } as const satisfies Record<RouteName, Reach>;
