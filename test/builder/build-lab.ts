@@ -55,7 +55,7 @@ export async function startBuildLab(): Promise<BuildLab> {
           maxBuffer: 16 * 1024 ** 2,
         })
       ).stdout.trim();
-    const stateDir = process.env["BERTH_TEST_CACHE"] ?? join(tmpdir(), "berth-test-cache");
+    const stateDir = process.env.BERTH_TEST_CACHE ?? join(tmpdir(), "berth-test-cache");
     const stack = await ensureStackImage({ dockerSocket: socketPath, stateDir, onProgress: () => undefined });
     return {
       dir,

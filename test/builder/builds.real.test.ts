@@ -23,7 +23,7 @@ import { type BuildLab, startBuildLab } from "./build-lab.ts";
 const execute = promisify(execFile);
 const MIB = 1024 ** 2;
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
-const CA_FILE = process.env["NODE_EXTRA_CA_CERTS"];
+const CA_FILE = process.env.NODE_EXTRA_CA_CERTS;
 const engineLimits = { memoryBytes: 1024 * MIB, cpus: 2, pids: 512 };
 const limits: BuildLimits = {
   timeoutMs: 120_000,

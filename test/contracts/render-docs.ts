@@ -8,7 +8,7 @@ const HEAD =
   "<!-- Written by test/contracts/write-docs.ts from packages/shared/src/contracts. Do not edit. -->\n\n";
 
 export function renderEvents(): string {
-  const lines = [HEAD + "# Events, signals and requests", ""];
+  const lines = [`${HEAD}# Events, signals and requests`, ""];
   lines.push(
     "An **event** is a fact in the past tense, kept in a JetStream stream; it leaves through the outbox and may be lost with the whole store:",
     "PostgreSQL is the record. A **signal** may be lost at any time. A **request** has one answer and a deadline.",
@@ -63,7 +63,7 @@ export function renderEvents(): string {
 
 export function renderErrors(): string {
   const lines = [
-    HEAD + "# Errors",
+    `${HEAD}# Errors`,
     "",
     "Every error that a person or a program can see. `later` may pass by itself; `never` fails again with the same input.",
     "",
