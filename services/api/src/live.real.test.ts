@@ -164,7 +164,8 @@ test("hosts join with credentials that work, know their peers, and their logs ar
   await sleep(200);
   const two = await api.joinHost("h-two");
   await api.joinHost("h-silent");
-  await until("the neighbour is told", async () => told.includes(2));
+  // Joins that follow at once may be told together.
+  await until("the neighbour is told", async () => told.some((count) => count >= 2));
   expect((await one.agent.request(GetHostPeers, { hostId: one.hostId })).peers).toHaveLength(3);
 
   const line = (atMs: number, text: string): LogLine => ({
@@ -202,13 +203,14 @@ test("hosts join with credentials that work, know their peers, and their logs ar
   await until("the live lines", async () => following.out().includes("a3") && following.out().includes("b2"));
   following.child.kill("SIGINT");
   await once(following.child, "exit");
-  expect(
-    following
-      .out()
-      .trim()
-      .split("\n")
-      .map((text) => text.split("| ")[1]),
-  ).toEqual(["a1", "b1 \\x1b]52;c;eA==\\x07", "a2", "a3", "b2"]);
+  const texts = following
+    .out()
+    .trim()
+    .split("\n")
+    .map((text) => text.split("| ")[1]);
+  expect(texts.slice(0, 3)).toEqual(["a1", "b1 \\x1b]52;c;eA==\\x07", "a2"]);
+  // Live lines come as the hosts' connections bring them.
+  expect(texts.slice(3).toSorted()).toEqual(["a3", "b2"]);
   expect(following.err()).toContain("h-silent did not answer");
 });
 
