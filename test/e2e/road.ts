@@ -1,5 +1,6 @@
 /** The whole road for each sample: pushed with git, answers through every edge, placed by bids, spread, traced. */
 import { describe, expect, test } from "vitest";
+import { until } from "../git/until.ts";
 import type { App, Customer, Pushed, Replies } from "./customer.ts";
 import type { E2eLab } from "./e2e-lab.ts";
 import { get, getUntil } from "./edge.ts";
@@ -32,7 +33,11 @@ export function describeRoad({ lab, customer }: Given): void {
     });
 
     test("one trace from the push to the first 200, and stages that explain the time", async () => {
-      const shown = await customer().json("deploy", ["deploys", "show", last.deployId ?? ""]);
+      // Spans travel in batches: the last one may still be on its way when the push ends.
+      const shown = await until("the first response's span", async () => {
+        const reply = await customer().json("deploy", ["deploys", "show", last.deployId ?? ""]);
+        return reply.spans.some(({ name }) => name === "first-response") ? reply : undefined;
+      });
       console.log(await customer().berth(["deploys", "show", last.deployId ?? ""]));
       expect(shown.firstResponse?.status).toBe(200);
       expect([...new Set(shown.spans.map(({ traceId }) => traceId))]).toEqual([shown.traceId]);
