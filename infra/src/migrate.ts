@@ -13,7 +13,15 @@ import pg from "pg";
 import type { Progress } from "./progress.ts";
 
 /** Services with a schema. `secrets` is read by nobody else. */
-export const databaseServices = ["api", "git", "builder", "scheduler", "secrets", "router"] as const;
+export const databaseServices = [
+  "api",
+  "git",
+  "builder",
+  "scheduler",
+  "secrets",
+  "router",
+  "network",
+] as const;
 export type DatabaseService = (typeof databaseServices)[number];
 
 const unread: ReadonlySet<string> = new Set(["secrets"]);

@@ -96,6 +96,26 @@ export function describeChanges({ lab, customer }: Given): void {
       expect(told.failures).toEqual([]);
     });
 
+    test("a rollback brings back image and variables without a build; a restart replaces what runs", async () => {
+      const hash = new URL("/environment-hash?name=COLOUR", app.service.url).href;
+      const h1 = lab().lab.host("h1").address;
+      expect((await get(h1, hash)).body).not.toBe("not set");
+      const load = startLoad(h1, app.service.url);
+      const back = await customer().tryBerth(["rollback", "steady"]).ended;
+      console.log(`=== a rollback\n${back.output}`);
+      expect(back.code, back.output).toBe(0);
+      await getUntil(h1, hash, ({ body }) => body === "not set");
+      const before = (await app.status()).instances.filter((one) => one.inRotation).map(({ jobId }) => jobId);
+      const restarted = await customer().tryBerth(["restart", "steady", "web"]).ended;
+      console.log(`=== a restart\n${restarted.output}`);
+      expect(restarted.code, restarted.output).toBe(0);
+      const { instances } = await app.statusUntil(({ instances }) => instances.length === 1);
+      expect(before).not.toContain(instances[0]?.jobId);
+      expect((await load.stop()).failures).toEqual([]);
+      const listed = await customer().berth(["releases", "list", "steady"]);
+      expect(listed).toContain("rollback to v");
+    });
+
     test("scaled down, the surplus drains: requests that are under way end well", async () => {
       await customer().berth(["scale", "steady", "web=3"]);
       await app.statusUntil(({ instances }) => instances.filter((one) => one.inRotation).length === 3);

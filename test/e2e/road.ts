@@ -1,4 +1,5 @@
 /** The whole road for each sample: pushed with git, answers through every edge, placed by bids, spread, traced. */
+import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { until } from "../git/until.ts";
 import type { App, Customer, Pushed, Replies } from "./customer.ts";
@@ -11,6 +12,22 @@ interface Given {
   readonly lab: () => E2eLab;
   readonly customer: () => Customer;
 }
+
+const everyKey = `processes:
+  web:
+    command: exec node server.js
+    scale: 2
+    memory: 100MB
+    cpu: 0.25
+    health: /healthz
+    start-deadline: 45s
+    stop-grace: 3s
+placement:
+  apart: true
+  labels: {}
+env:
+  COLOUR: blue
+`;
 
 type Decision = Replies["why"]["decisions"][number];
 
@@ -30,6 +47,47 @@ export function describeRoad({ lab, customer }: Given): void {
         const version = await get(address, new URL("/version", app.service.url).href);
         expect(version).toMatchObject({ status: 200, body: expect.stringContaining(last.commit) });
       }
+    });
+
+    test("a berth.yaml changes what runs: every key of it", async () => {
+      const app = await customer().app("configured", { ...dockerfileApp, "berth.yaml": everyKey });
+      const wrong = await customer().app("misconfigured", {
+        ...dockerfileApp,
+        "berth.yaml": "env:\n  PROT: 1\nprocess: {}\n",
+      });
+      const refused = await wrong.push();
+      console.log(refused.output);
+      expect(refused.output).toContain('berth.yaml:3:1  unknown key "process"; did you mean processes?');
+      const pushed = await app.push();
+      expect(pushed.code, pushed.output).toBe(0);
+      const { instances } = await app.statusUntil(
+        ({ instances }) => instances.filter((one) => one.inRotation).length === 2,
+      );
+      expect(new Set(instances.map(({ host }) => host)).size).toBe(2); // apart
+      const [spec] = await lab().query(
+        "select j.spec from scheduler.jobs j where j.service_id = $1 and j.process = 'web' order by j.created_at desc limit 1",
+        [app.service.id],
+      );
+      expect(spec).toMatchObject({
+        spec: {
+          command: "exec node server.js",
+          resources: { memoryBytes: 100 * 1024 ** 2, cpuMillis: 250 },
+          readiness: { httpPath: "/healthz", deadlineMs: 45_000 },
+          stopGraceMs: 3000,
+          constraints: { apart: true },
+          env: { COLOUR: "blue" },
+        },
+      });
+      const hash = new URL("/environment-hash?name=COLOUR", app.service.url).href;
+      const blue = createHash("sha256").update("blue").digest("hex");
+      expect((await get(lab().lab.host("h1").address, hash)).body).toBe(blue);
+      const [one] = instances;
+      const filter = `label=berth.job=${one?.jobId ?? ""}`;
+      const id = await lab().docker(one?.host ?? "", "ps", "--quiet", "--filter", filter);
+      const format = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}";
+      const limits = await lab().docker(one?.host ?? "", "inspect", "--format", format, id.trim());
+      expect(limits.trim()).toBe(`${100 * 1024 ** 2} 250000000`);
+      await customer().berth(["services", "rm", "configured", "--yes"]);
     });
 
     test("one trace from the push to the first 200, and stages that explain the time", async () => {

@@ -4,7 +4,6 @@
  */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LabHost } from "@berth/infra/lab/lab.ts";
@@ -22,6 +21,7 @@ import {
   showService,
 } from "@berth/shared/contracts/http/api.ts";
 import { callRoute } from "@berth/shared/contracts/http/client.ts";
+import { freePort } from "@berth/shared/testing/free-port.ts";
 import pg from "pg";
 import { type RoadService, roadServices } from "./cases.ts";
 import { TinyApp } from "./tiny-app.ts";
@@ -143,8 +143,11 @@ export class FaultPod {
       `${before.name} to be killed and started again`,
       async () => {
         const now = await this.process(before.name);
-        const back = now.restarts > before.restarts && now.state === "ready";
-        return back && now.lastExit?.how.includes("SIGKILL") ? now : [`${JSON.stringify(now)}`];
+        const exits = now.restarts - before.restarts;
+        const back = exits > 0 && now.pid !== before.pid && now.state === "ready";
+        // Where its database died with it, the kill may not be the last of its ends.
+        const seen = exits > 1 || now.lastExit?.how.includes("SIGKILL") === true;
+        return back && seen ? now : [`${JSON.stringify(now)}`];
       },
       restartDeadlineMs,
     );
@@ -250,17 +253,4 @@ async function unlessTaken(made: Promise<unknown>): Promise<void> {
   } catch (error) {
     if ((error as { code?: unknown }).code !== "name-taken") throw error;
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() =>
-        address !== null && typeof address === "object" ? resolve(address.port) : reject(),
-      );
-    });
-  });
 }

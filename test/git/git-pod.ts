@@ -7,8 +7,6 @@ import { execFile, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -18,6 +16,7 @@ import { migrate } from "@berth/infra/migrate.ts";
 import { postgresProcess } from "@berth/infra/parts/postgres.ts";
 import { userIds } from "@berth/infra/supervisor/user.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
+import { freePort } from "@berth/shared/testing/free-port.ts";
 import pg from "pg";
 
 const servicesDir = join(import.meta.dirname, "../../services");
@@ -215,13 +214,4 @@ export async function addService(
     "insert into api.services (id, org_id, environment_id, name, hostname_label) values ($1, $2, $3, $4, $5)",
     [id, orgId, environmentId, name, `${name}-production`],
   );
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

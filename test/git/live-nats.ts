@@ -14,7 +14,7 @@ import { permissionsFor } from "@berth/shared/contracts/permissions.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
-import { freePort } from "./git-pod.ts";
+import { freePort } from "@berth/shared/testing/free-port.ts";
 import { until } from "./until.ts";
 
 export interface LiveNats {

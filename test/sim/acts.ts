@@ -24,6 +24,9 @@ export function carryOut(world: World, state: ActState, act: Act) {
     case "cancel":
       if (!store.down) store.now.cancels.add(deployId(act.service, state.versions[act.service] ?? 0));
       return;
+    case "rebalance":
+      if (!store.down) store.now.rebalancing = true;
+      return;
     case "agent-crash":
       return withHost(hosts, act.host, (host) => {
         host.process.crash();
@@ -32,7 +35,10 @@ export function carryOut(world: World, state: ActState, act: Act) {
     case "agent-pause":
       return withHost(hosts, act.host, (host) => {
         host.process.pause();
-        later(act.forMs, () => host.process.resume());
+        later(act.forMs, () => {
+          host.process.resume();
+          host.ableAgain();
+        });
       });
     case "power-cut":
       return withHost(hosts, act.host, (host) => {
@@ -79,6 +85,7 @@ export function carryOut(world: World, state: ActState, act: Act) {
         host.engine.hangs = true;
         later(act.forMs, () => {
           host.engine.hangs = false;
+          host.ableAgain();
         });
       });
     case "container-crash":

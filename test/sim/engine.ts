@@ -11,6 +11,9 @@ export interface Container {
   readonly attempt: number;
   readonly memoryBytes: number;
   readonly quality: Release["quality"];
+  readonly slot: { readonly singleWriter: boolean; readonly key: string };
+  /** The ledger lost its record of it: its host lists it, but cannot end it with its lease when it is cut off. */
+  orphaned?: "listed" | "silent";
   state: ContainerState;
   startedAtMs: number;
   /** When it begins to listen. */
@@ -68,6 +71,10 @@ export class Engine {
     }
     yield 1;
     return result;
+  }
+
+  runningCount(): number {
+    return [...this.containers.values()].filter(({ state }) => state === "running").length;
   }
 
   create(container: Container): string {

@@ -17,6 +17,15 @@ export const GUARDS = {
   "fresh-accept-grace": "a job accepted a moment ago is not stopped because a set does not name it",
   "late-heartbeat": "a host's list that was made before the record's last word on a job does not end the job",
   "orphan-grace": "a container that the ledger does not know is removed only by a fresh whole set",
+  "single-writer-stop": "an agent stops a single writer when its lease ends",
+  "single-writer-start":
+    "an agent starts a single writer only under a lease, also after a restart or a power cut",
+  "single-writer-wait": "a single writer is not replaced before its host's silence outlasted its lease",
+  "single-writer-unknown":
+    "a single writer whose host lost its record of it is not over while its container runs",
+  "lease-from-beat":
+    "a lease counts from when the answered heartbeat was sent, not from when the answer came",
+  "stop-first": "a single writer ends before the next one of its slot starts",
 } as const;
 
 export type Guard = keyof typeof GUARDS;

@@ -15,6 +15,7 @@ import { LIMITS, type World } from "./world.ts";
 /** Each with what it means. */
 export const INVARIANTS = {
   "one-container-per-job": "no two containers of one job run at the same time",
+  "single-writer": "never two running instances in a single writer's slot, while their agents could act",
   "no-lower-epoch": "a host never runs a lower epoch of a job than one it ran or held",
   "memory-not-overcommitted": "the jobs that a host accepted fit its memory",
   "single-award": "one epoch of a job is accepted by one host only",
@@ -24,13 +25,18 @@ export const INVARIANTS = {
   "stops-only-what-the-record-released": "an agent stops only jobs that the record gave up",
   "one-job-per-slot": "no two wanted jobs of one slot of a release",
   "stale-leader-changes-nothing": "who does not hold the lease commits nothing",
-  "no-eviction-in-mass-silence": "no host is declared lost while more than half are silent",
+  "no-eviction-in-mass-silence": "no host is declared lost while more than half are silent, or right after",
   "no-older-fact": "an observation never replaces a newer one",
   "deploy-ends-once": "a deploy that is over never changes again",
   "accepted-survives": "an accepted award is in the ledger after a crash",
   "serving-holds": "one host's loss never leaves a service below desired − 1 for longer than the promise",
   converges: "after the faults stopped, exactly the desired set runs within the bound",
 } as const;
+
+/** What an agent needs to stop a container, engine's faults and their back-off included. */
+const ABLE_MS = 15_000;
+/** What was decided longer ago than this before a start was not decided before a pause. */
+const DECIDED_MS = 2000;
 
 export type InvariantName = keyof typeof INVARIANTS;
 
@@ -55,6 +61,7 @@ export class Invariants implements StoreWatch {
   /** Highest epoch of a job that the record gave up; the job as a whole is Infinity. */
   readonly #released = new Map<string, number>();
   readonly #answered = new Map<HostId, Map<string, number>>();
+  #massSilence = { scheduler: "", atMs: Number.NEGATIVE_INFINITY };
   /** Since the database came back from a backup, epochs may be given twice: only what stops is judged. */
   restored = false;
 
@@ -91,7 +98,28 @@ export class Invariants implements StoreWatch {
         );
       }
     }
+    this.#onlyWriter(hostName, started);
     this.#noteEpoch(hostName, jobId, epoch);
+  }
+
+  /** An agent that is down, paused or not answered by its engine cannot stop what runs; nor can one that forgot it. */
+  #onlyWriter(hostName: string, started: Container): void {
+    if (!started.slot.singleWriter || this.restored) return;
+    const { hosts } = this.#world();
+    if (hosts.find(({ id }) => id === hostName)?.wasAbleFor(DECIDED_MS) !== true) return;
+    for (const host of hosts) {
+      for (const other of host.engine.containers.values()) {
+        const same = other.slot.singleWriter && other.slot.key === started.slot.key;
+        if (other === started || !same || other.state !== "running" || !host.wasAbleFor(ABLE_MS)) continue;
+        if (other.orphaned === "silent") continue;
+        this.#breach(
+          "single-writer",
+          `${started.slot.key}: ${other.id} on ${host.id} and ${started.id} on ${hostName}`,
+          started.jobId,
+          other.jobId,
+        );
+      }
+    }
   }
 
   #noteEpoch(hostName: string, jobId: string, epoch: number): void {
@@ -170,6 +198,10 @@ export class Invariants implements StoreWatch {
 
   /** A ledger file was damaged on purpose: its job may be forgotten. */
   ledgerDamaged(host: SimHost, jobId: string): void {
+    const seen = this.#world().store.now.hosts.get(host.id)?.state;
+    const cutOff = host.endpoint.inCut || host.endpoint.outCut || seen !== "alive";
+    for (const one of host.engine.containers.values())
+      if (one.jobId === jobId) one.orphaned = cutOff ? "silent" : "listed";
     this.#answered.get(host.id)?.delete(jobId);
   }
 
@@ -178,20 +210,44 @@ export class Invariants implements StoreWatch {
       this.#breach("stale-leader-changes-nothing", `${by.name} commits under epoch ${by.epoch}`, by.name);
   }
 
-  hostDeclaredLost(hostId: HostId): void {
-    const { store, timeline } = this.#world();
-    const counted = [...store.now.hosts.values()].filter(({ state }) => state !== "lost");
-    const silent = counted.filter((one) => timeline.nowMs - one.lastHeartbeatAtMs >= LIMITS.suspectAfterMs);
-    if (silent.length * 2 > counted.length)
+  /** A scheduler is about to judge the hosts: a mass silence that it sees now it must remember, until it restarts. */
+  judged(scheduler: string, hearingSinceMs: number): void {
+    const { nowMs } = this.#world().timeline;
+    const { silent, counted } = this.#silence(hearingSinceMs);
+    if (silent.length * 2 > counted.length) this.#massSilence = { scheduler, atMs: nowMs };
+    else if (this.#massSilence.scheduler !== scheduler || this.#massSilence.atMs < hearingSinceMs)
+      this.#massSilence = { scheduler, atMs: Number.NEGATIVE_INFINITY };
+  }
+
+  hostDeclaredLost(hostId: HostId, scheduler: string): void {
+    const containers =
+      this.#world()
+        .hosts.find(({ id }) => id === hostId)
+        ?.engine.containers.values() ?? [];
+    for (const one of containers) if (one.orphaned !== undefined) one.orphaned = "silent";
+    const { silent, counted } = this.#silence();
+    const { nowMs } = this.#world().timeline;
+    const last =
+      this.#massSilence.scheduler === scheduler ? this.#massSilence.atMs : Number.NEGATIVE_INFINITY;
+    if (silent.length * 2 > counted.length || nowMs - last < LIMITS.lostAfterMs)
       this.#breach(
         "no-eviction-in-mass-silence",
-        `${hostId} is declared lost while ${silent.length} of ${counted.length} are silent`,
+        `${hostId} is declared lost while ${silent.length} of ${counted.length} are silent, ${nowMs - last} ms after a mass silence`,
         hostId,
       );
   }
 
-  observationTaken(row: JobRow, seen: ObservedJob): void {
-    if (seen.epoch < row.epoch || seen.sequence <= row.observedSequence)
+  #silence(hearingSinceMs = 0) {
+    const { store, timeline } = this.#world();
+    const counted = [...store.now.hosts.values()].filter(({ state }) => state !== "lost");
+    const silentMs = (atMs: number): number => timeline.nowMs - Math.max(atMs, hearingSinceMs);
+    const silent = counted.filter((one) => silentMs(one.lastHeartbeatAtMs) >= LIMITS.suspectAfterMs);
+    return { silent, counted };
+  }
+
+  observationTaken(row: JobRow, seen: ObservedJob, listed: boolean): void {
+    const found = listed && row.state === "lost" && seen.sequence === row.observedSequence;
+    if (seen.epoch < row.epoch || (seen.sequence <= row.observedSequence && !found))
       this.#breach("no-older-fact", `${row.id}: ${seen.sequence} after ${row.observedSequence}`, row.id);
   }
 

@@ -3,10 +3,17 @@ import type { JobSpec } from "@berth/shared/contracts/job.ts";
 import type { JobId } from "@berth/shared/domain/ids.ts";
 import { NO_CONSTRAINTS } from "@berth/shared/domain/placement.ts";
 import { DEFAULT_RESOURCES } from "@berth/shared/domain/resources.ts";
+import type { PartitionPolicy } from "@berth/shared/domain/service-policy.ts";
 import type { JobRow, Release } from "./store.ts";
 import { LIMITS } from "./world.ts";
 
-export function newJob(id: JobId, release: Release, process: string, slot: number, nowMs: number): JobRow {
+export function newJob(
+  id: JobId,
+  release: Release,
+  partition: PartitionPolicy,
+  { process, slot }: { readonly process: string; readonly slot: number },
+  nowMs: number,
+): JobRow {
   const { view, serviceId, memoryBytes } = release;
   const spec = {
     jobId: id,
@@ -27,6 +34,7 @@ export function newJob(id: JobId, release: Release, process: string, slot: numbe
     profile: { port: 8080, rootFilesystem: "read-only", runsAsRoot: false },
     resources: { ...DEFAULT_RESOURCES, memoryBytes },
     constraints: NO_CONSTRAINTS,
+    partition,
     readiness: { httpPath: null, deadlineMs: LIMITS.readinessDeadlineMs, aliveMs: 1000 },
     stopGraceMs: 5000,
     configVersion: 0,
@@ -53,6 +61,8 @@ export function newJob(id: JobId, release: Release, process: string, slot: numbe
     reasonCode: null,
     reason: null,
     leaseExpiresAtMs: null,
+    leaving: false,
+    away: false,
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
   };

@@ -2,7 +2,8 @@
  * What will happen in a run, as a list made from the seed before it starts: so that a failing run can be made
  * shorter by leaving things out.
  */
-import type { Rng } from "./rng.ts";
+import { DEFAULT_PARTITION_POLICY, type PartitionPolicy } from "@berth/shared/domain/service-policy.ts";
+import { Rng } from "./rng.ts";
 import { CALM, type Weather } from "./world.ts";
 
 export type Act =
@@ -13,6 +14,7 @@ export type Act =
     }
   | { readonly kind: "scale"; readonly service: number; readonly scale: number }
   | { readonly kind: "cancel"; readonly service: number }
+  | { readonly kind: "rebalance" }
   | { readonly kind: "agent-crash"; readonly host: number; readonly forMs: number }
   | { readonly kind: "agent-pause"; readonly host: number; readonly forMs: number }
   | { readonly kind: "power-cut"; readonly host: number; readonly forMs: number }
@@ -40,6 +42,8 @@ export interface Plan {
   readonly hostSizes: readonly number[];
   readonly scales: readonly number[];
   readonly skewsMs: readonly number[];
+  /** What each service's owner said of hosts that are unreachable. */
+  readonly policies: readonly PartitionPolicy[];
   readonly weather: Weather;
   readonly acts: readonly PlannedAct[];
   /** When all faults end; from here on the pod must converge. */
@@ -70,8 +74,10 @@ export function makePlan(seed: number, rng: Rng): Plan {
   // Small hosts decline more often; together they hold every service twice, so that a deploy always fits.
   const needed = 2 * (scales.reduce((sum, one) => sum + one, 0) + 2) + 2;
   const each = Math.ceil(needed / (rng.chance(0.5) ? hostsCount : hostsCount - 1));
+  const apart = planPolicies(seed, hostsCount, servicesCount, restores || single);
   return {
     seed,
+    policies: apart.policies,
     hostSizes: Array.from({ length: hostsCount }, () => each + rng.between(0, 1)),
     scales,
     skewsMs: Array.from({ length: hostsCount }, () => rng.between(-500, 500)),
@@ -80,9 +86,54 @@ export function makePlan(seed: number, rng: Rng): Plan {
       : single || !severe
         ? { ...CALM }
         : roughWeather(rng),
-    acts: acts.sort((a, b) => a.atMs - b.atMs),
-    calmAtMs: single ? 70_000 : calmAtMs,
+    acts: [...acts, ...apart.acts].sort((a, b) => a.atMs - b.atMs),
+    calmAtMs: (single ? 70_000 : calmAtMs) + apart.longerMs,
   };
+}
+
+const POLICIES: readonly PartitionPolicy[] = [
+  { replaceAfterMs: 30_000, stopAfterMs: 12_000, onReturn: "keep-replacement", singleWriter: true },
+  { replaceAfterMs: 30_000, stopAfterMs: 15_000, onReturn: "keep-replacement", singleWriter: true },
+  { replaceAfterMs: 60_000, stopAfterMs: 30_000, onReturn: "keep-replacement", singleWriter: true },
+  { replaceAfterMs: null, stopAfterMs: null, onReturn: "keep-replacement", singleWriter: true },
+  { replaceAfterMs: null, stopAfterMs: null, onReturn: "keep-replacement", singleWriter: false },
+  { replaceAfterMs: 10_000, stopAfterMs: null, onReturn: "keep-original", singleWriter: false },
+  { replaceAfterMs: 20_000, stopAfterMs: 10_000, onReturn: "keep-original", singleWriter: false },
+  DEFAULT_PARTITION_POLICY,
+];
+
+/**
+ * Policies and long absences, for two seeds of five. They are dealt from numbers of their own, so that the other acts
+ * of a seed stay what they were.
+ */
+function planPolicies(seed: number, hosts: number, services: number, plain: boolean) {
+  const none = { policies: [] as PartitionPolicy[], acts: [] as PlannedAct[], longerMs: 0 };
+  if (plain || (seed % 5 !== 0 && seed % 5 !== 3)) return none;
+  const rng = new Rng(seed ^ 0x2545f491);
+  const acts: PlannedAct[] = [];
+  for (let i = rng.between(1, 3); i > 0; i--) {
+    const atMs = rng.between(8000, 50_000);
+    const host = rng.between(0, hosts - 1);
+    const way = rng.pick(["in", "out", "both"] as const);
+    acts.push({ atMs, act: { kind: "cut", hosts: [host], way, forMs: rng.between(25_000, 80_000) } });
+    const within = atMs + rng.between(0, 15_000);
+    const alsoAt = rng.pick<Act | null>([
+      { kind: "power-cut", host, forMs: rng.between(2000, 20_000) },
+      { kind: "agent-crash", host, forMs: rng.between(100, 5000) },
+      null,
+    ]);
+    if (alsoAt !== null) acts.push({ atMs: within, act: alsoAt });
+    if (rng.chance(0.5)) acts.push({ atMs: within, act: good(rng.between(0, services - 1)) });
+  }
+  // Policies and rebalances are dealt apart, so that adding one does not change the other.
+  const again = new Rng(seed ^ 0x6b79d8a1);
+  if (again.chance(0.6)) acts.push({ atMs: again.between(15_000, 90_000), act: { kind: "rebalance" } });
+  if (rng.chance(0.3))
+    acts.push({
+      atMs: rng.between(8000, 50_000),
+      act: { kind: "ledger-damage", host: rng.between(0, hosts - 1) },
+    });
+  return { policies: Array.from({ length: services }, () => rng.pick(POLICIES)), acts, longerMs: 60_000 };
 }
 
 function roughWeather(rng: Rng): Weather {

@@ -3,11 +3,12 @@
  * and start elsewhere. Any other trouble at the same time starts the clock anew.
  */
 import type { ServiceId } from "@berth/shared/domain/ids.ts";
+import { DEFAULT_PARTITION_POLICY } from "@berth/shared/domain/service-policy.ts";
 import { Violation } from "./invariants.ts";
-import { LIMITS, type World } from "./world.ts";
+import type { World } from "./world.ts";
 
-/** Loss is noticed, the auction held, the container started and seen ready by every edge. */
-const PROMISE_MS = LIMITS.lostAfterMs + 8000;
+/** Of the design: serves elsewhere, from the loss to the last edge that has the route. */
+const PROMISE_MS = 15_000;
 const LOOK_EVERY_MS = 250;
 
 export class ServingWatch {
@@ -28,6 +29,9 @@ export class ServingWatch {
     if (!this.#onlyOneHostIsAway()) this.#calmSinceMs = nowMs;
     for (const [service, release] of store.now.serving) {
       const desired = store.now.scale.get(service) ?? 1;
+      // Who waits longer for a silent host, or stops by itself, is promised nothing.
+      if ((store.now.policies.get(service) ?? DEFAULT_PARTITION_POLICY) !== DEFAULT_PARTITION_POLICY)
+        continue;
       const open = [...store.now.deploys.values()].some(
         (one) => one.serviceId === service && one.state !== "succeeded",
       );
@@ -58,7 +62,8 @@ export class ServingWatch {
   #onlyOneHostIsAway(): boolean {
     const { hosts, schedulers, store, weather } = this.#world;
     const rough = Object.entries(weather).some(([name, value]) => name !== "lateMs" && value > 0);
-    if (rough || store.down) return false;
+    // A record that came back older waits for what it forgot: no promise of this kind holds.
+    if (rough || store.down || this.#world.invariants.restored) return false;
     if (schedulers.some(({ process, endpoint }) => !process.runs || endpoint.inCut || endpoint.outCut))
       return false;
     if (hosts.some(({ engine, ledger, process }) => engine.hangs || ledger.full || process.paused))

@@ -5,9 +5,8 @@
 import type { JobSpec, ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { HostId, ReleaseId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
-import type { HostState, RefusalCode } from "@berth/shared/domain/placement.ts";
+import type { HostState } from "@berth/shared/domain/placement.ts";
 import { GIB, MIB } from "@berth/shared/domain/resources.ts";
-import { hostState } from "../../services/agent/src/core/capacity.ts";
 import {
   type AwardMemory,
   decideAward,
@@ -20,37 +19,14 @@ import * as job from "../../services/agent/src/core/job-record.ts";
 import { heartbeatJobs } from "../../services/agent/src/core/render-heartbeat.ts";
 import { ContainerIndex } from "../../services/agent/src/jobs/container-index.ts";
 import { Engine, EngineFault } from "./engine.ts";
+import type { AwardMessage, AwardReply, Beat } from "./messages.ts";
 import { Endpoint } from "./network.ts";
 import { Process, type Routine } from "./process.ts";
+import { SimLeases } from "./sim-leases.ts";
 import { SimLedger } from "./sim-ledger.ts";
+import { simState } from "./sim-state.ts";
 import { SimWorker } from "./sim-worker.ts";
 import { LIMITS, type World } from "./world.ts";
-
-export interface AwardMessage {
-  readonly leaderEpoch: number;
-  readonly leaseExpiresAtMs: number;
-  readonly jobs: readonly JobSpec[];
-}
-
-export interface AwardReply {
-  readonly answers: readonly {
-    readonly jobId: string;
-    readonly epoch: number;
-    readonly refusal: { readonly code: RefusalCode; readonly detail: string } | null;
-  }[];
-  readonly state: HostState;
-}
-
-export interface Beat {
-  readonly hostId: HostId;
-  readonly atMs: number;
-  readonly agentStartedAtMs: number;
-  readonly state: HostState;
-  readonly whole: boolean;
-  readonly jobs: readonly ObservedJob[];
-  readonly unknown: readonly { readonly jobId: string; readonly epoch: number }[];
-  readonly routesVersion: number;
-}
 
 export class SimHost {
   readonly id: HostId;
@@ -66,6 +42,9 @@ export class SimHost {
   index = new ContainerIndex();
   /** What the edge serves; it survives the agent. */
   routesVersion = 0;
+  readonly leases: SimLeases;
+  /** When the agent last could not act on its containers: it was down, paused, or the engine did not answer. */
+  lastUnableMs = 0;
   workers = new Map<string, SimWorker>();
   #unknownSinceMs = new Map<string, number>();
   #desired: SeenDesired | null = null;
@@ -85,6 +64,7 @@ export class SimHost {
     this.memoryBytes = memoryBytes;
     this.process = new Process(id, world.timeline);
     this.endpoint = new Endpoint(this.process);
+    this.leases = new SimLeases(this);
     this.engine = new Engine(world, id, () => this.process);
     this.engine.onDie = ({ jobId, id: containerId }) => {
       this.index.setState(jobId, containerId, "exited");
@@ -108,6 +88,7 @@ export class SimHost {
   start(): void {
     const { world, process, ledger } = this;
     process.start();
+    this.ableAgain();
     this.index = new ContainerIndex();
     this.workers = new Map();
     this.#unknownSinceMs = new Map();
@@ -118,6 +99,7 @@ export class SimHost {
     this.#waiting = new Map();
     this.#telling = new Set();
     this.#startedAtMs = this.clockMs();
+    this.leases.agentStarts();
     this.#memory = { leaderEpoch: ledger.leaderEpoch, answered: new Map() };
     this.#open = false;
     world.invariants.agentRecovered(this);
@@ -135,8 +117,13 @@ export class SimHost {
         yield 1000;
       }
     }
-    for (const record of this.ledger.records.values()) this.#startWorker(record, false);
+    for (const stored of this.ledger.records.values()) {
+      const record = job.recovered(stored);
+      this.process.spawn(this.ledger.save(record));
+      this.#startWorker(record, false);
+    }
     this.#open = true;
+    this.process.every(500, () => this.leases.look());
     this.process.every(LIMITS.heartbeatMs, () => this.beat());
     this.process.every(5000, () => this.process.spawn(this.#look()));
     this.beat();
@@ -150,6 +137,7 @@ export class SimHost {
     this.powered = false;
     this.process.crash();
     this.engine.powerCut();
+    this.leases.powerCut();
   }
 
   powerOn(): void {
@@ -159,24 +147,7 @@ export class SimHost {
   }
 
   state(): HostState {
-    const measured = {
-      engineReachable: !this.engine.hangs,
-      memoryTotalBytes: this.memoryBytes,
-      diskTotalBytes: 100 * GIB,
-      diskFreeBytes: 100 * GIB,
-      cpuTotalMillis: 4000,
-      imageDigests: [],
-      imageStoreFull: false,
-    };
-    const identity = {
-      hostId: this.id,
-      name: this.id,
-      zone: "z",
-      jobSlots: 50,
-      reservedMemoryBytes: 0,
-      reservedDiskBytes: 0,
-    };
-    return hostState(identity, measured, this.records());
+    return simState(this);
   }
 
   records(): JobRecord[] {
@@ -263,6 +234,7 @@ export class SimHost {
     } else {
       this.process.spawn(this.ledger.save(record));
     }
+    this.leases.awarded(record);
     this.#startWorker(record, false);
     this.world.invariants.accepted(this, spec, message.leaseExpiresAtMs);
     return true;
@@ -285,6 +257,7 @@ export class SimHost {
       ? this.records()
       : this.records().map((record) => ({ ...record, acceptedAtMs: 0 }));
     const decision = decideStops(given, seen, records, nowMs);
+    if (decision.kind === "decided" || decision.reason === "not-whole") this.leases.renew(set);
     if (decision.kind === "ignored") return;
     this.#desired = { set, atMs: nowMs };
     for (const jobId of decision.stop) {
@@ -295,6 +268,17 @@ export class SimHost {
       worker.apply(job.stopAsked(worker.record));
       worker.wakeable.wake();
     }
+  }
+
+  /** It runs again, and its engine answers, as far as this trouble goes. */
+  ableAgain(): void {
+    this.lastUnableMs = this.world.timeline.nowMs;
+  }
+
+  /** Whether the agent could have stopped what it runs during the last `ms`. */
+  wasAbleFor(ms: number): boolean {
+    if (!this.process.runs || this.engine.hangs) return false;
+    return this.world.timeline.nowMs - this.lastUnableMs >= ms;
   }
 
   *#look(): Routine {
@@ -353,6 +337,8 @@ export class SimHost {
     const beat: Beat = {
       hostId: this.id,
       atMs: this.clockMs(),
+      bootId: this.bootId,
+      monotonicMs: this.world.timeline.nowMs,
       agentStartedAtMs: this.#startedAtMs,
       state: this.state(),
       ...heartbeatJobs(records),

@@ -4,9 +4,10 @@
  */
 import type { ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
+import type { Beat } from "./messages.ts";
 import { Endpoint } from "./network.ts";
 import type { Process } from "./process.ts";
-import type { Beat, SimHost } from "./sim-host.ts";
+import type { SimHost } from "./sim-host.ts";
 import type { World } from "./world.ts";
 
 const TABLES_EVERY_MS = 500;

@@ -20,23 +20,14 @@ import { contend } from "../../services/scheduler/src/core/lead.ts";
 import { placeBatch } from "../../services/scheduler/src/core/place-batch.ts";
 import { planService } from "../../services/scheduler/src/core/plan-service.ts";
 import type { JobView } from "../../services/scheduler/src/core/views.ts";
+import { decideMove } from "./decide-move.ts";
+import { asGuarded, presentHosts } from "./guarded-view.ts";
+import type { AwardReply, Beat, SentAward } from "./messages.ts";
 import { Endpoint } from "./network.ts";
 import { Process, type Routine, Wakeable } from "./process.ts";
-import type { AwardReply, Beat } from "./sim-host.ts";
 import { readSnapshot, type Snapshot, type SnapshotJob } from "./snapshot.ts";
 import * as transactions from "./transactions.ts";
 import { LIMITS, type World } from "./world.ts";
-
-export class RecordDown extends Error {
-  override name = "RecordDown";
-}
-
-interface Award {
-  readonly job: SnapshotJob;
-  readonly hostId: HostId;
-  readonly epoch: number;
-  readonly leaseExpiresAtMs: number;
-}
 
 const DECLINE_MEMORY_MS = 5000;
 const MAX_ROUNDS = 8;
@@ -50,11 +41,14 @@ export class SimScheduler {
   epoch: number | null = null;
   #heldUntilMs = 0;
   #hearing: Hearing = { sinceMs: 0, lastMs: 0 };
+  #frozenAtMs = Number.NEGATIVE_INFINITY;
   #bids = new Map<HostId, { state: HostState; expiresAtMs: number }>();
   #states = new Map<HostId, "alive" | "suspect" | "lost">();
   #unplaceable = new Map<JobId, NonNullable<JobView["unplaceable"]>>();
   #declines = new Map<JobId, Map<HostId, { refusal: Refusal; untilMs: number }>>();
   #reports = new Map<HostId, HostReport>();
+  #beats = new Map<HostId, { bootId: string; monotonicMs: number }>();
+  #frozen = false;
   #sentAtMs = new Map<string, number>();
   #revision = 0;
   #running = false;
@@ -73,11 +67,14 @@ export class SimScheduler {
     this.epoch = null;
     this.#heldUntilMs = 0;
     this.#hearing = { sinceMs: this.#now(), lastMs: 0 };
+    this.#frozenAtMs = Number.NEGATIVE_INFINITY;
     this.#bids = new Map();
     this.#states = new Map();
     this.#unplaceable = new Map();
     this.#declines = new Map();
     this.#reports = new Map();
+    this.#beats = new Map();
+    this.#frozen = false;
     this.#sentAtMs = new Map();
     this.#revision = 0;
     this.#running = false;
@@ -99,7 +96,7 @@ export class SimScheduler {
     const { rng, weather, store } = this.world;
     const slow = weather.slowRecord > 0 && rng.chance(weather.slowRecord);
     yield slow ? rng.between(50, 3000) : rng.between(1, 3);
-    if (store.down) throw new RecordDown();
+    if (store.down) throw new transactions.RecordDown();
     const result = work();
     yield slow ? rng.between(50, 3000) : 1;
     return result;
@@ -116,7 +113,7 @@ export class SimScheduler {
         if (elected) this.world.trace(this.name, () => `${this.name}: leads with epoch ${won}`);
         if (elected) this.wake();
       } catch (error) {
-        if (!(error instanceof RecordDown)) throw error;
+        if (!(error instanceof transactions.RecordDown)) throw error;
       }
       yield LIMITS.leaderLeaseMs / 4;
     }
@@ -150,7 +147,8 @@ export class SimScheduler {
     try {
       yield* this.#reconcile();
     } catch (error) {
-      if (!(error instanceof RecordDown || error instanceof transactions.StaleLeader)) throw error;
+      if (!(error instanceof transactions.RecordDown || error instanceof transactions.StaleLeader))
+        throw error;
       yield 100;
     }
   }
@@ -159,19 +157,21 @@ export class SimScheduler {
     if (!this.leads) return;
     yield* this.#judge();
     for (let round = 0; round < MAX_ROUNDS; round++) {
+      const beats = new Map(this.#beats);
       const snapshot = yield* this.#record(() =>
-        readSnapshot(this.world.store.now, this.#now(), this.#unplaceable, this.#reports),
+        readSnapshot(this.world.store.now, this.#now(), this.#unplaceable, this.#reports, this.#frozen),
       );
       let planned = 0;
       for (const service of snapshot.services) {
-        const steps = planService(service, this.#now(), LIMITS);
+        const steps = planService(asGuarded(this.world, service), this.#now(), LIMITS);
         if (steps.length === 0) continue;
         planned += steps.length;
         yield* this.#record(() => transactions.applySteps(this.world, this, service.serviceId, steps));
       }
       if (planned > 0) continue;
+      if (yield* this.#rebalance(snapshot)) continue;
       const again = yield* this.#auction(snapshot);
-      if (this.leads) this.#sendDesired(snapshot);
+      if (this.leads) this.#sendDesired(snapshot, beats);
       if (!again) return;
     }
   }
@@ -186,13 +186,24 @@ export class SimScheduler {
     const given = this.world.on("mass-silence")
       ? silences
       : [...silences, ...presentHosts(silences.length + 1)];
-    const { verdicts } = judgeHosts(given, Math.max(this.#now(), 0), this.#hearing.sinceMs, LIMITS);
-    const before = new Map(silences.map((host) => [host.hostId, host.state]));
+    const nowMs = Math.max(this.#now(), 0);
+    this.world.invariants.judged(this.name, this.#hearing.sinceMs);
+    const frozenAtMs = this.world.on("mass-silence") ? this.#frozenAtMs : undefined;
+    const { verdicts, frozen } = judgeHosts(given, nowMs, this.#hearing.sinceMs, LIMITS, frozenAtMs);
+    if (frozen) this.#frozenAtMs = nowMs;
+    this.#frozen = frozen;
     for (const { hostId, state } of verdicts) this.#states.set(hostId, state);
-    const changed = verdicts.filter(
-      ({ hostId, state }) => before.has(hostId) && state !== before.get(hostId),
-    );
-    if (changed.length > 0) transactions.storeVerdicts(this.world, this, changed);
+    transactions.storeVerdicts(this.world, this, verdicts);
+  }
+
+  *#rebalance(snapshot: Snapshot): Routine<boolean> {
+    const { move: open, rebalancing } = this.world.store.now;
+    if (open === null && !rebalancing) return false;
+    const bids = open === null ? (yield* this.#collectBids()).states : [];
+    const step = decideMove(snapshot, bids, open, this.#now());
+    if (step.kind === "wait") return false;
+    yield* this.#record(() => transactions.applyMoveStep(this.world, this, step));
+    return step.kind !== "finish";
   }
 
   *#auction(snapshot: Snapshot): Routine<boolean> {
@@ -214,7 +225,7 @@ export class SimScheduler {
     const leaseExpiresAtMs = this.#now() + LIMITS.awardLeaseMs;
     const awards = yield* this.#record(() => {
       transactions.fence(this.world, this);
-      const taken: Award[] = [];
+      const taken: SentAward[] = [];
       for (const placement of placements) {
         const job = byId.get(placement.jobId);
         if (job === undefined) continue;
@@ -233,7 +244,7 @@ export class SimScheduler {
 
   /** Unanswered awards are sent again; nobody waits for the answers. */
   #askAgain(snapshot: Snapshot): void {
-    const awards = snapshot.jobs.flatMap((job): Award[] => {
+    const awards = snapshot.jobs.flatMap((job): SentAward[] => {
       const { hostId, leaseExpiresAtMs } = job.row;
       const sentAtMs = this.#sentAtMs.get(`${job.view.id} ${job.epoch}`) ?? null;
       if (!isAskedAgain({ ...job.view, leaseExpiresAtMs, sentAtMs }, this.#now()) || hostId === null)
@@ -271,7 +282,7 @@ export class SimScheduler {
     return { states, silent };
   }
 
-  *#send(awards: readonly Award[]): Routine<boolean> {
+  *#send(awards: readonly SentAward[]): Routine<boolean> {
     const groups = [...Map.groupBy(awards, ({ hostId }) => hostId)];
     let left = groups.length;
     let declined = false;
@@ -287,7 +298,7 @@ export class SimScheduler {
     return declined;
   }
 
-  *#award(hostId: HostId, awards: readonly Award[]): Routine<boolean> {
+  *#award(hostId: HostId, awards: readonly SentAward[]): Routine<boolean> {
     const leaderEpoch = this.epoch;
     const host = this.world.hosts.find(({ id }) => id === hostId);
     if (leaderEpoch === null || !this.leads || host === undefined) return false;
@@ -318,13 +329,16 @@ export class SimScheduler {
         this.#declines.set(jobId as JobId, declines);
         yield* this.#record(() => transactions.declineAward(this.world, jobId as JobId, epoch));
       } catch (error) {
-        if (!(error instanceof RecordDown)) throw error;
+        if (!(error instanceof transactions.RecordDown)) throw error;
       }
     }
     return declined;
   }
 
-  #sendDesired(snapshot: Snapshot): void {
+  #sendDesired(
+    snapshot: Snapshot,
+    beats: ReadonlyMap<HostId, { bootId: string; monotonicMs: number }>,
+  ): void {
     const { epoch: leaderEpoch } = this;
     if (leaderEpoch === null) return;
     for (const host of this.world.hosts) {
@@ -332,7 +346,15 @@ export class SimScheduler {
       const whole =
         !this.world.on("strangers") || isWhole(this.#reports.get(host.id), snapshot.reported, this.#now());
       this.#revision += 1;
-      const set = { leaderEpoch, revision: this.#revision, whole, madeAtMs: snapshot.readAtMs, jobs };
+      const answersBeat = beats.get(host.id);
+      const set = {
+        leaderEpoch,
+        revision: this.#revision,
+        whole,
+        madeAtMs: snapshot.readAtMs,
+        answersBeat,
+        jobs,
+      };
       this.world.network.send(this.endpoint, host.endpoint, () => host.desire(set));
     }
   }
@@ -351,9 +373,14 @@ export class SimScheduler {
       const atMs = this.world.on("late-heartbeat") ? madeAtMs : this.#now();
       if (beat.whole && madeAtMs >= (this.#reports.get(beat.hostId)?.atMs ?? 0))
         this.#reports.set(beat.hostId, { atMs: madeAtMs, jobs: [...beat.jobs, ...beat.unknown] });
-      if (yield* this.#record(() => transactions.takeBeat(this.world, beat, atMs))) this.wake();
+      const changed = yield* this.#record(() => transactions.takeBeat(this.world, beat, atMs));
+      const { bootId, monotonicMs } = beat;
+      const known = this.#beats.get(beat.hostId);
+      if (known?.bootId !== bootId || monotonicMs > known.monotonicMs)
+        this.#beats.set(beat.hostId, { bootId, monotonicMs });
+      if (changed) this.wake();
     } catch (error) {
-      if (!(error instanceof RecordDown)) throw error;
+      if (!(error instanceof transactions.RecordDown)) throw error;
     }
   }
 
@@ -364,13 +391,4 @@ export class SimScheduler {
       if (transactions.takeObservation(this.world, hostId, seen)) this.wake();
     });
   }
-}
-
-/** With the freeze switched off the silent are never the majority. */
-function presentHosts(count: number) {
-  return Array.from({ length: count }, (_, i) => ({
-    hostId: `absent_${i}` as HostId,
-    state: "alive" as const,
-    lastHeartbeatAtMs: Number.MAX_SAFE_INTEGER,
-  }));
 }

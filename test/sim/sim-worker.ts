@@ -75,6 +75,7 @@ export class SimWorker {
         containers: this.host.index.of(this.jobId),
         imagePresent: this.imagePresent,
         secretsWritten: this.secretsWritten,
+        lease: this.host.leases.forStep(this.record),
       });
       if (step.kind === "forget") {
         this.closed = true;
@@ -159,6 +160,12 @@ export class SimWorker {
         return;
       case "stop":
         return yield* this.#stop(step.containerId);
+      case "stop-for-lease":
+        yield* this.#stop(step.containerId);
+        return yield* this.applySaved(job.leaseEnded(this.record, step.attempt));
+      case "wait-lease":
+        yield { ms: 5000, on: this.wakeable };
+        return;
       case "remove":
         for (const id of step.containerIds) {
           yield* host.engine.call(() => host.engine.remove(id));
@@ -194,6 +201,7 @@ export class SimWorker {
       attempt,
       memoryBytes: resources.memoryBytes,
       quality: host.qualityOf(record.spec.releaseId),
+      slot: { singleWriter: record.spec.partition.singleWriter, key: slotOf(record.spec) },
       state: "created" as const,
       startedAtMs: 0,
       readyAtMs: Number.POSITIVE_INFINITY,
@@ -225,6 +233,7 @@ export class SimWorker {
     const runs = () =>
       !this.closed &&
       !this.record.stopWanted &&
+      host.leases.stateOf(this.record) !== "ended" &&
       host.index.of(this.jobId).some(({ id, state }) => id === step.containerId && state === "running");
     while (runs()) {
       const container = host.engine.containers.get(step.containerId);
@@ -260,6 +269,10 @@ export class SimWorker {
     yield* host.engine.call(() => host.engine.kill(id));
     host.index.setState(this.jobId, id, "exited");
   }
+}
+
+function slotOf({ serviceId, process, slot }: JobRecord["spec"]): string {
+  return `${serviceId} ${process}.${slot}`;
 }
 
 function describeStep(step: Step): string {

@@ -14,6 +14,7 @@ const MOST_SEEDS = 600;
 const FOUND: readonly (readonly [number, string])[] = [
   [1, "a container that neither the ledger nor the record knew was removed"],
   [2, "an award declined after its job was stopped stayed requested, so its deploy never ended"],
+  [20, "of hosts that came back one after the other, those that were still away were called lost at once"],
   [84, "a draining deploy waited for the jobs of a later one for ever"],
   [379, "an award sent again carried a longer lease than the record had stored"],
   [654, "a desired set that came late stopped a job accepted after it was read"],

@@ -91,6 +91,7 @@ function buildWorld(plan: Plan, without: Guard | null, trace: TraceLine[] | null
   }
   for (const name of ["scheduler-a", "scheduler-b"]) world.schedulers.push(new SimScheduler(world, name));
   for (const [i, scale] of plan.scales.entries()) world.store.now.scale.set(serviceId(i), scale);
+  for (const [i, policy] of plan.policies.entries()) world.store.now.policies.set(serviceId(i), policy);
   world.plane.start();
   for (const host of world.hosts) host.start();
   for (const scheduler of world.schedulers) scheduler.start();
@@ -136,6 +137,7 @@ function heal(world: World): void {
     host.endpoint.inCut = false;
     host.endpoint.outCut = false;
     host.process.resume();
+    host.ableAgain();
     restart(host);
   }
   for (const scheduler of world.schedulers) {

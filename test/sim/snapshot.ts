@@ -1,6 +1,7 @@
 /** What a scheduler reads: the record as service views, as `outbound/snapshot.ts` makes them from PostgreSQL. */
 import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { DEFAULT_PARTITION_POLICY } from "@berth/shared/domain/service-policy.ts";
 import type { HostReport } from "../../services/scheduler/src/core/desired-set.ts";
 import type { JobView, ServiceView } from "../../services/scheduler/src/core/views.ts";
 import type { JobRow, PodRecord } from "./store.ts";
@@ -29,6 +30,7 @@ export function readSnapshot(
   nowMs: number,
   unplaceable: ReadonlyMap<JobId, NonNullable<JobView["unplaceable"]>>,
   reports: ReadonlyMap<string, HostReport>,
+  frozen: boolean,
 ): Snapshot {
   const jobs: SnapshotJob[] = [];
   for (const row of record.jobs.values()) {
@@ -36,10 +38,17 @@ export function readSnapshot(
     jobs.push({
       row,
       epoch: row.epoch,
-      view: { ...row, leaving: false, lastLines: [], unplaceable: unplaceable.get(row.id) ?? null },
+      view: {
+        ...row,
+        restartAsked: false,
+        partition: row.spec.partition,
+        lastLines: [],
+        unplaceable: unplaceable.get(row.id) ?? null,
+      },
     });
   }
-  const services = [...record.current.keys()].map((id) => serviceView(record, id, jobs));
+  const hosts = new Map([...record.hosts].map(([id, host]) => [id, { ...host, frozen }]));
+  const services = [...record.current.keys()].map((id) => serviceView(record, id, jobs, hosts));
   const reported = new Map<string, number>();
   for (const { jobs: listed } of reports.values()) {
     for (const { jobId } of listed) {
@@ -50,7 +59,12 @@ export function readSnapshot(
   return { services, jobs, reported, readAtMs: nowMs };
 }
 
-function serviceView(record: PodRecord, serviceId: ServiceId, jobs: readonly SnapshotJob[]): ServiceView {
+function serviceView(
+  record: PodRecord,
+  serviceId: ServiceId,
+  jobs: readonly SnapshotJob[],
+  hosts: ServiceView["hosts"],
+): ServiceView {
   const release = (id: ReturnType<typeof record.current.get>) =>
     id === undefined ? null : (record.releases.get(id)?.view ?? null);
   const target = release(record.current.get(serviceId));
@@ -68,6 +82,8 @@ function serviceView(record: PodRecord, serviceId: ServiceId, jobs: readonly Sna
     jobs: jobs.filter(({ row }) => row.serviceId === serviceId).map(({ view }) => view),
     cancelled: record.cancels,
     drainingHosts: NO_HOSTS,
+    hosts,
+    policy: record.policies.get(serviceId) ?? DEFAULT_PARTITION_POLICY,
     routed: routes.settled ? routes.jobs : null,
   };
 }

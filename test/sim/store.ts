@@ -8,7 +8,9 @@ import { isFinalDeploy } from "@berth/shared/domain/deploy-state.ts";
 import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import type { PartitionPolicy } from "@berth/shared/domain/service-policy.ts";
 import type { HostSilence } from "../../services/scheduler/src/core/judge-hosts.ts";
+import type { OpenMove } from "../../services/scheduler/src/core/steer-moves.ts";
 import type { ReleaseView } from "../../services/scheduler/src/core/views.ts";
 
 export interface JobRow {
@@ -32,6 +34,8 @@ export interface JobRow {
   readonly reasonCode: string | null;
   readonly reason: string | null;
   readonly leaseExpiresAtMs: number | null;
+  readonly leaving: boolean;
+  readonly away: boolean;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }
@@ -63,6 +67,10 @@ export interface PodRecord {
   readonly scale: Map<ServiceId, number>;
   readonly cancels: Set<DeployId>;
   readonly hosts: Map<HostId, HostSilence>;
+  readonly policies: Map<ServiceId, PartitionPolicy>;
+  /** An ordered rebalance that is not over, and its move. */
+  rebalancing: boolean;
+  move: OpenMove | null;
   leader: { readonly holder: string; readonly epoch: number; readonly expiresAtMs: number } | null;
   routes: { readonly version: number; readonly jobs: ReadonlySet<JobId>; readonly settled: boolean };
 }
@@ -99,6 +107,7 @@ export class Store {
       scale: new Map(now.scale),
       cancels: new Set(now.cancels),
       hosts: new Map(now.hosts),
+      policies: new Map(now.policies),
     };
   }
 
@@ -121,6 +130,22 @@ export class Store {
     }
     this.#now.jobs.set(row.id, row);
     this.#watch.jobChanged(before, row);
+  }
+
+  /** Whether any job may run in the slot but those that were lost and given up. */
+  hasHolder(row: JobRow): boolean {
+    return [...this.#now.jobs.values()].some(
+      (other) =>
+        other.serviceId === row.serviceId &&
+        other.process === row.process &&
+        other.slot === row.slot &&
+        !isFinal(other.state) &&
+        !(
+          other.state === "lost" &&
+          other.desired === "stop" &&
+          this.#now.hosts.get(other.hostId as HostId)?.state === "lost"
+        ),
+    );
   }
 
   /** @returns false when the slot has a live job already: the unique index says no */
@@ -147,13 +172,16 @@ export function emptyRecord(): PodRecord {
     scale: new Map(),
     cancels: new Set(),
     hosts: new Map(),
+    policies: new Map(),
+    rebalancing: false,
+    move: null,
     leader: null,
     routes: { version: 0, jobs: new Set(), settled: true },
   };
 }
 
 function isLive(row: JobRow): boolean {
-  return row.desired === "run" && !isFinal(row.state) && row.state !== "lost";
+  return row.desired === "run" && !isFinal(row.state) && row.state !== "lost" && !row.leaving && !row.away;
 }
 
 function sameSlot(a: JobRow, b: JobRow): boolean {

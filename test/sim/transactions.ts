@@ -6,15 +6,22 @@ import type { ObservedJob } from "@berth/shared/contracts/job.ts";
 import { canStepDeploy } from "@berth/shared/domain/deploy-state.ts";
 import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { DEFAULT_PARTITION_POLICY } from "@berth/shared/domain/service-policy.ts";
 import { judgeObservation } from "../../services/scheduler/src/core/apply-observation.ts";
 import { givenBack, judgeAbsence } from "../../services/scheduler/src/core/judge-absence.ts";
 import type { HostVerdict } from "../../services/scheduler/src/core/judge-hosts.ts";
 import { mayCommit } from "../../services/scheduler/src/core/lead.ts";
+import type { MoveStep } from "../../services/scheduler/src/core/steer-moves.ts";
 import type { Step } from "../../services/scheduler/src/core/views.ts";
+import type { Beat } from "./messages.ts";
 import { newJob } from "./new-job.ts";
-import type { Beat } from "./sim-host.ts";
 import type { JobRow } from "./store.ts";
 import type { World } from "./world.ts";
+
+/** The database does not answer. */
+export class RecordDown extends Error {
+  override name = "RecordDown";
+}
 
 export class StaleLeader extends Error {
   override name = "StaleLeader";
@@ -64,7 +71,9 @@ function applyStep(world: World, by: Leader, serviceId: ServiceId, step: Step) {
     case "create-job": {
       const release = store.now.releases.get(step.release.id);
       if (release === undefined) return;
-      const row = newJob(world.ids.nextJob(), release, step.process, step.slot, nowMs);
+      const policy = store.now.policies.get(serviceId) ?? DEFAULT_PARTITION_POLICY;
+      const row = newJob(world.ids.nextJob(), release, policy, step, nowMs);
+      if (step.alone && store.hasHolder(row)) return;
       if (store.insertJob(row))
         world.trace(row.id, () => `${by.name}: job ${row.id} for ${row.releaseId}.${row.slot}`);
       return;
@@ -75,7 +84,15 @@ function applyStep(world: World, by: Leader, serviceId: ServiceId, step: Step) {
       return patch(world, row, { rotation: step.rotation, rotationSinceMs: nowMs });
     }
     case "leave-host":
-      return;
+    case "take-back":
+    case "send-away": {
+      const row = store.now.jobs.get(step.jobId);
+      if (row === undefined) return;
+      world.trace(row.id, () => `${by.name}: ${step.kind}`);
+      if (step.kind === "leave-host") return patch(world, row, { leaving: true });
+      if (step.kind === "take-back") return patch(world, row, { away: false, leaving: false });
+      return row.state === "lost" ? patch(world, row, { away: true }) : undefined;
+    }
     case "stop-job": {
       const row = store.now.jobs.get(step.jobId);
       if (row === undefined) return;
@@ -97,21 +114,49 @@ function applyStep(world: World, by: Leader, serviceId: ServiceId, step: Step) {
   }
 }
 
-export function storeVerdicts(world: World, by: Leader, changed: readonly HostVerdict[]): void {
+/** What `outbound/rebalancer.ts` does in one transaction. */
+export function applyMoveStep(world: World, by: Leader, step: MoveStep): void {
   fence(world, by);
   const record = world.store.now;
-  for (const { hostId, state } of changed) {
+  const { nowMs } = world.timeline;
+  if (step.kind === "finish") record.rebalancing = false;
+  if (step.kind === "end-move") record.move = null;
+  if (step.kind === "start-move") {
+    const { jobId, serviceId, process, slot, toHostId, fromHostId } = step.move;
+    const row = record.jobs.get(jobId);
+    const may = row?.state === "running" && row.ready && row.desired === "run" && row.hostId === fromHostId;
+    if (row === undefined || !may || row.leaving || row.away || record.move !== null) return;
+    world.trace(jobId, () => `${by.name}: moves from ${fromHostId} to ${toHostId}, gain ${step.move.gain}`);
+    patch(world, row, { leaving: true });
+    record.move = { jobId, serviceId, process, slot, toHostId, startedAtMs: nowMs };
+  }
+  if (step.kind !== "take-back-move") return;
+  for (const id of step.successors) {
+    const row = record.jobs.get(id);
+    if (row === undefined || isFinal(row.state)) continue;
+    const state = row.state === "requested" ? "finished" : row.state;
+    patch(world, row, { desired: "stop", rotation: "out", ready: false, state });
+  }
+  const row = record.move === null ? undefined : record.jobs.get(record.move.jobId);
+  if (row?.desired === "run") patch(world, row, { leaving: false });
+  record.move = null;
+  record.rebalancing = false;
+}
+
+export function storeVerdicts(world: World, by: Leader, verdicts: readonly HostVerdict[]): void {
+  fence(world, by);
+  const record = world.store.now;
+  for (const { hostId, state } of verdicts) {
     const seen = record.hosts.get(hostId);
-    if (seen === undefined) continue;
+    if (seen === undefined || seen.state === state) continue;
     world.trace(hostId, () => `${by.name}: ${hostId} ${seen.state} → ${state}`);
-    if (state === "lost") world.invariants.hostDeclaredLost(hostId);
+    if (state === "lost") world.invariants.hostDeclaredLost(hostId, by.name);
     record.hosts.set(hostId, { ...seen, state });
-    if (state !== "lost") continue;
-    for (const row of record.jobs.values()) {
-      const held =
-        row.hostId === hostId && !isFinal(row.state) && row.state !== "requested" && row.state !== "lost";
-      if (held) patch(world, row, { state: "lost", ready: false });
-    }
+  }
+  for (const row of record.jobs.values()) {
+    const silent = row.hostId !== null && record.hosts.get(row.hostId)?.state === "lost";
+    const held = !isFinal(row.state) && row.state !== "requested" && row.state !== "lost";
+    if (silent && held) patch(world, row, { state: "lost", ready: false });
   }
 }
 
@@ -141,13 +186,13 @@ export function declineAward(world: World, jobId: JobId, epoch: number): void {
 /** @returns whether the row changed */
 export function takeObservation(world: World, hostId: HostId, seen: ObservedJob): boolean {
   const row = world.store.now.jobs.get(seen.jobId as JobId);
-  return row !== undefined && takeOne(world, row, hostId, seen);
+  return row !== undefined && takeOne(world, row, hostId, seen, false);
 }
 
-function takeOne(world: World, row: JobRow, hostId: HostId, seen: ObservedJob): boolean {
+function takeOne(world: World, row: JobRow, hostId: HostId, seen: ObservedJob, listed: boolean): boolean {
   const stored = world.on("observation-order") ? row : { ...row, epoch: seen.epoch, observedSequence: -1 };
-  if (judgeObservation(stored, hostId, seen).kind !== "take") return false;
-  world.invariants.observationTaken(row, seen);
+  if (judgeObservation(stored, hostId, seen, listed).kind !== "take") return false;
+  world.invariants.observationTaken(row, seen, listed);
   patch(world, row, {
     state: seen.state,
     ready: seen.ready && seen.state === "running",
@@ -170,21 +215,30 @@ export function takeBeat(world: World, beat: Beat, atMs: number): boolean {
   let changed = false;
   for (const seen of beat.jobs) {
     const row = store.now.jobs.get(seen.jobId as JobId);
-    if (row !== undefined && !isFinal(row.state)) changed = takeOne(world, row, hostId, seen) || changed;
+    if (row !== undefined && !isFinal(row.state))
+      changed = takeOne(world, row, hostId, seen, true) || changed;
   }
   const held = new Set<string>(beat.jobs.map(({ jobId }) => jobId));
   for (const row of store.now.jobs.values()) {
     if (row.hostId !== hostId || isFinal(row.state) || row.state === "requested" || held.has(row.id))
       continue;
-    changed = takeAbsence(world, row, atMs) || changed;
+    const unknownHere = beat.unknown.some(({ jobId }) => jobId === row.id);
+    changed = takeAbsence(world, row, atMs, unknownHere) || changed;
   }
   return changed;
 }
 
-function takeAbsence(world: World, row: JobRow, atMs: number): boolean {
+function takeAbsence(world: World, row: JobRow, atMs: number, unknownHere: boolean): boolean {
   const leaseExpiresAtMs = world.on("lease-before-reaward") ? row.leaseExpiresAtMs : null;
-  const to = judgeAbsence({ ...row, leaseExpiresAtMs }, atMs);
+  const { singleWriter } = row.spec.partition;
+  const held = { ...row, leaseExpiresAtMs, singleWriter };
+  const to = judgeAbsence(held, atMs, unknownHere && world.on("single-writer-unknown"));
   if (to === "wait") return false;
+  if (to === "stop") {
+    world.trace(row.id, () => `${row.hostId} runs ${row.id} without knowing it: stop wanted`);
+    patch(world, row, { desired: "stop", ready: false });
+    return true;
+  }
   world.trace(row.id, () => `${row.hostId} does not hold ${row.id} e${row.epoch} (${row.state}): ${to}`);
   if (to !== "requested") world.invariants.endedByAbsence(row);
   if (to === "requested") patch(world, row, { state: to, hostId: null, leaseExpiresAtMs: null });

@@ -56,7 +56,7 @@ export const LIMITS = {
   leaderLeaseMs: 4000,
   awardLeaseMs: 10_000,
   suspectAfterMs: 6000,
-  lostAfterMs: 15_000,
+  lostAfterMs: 10_000,
   heartbeatMs: 2000,
   bidLifeMs: 6000,
   deployDeadlineMs: 60_000,

@@ -5,12 +5,13 @@
 import { join } from "node:path";
 import { ensurePackages } from "../install/debian-packages.ts";
 import { chooseEngine } from "../install/docker-engine.ts";
+import { ensureWireguardGo, giveWireguardGo } from "../install/wireguard-go.ts";
 import { engineProcesses, ownDockerSocket } from "../parts/docker-engine.ts";
 import { raiseKernelLimits } from "../parts/kernel-limits.ts";
 import { ensureFolder } from "../parts/part-files.ts";
 import { withPodLock } from "../pod/pod-lock.ts";
 import { pick } from "../pod/services.ts";
-import { readPodFile, resolveSettings, writePodFile } from "../pod/settings.ts";
+import { readPodFile, refuseSharedNetwork, resolveSettings, writePodFile } from "../pod/settings.ts";
 import { type Progress, seconds } from "../progress.ts";
 import { startDetached } from "../supervisor/client.ts";
 import { writeProcesses } from "../supervisor/process-spec.ts";
@@ -25,6 +26,8 @@ const packages = [
   "iptables",
   "nftables",
   "iproute2",
+  "wireguard-tools",
+  "dnsmasq-base",
   "util-linux",
 ];
 
@@ -60,6 +63,7 @@ async function bringHostUp(options: HostUpOptions): Promise<void> {
   await ensurePackages(packages, progress);
   await ensureFolder(runDir, 0o711);
   const before = await readPodFile(stateDir);
+  refuseSharedNetwork(stateDir, before);
   const { edgePort: givenPort, dockerSocket: givenSocket } = options;
   const settings = await resolveSettings(
     {
@@ -80,6 +84,7 @@ async function bringHostUp(options: HostUpOptions): Promise<void> {
     versions: { node: process.versions.node },
   });
   await raiseKernelLimits(progress);
+  await giveWireguardGo(hostDir, await ensureWireguardGo(join(stateDir, "tools"), progress));
   const dockerSocket = engine.kind === "own" ? ownDockerSocket(stateDir) : engine.socket;
   const dependsOn = engine.kind === "own" ? ["dockerd"] : [];
   const { edgePort, logLevel } = settings;
@@ -106,6 +111,6 @@ async function joinNow(
     );
   }
   const host = await joinHost({ ...options.join, hostDir });
-  options.progress(`joined as ${host.name} (${host.hostId}), containers in ${host.subnet}`);
+  options.progress(`joined as ${host.name} (${host.hostId}), ${host.subnet} in the mesh`);
   return host;
 }

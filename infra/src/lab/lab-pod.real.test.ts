@@ -3,11 +3,11 @@
  * the same identity. Needs root; brings NATS and PostgreSQL up by itself. Its own index keeps it apart.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { listHosts } from "@berth/shared/contracts/http/api.ts";
+import { freePort } from "@berth/shared/testing/free-port.ts";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { z } from "zod";
 import { readHostFile } from "../host/join.ts";
@@ -41,19 +41,6 @@ afterAll(async () => {
   await labPodDown(stateDir, say);
   rmSync(stateDir, { recursive: true, force: true });
 }, 120_000);
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() =>
-        address !== null && typeof address === "object" ? resolve(address.port) : reject(),
-      );
-    });
-  });
-}
 
 async function hostView(name: string): Promise<HostView> {
   const response = await fetch(new URL(listHosts.path, running.pod.apiUrl), {

@@ -11,6 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createJoinToken, listHosts } from "@berth/shared/contracts/http/api.ts";
 import { callApi, defaultDockerCertsDir, joinHost, readHostFile, trustRegistry } from "../host/join.ts";
 import { hostProcesses } from "../host/processes.ts";
+import { ensureWireguardGo, giveWireguardGo } from "../install/wireguard-go.ts";
 import { reset } from "../pod/down.ts";
 import { type PodSettingsInput, readPodFile } from "../pod/settings.ts";
 import { type RunningPod, up } from "../pod/up.ts";
@@ -130,6 +131,7 @@ async function prepareHost(site: BootSite, pod: RunningPod, progress: Progress):
   const hostDir = hostBerthDir(site);
   for (const folder of ["agent", "logshipper", "edge"])
     mkdirSync(join(hostDir, folder), { recursive: true, mode: 0o700 });
+  await giveWireguardGo(hostDir, await ensureWireguardGo(join(pod.settings.stateDir, "tools"), progress));
   const joined = (await readHostFile(hostDir)) ?? (await joinPod(site, pod, progress));
   const processes = hostProcesses({
     hostDir,
@@ -165,7 +167,7 @@ async function joinPod(
     hostDir: hostBerthDir(site),
     dockerCertsDir: join(site.dockerConfigDir, "certs.d"),
   });
-  progress(`${site.name}: joined, containers in ${host.subnet}`);
+  progress(`${site.name}: joined, ${host.subnet} in the mesh`);
   return host;
 }
 

@@ -16,6 +16,7 @@ const packages = [
   "busybox-static",
   "ca-certificates",
   "curl",
+  "dnsmasq-base",
   "docker-cli",
   "docker.io",
   "haproxy",
@@ -25,6 +26,7 @@ const packages = [
   "nftables",
   "procps",
   "tini",
+  "wireguard-tools",
 ];
 /** What nobody reads inside a lab host. A third of the size. */
 const excludedPaths = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"];

@@ -1,6 +1,7 @@
 /**
  * nats-server: JetStream with every write on disk before it is acknowledged, TLS for all clients, operator mode
- * with a memory resolver (nobody without credentials, nothing outside the account). Its store may be lost.
+ * (nobody without credentials, nothing outside the account). Its store and its accounts' folder may be lost: the
+ * accounts start from those of the pod's keys, and the api sends the revocations again.
  */
 import { join } from "node:path";
 import type { Tool } from "../install/nats-server.ts";
@@ -32,6 +33,7 @@ export async function natsProcess(settings: NatsSettings): Promise<ProcessSpecIn
   const dir = join(stateDir, "nats");
   await ensureFolder(dir, 0o700, owner);
   await ensureFolder(join(dir, "jetstream"), 0o700, owner);
+  await ensureFolder(join(dir, "accounts"), 0o700, owner);
   const certificate = { keyFile: join(pki.dir, "nats.key"), certFile: join(pki.dir, "nats.crt") };
   const fingerprint = await ensureServerCertificate({
     ...certificate,
@@ -43,7 +45,10 @@ export async function natsProcess(settings: NatsSettings): Promise<ProcessSpecIn
   const configFile = join(dir, "nats.conf");
   const hash = await writeConfig(
     configFile,
-    natsConfig(settings, certificate, join(dir, "jetstream")),
+    natsConfig(settings, certificate, {
+      jetStreamDir: join(dir, "jetstream"),
+      accountsDir: join(dir, "accounts"),
+    }),
     owner,
   );
   return {
@@ -63,7 +68,7 @@ export function natsConfig(
     readonly pki: { readonly nats: NatsAccounts };
   },
   certificate: { readonly keyFile: string; readonly certFile: string },
-  storeDir: string,
+  folders: { readonly jetStreamDir: string; readonly accountsDir: string },
 ): string {
   const { nats } = settings.pki;
   const config = {
@@ -73,7 +78,7 @@ export function natsConfig(
     http: `127.0.0.1:${settings.monitorPort}`,
     tls: { cert_file: certificate.certFile, key_file: certificate.keyFile, min_version: "1.3", timeout: 5 },
     jetstream: {
-      store_dir: storeDir,
+      store_dir: folders.jetStreamDir,
       max_file_store: settings.maxStoreBytes,
       max_memory_store: 64 * 1024 * 1024,
       // The default syncs every two minutes: a power cut would lose acknowledged messages.
@@ -81,7 +86,7 @@ export function natsConfig(
     },
     operator: nats.operatorJwt,
     system_account: nats.systemAccount,
-    resolver: "MEMORY",
+    resolver: { type: "full", dir: folders.accountsDir, allow_delete: false, interval: "2m", limit: 100 },
     resolver_preload: nats.accountJwts,
     max_payload: 1024 * 1024,
     max_connections: 4096,

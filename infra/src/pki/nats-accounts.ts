@@ -6,7 +6,16 @@
  * that the contracts call for have changed.
  */
 import { join } from "node:path";
-import { decode, encodeAccount, encodeOperator, encodeUser, fmtCreds, type User } from "@nats-io/jwt";
+import { CLAIMS_INBOX, CLAIMS_UPDATE } from "@berth/shared/kit/account-claims.ts";
+import {
+  decode,
+  encodeAccount,
+  encodeOperator,
+  encodeUser,
+  fmtCreds,
+  type Operator,
+  type User,
+} from "@nats-io/jwt";
 import { createAccount, createOperator, createUser, fromSeed, type KeyPair } from "@nats-io/nkeys";
 import type { UserIds } from "../supervisor/user.ts";
 import { readIfThere, readOrCreate, replaceFile } from "./key-file.ts";
@@ -17,10 +26,20 @@ export type NatsAccounts = {
   readonly operatorJwt: string;
   readonly systemAccount: string;
   readonly account: string;
-  /** Account public key → JWT: what the server's memory resolver is given. */
+  /** Account public key → JWT: what the server's resolver starts from. A newer one that it was sent wins. */
   readonly accountJwts: Readonly<Record<string, string>>;
   /** Signs the users of hosts; read by the api alone. */
   readonly accountSeedFile: string;
+  /** What the api needs to revoke the users of hosts that were removed. */
+  readonly revoking: RevokingFiles;
+};
+
+export type RevokingFiles = {
+  /** A user of the SYS account that may send account JWTs and nothing else. */
+  readonly credsFile: string;
+  /** Signs account JWTs in the operator's name; the operator's own key stays with root. */
+  readonly signingSeedFile: string;
+  readonly accountJwtFile: string;
 };
 
 const unlimited = {
@@ -41,12 +60,18 @@ export async function ensureNatsAccounts(dir: string): Promise<NatsAccounts> {
   const accountSeedFile = join(dir, "account.seed");
   const account = await ensureKey(accountSeedFile, createAccount);
   const [systemKey, accountKey] = [system.getPublicKey(), account.getPublicKey()];
+  const revoking = {
+    credsFile: join(dir, "revoking.creds"),
+    signingSeedFile: join(dir, "operator-signing.seed"),
+    accountJwtFile: join(dir, "account.jwt"),
+  };
+  const signing = await ensureKey(revoking.signingSeedFile, createOperator);
   const once = (name: string, make: () => Promise<string>): Promise<string> =>
     readOrCreate(join(dir, name), make);
+  const user = { accountSeedFile: join(dir, "sys.seed") };
+  await ensureCreds(user, revoking.credsFile, "revoking", REVOKING);
   return {
-    operatorJwt: await once("operator.jwt", () =>
-      encodeOperator("berth", operator, { system_account: systemKey }),
-    ),
+    operatorJwt: await operatorJwt(join(dir, "operator.jwt"), operator, systemKey, signing.getPublicKey()),
     systemAccount: systemKey,
     account: accountKey,
     accountJwts: {
@@ -58,12 +83,29 @@ export async function ensureNatsAccounts(dir: string): Promise<NatsAccounts> {
       ),
     },
     accountSeedFile,
+    revoking,
   };
+}
+
+const REVOKING: NatsPermissions = { publish: [CLAIMS_UPDATE], subscribe: [`${CLAIMS_INBOX}.>`] };
+
+/** Signed again when it does not name the signing key yet: its own key stays the same. */
+async function operatorJwt(
+  file: string,
+  operator: KeyPair,
+  system: string,
+  signing: string,
+): Promise<string> {
+  const present = await readIfThere(file);
+  if (present !== null && decode<Operator>(present).nats.signing_keys?.includes(signing)) return present;
+  const jwt = await encodeOperator("berth", operator, { system_account: system, signing_keys: [signing] });
+  await replaceFile(file, jwt);
+  return jwt;
 }
 
 /** Writes `file` with a user that may do exactly `permissions`. @returns true when it was written. */
 export async function ensureCreds(
-  accounts: NatsAccounts,
+  accounts: Pick<NatsAccounts, "accountSeedFile">,
   file: string,
   name: string,
   permissions: NatsPermissions,

@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import { readFile, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { defaultDockerCertsDir, readHostFile } from "../host/join.ts";
-import { defaultNetworkName, removeHostNetwork } from "../host/remove-network.ts";
+import { endTunnels, removeHostNetworks } from "../host/remove-network.ts";
 import { engineVersion, systemDockerSocket } from "../install/docker-engine.ts";
 import { engineRunDir, ownDockerSocket } from "../parts/docker-engine.ts";
 import type { Progress } from "../progress.ts";
@@ -85,13 +85,8 @@ async function endApps(stateDir: string, apps: "stop" | "remove", progress: Prog
     if (apps === "remove") await docker("rm", "-f", "-v", ...containers);
     progress(`${containers.length} containers ${apps === "remove" ? "removed" : "stopped"}`);
   }
-  if (apps === "stop") return;
-  const networks = words(await docker("network", "ls", "-q", "--filter", label));
-  if (networks.length > 0) await docker("network", "rm", ...networks);
-  const settings = PodSettings.safeParse(pod.settings);
-  const networkName =
-    (settings.success ? settings.data.tuning.BERTH_AGENT_NETWORK : undefined) ?? defaultNetworkName;
-  await removeHostNetwork({ networkName, subnet: host.subnet, docker, progress });
+  if (apps === "stop") return endTunnels(host.podId, join(stateDir, "host"));
+  await removeHostNetworks({ podId: host.podId, hostDir: join(stateDir, "host"), docker, progress });
 }
 
 async function waitForEngine(socket: string): Promise<boolean> {

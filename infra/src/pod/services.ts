@@ -20,7 +20,7 @@ import type { UserIds } from "../supervisor/user.ts";
 import { codeVersion, readableByAll, serviceMain } from "./code.ts";
 import type { PodSettings } from "./settings.ts";
 
-export const controlPlane = ["api", "git", "builder", "scheduler", "secrets", "router"] as const;
+export const controlPlane = ["api", "git", "builder", "scheduler", "secrets", "router", "network"] as const;
 export type ControlPlaneService = (typeof controlPlane)[number];
 
 export type ServicesGiven = {
@@ -72,16 +72,19 @@ function serviceTable(given: ServicesGiven): Readonly<Record<ControlPlaneService
     api: {
       port: settings.apiPort,
       tuning: /^BERTH_API_/,
-      keys: [pki.nats.accountSeedFile],
+      keys: [pki.nats.accountSeedFile, ...Object.values(pki.nats.revoking)],
       env: {
         ...urls,
         BERTH_LISTEN_HOST: settings.listenHost,
         BERTH_LISTEN_PORT: String(settings.apiPort),
         BERTH_API_PUBLIC_URL: apiUrl(settings),
         BERTH_NATS_ACCOUNT_SEED_FILE: pki.nats.accountSeedFile,
+        BERTH_NATS_ACCOUNT_JWT_FILE: pki.nats.revoking.accountJwtFile,
+        BERTH_NATS_SIGNING_SEED_FILE: pki.nats.revoking.signingSeedFile,
+        BERTH_NATS_REVOKING_CREDS: pki.nats.revoking.credsFile,
         BERTH_NATS_PUBLIC_URL: `tls://${settings.publicAddress}:${settings.natsPort}`,
         BERTH_REGISTRY: registry,
-        BERTH_POD_CIDR: settings.podCidr,
+        BERTH_HOST_CIDR: settings.hostCidr,
       },
     },
     git: {
@@ -118,6 +121,10 @@ function serviceTable(given: ServicesGiven): Readonly<Record<ControlPlaneService
       },
     },
     router: { tuning: /^BERTH_ROUTER_/, env: { ...urls } },
+    network: {
+      tuning: /^BERTH_NETWORK_/,
+      env: { BERTH_POD_CIDR: settings.podCidr, BERTH_HOST_CIDR: settings.hostCidr },
+    },
   };
 }
 

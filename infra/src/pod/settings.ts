@@ -31,7 +31,10 @@ export const PodSettings = z.strictObject({
   registryPort: Port.default(7425),
   edgePort: Port.default(8000),
   podDomain: z.string().min(1).default("berth.localhost"),
-  podCidr: z.cidrv4().default("10.210.0.0/16"),
+  /** Addresses of all environments' networks. */
+  podCidr: z.cidrv4().default("10.128.0.0/10"),
+  /** The hosts' own subnets, for the traffic between them. */
+  hostCidr: z.cidrv4().default("10.127.0.0/16"),
   natsStoreBytes: z.coerce.number().int().min(1_000_000_000).default(4_000_000_000),
   /** Admin URL of an existing PostgreSQL ≥ 15. Without it one is run from the state folder. */
   postgresUrl: z
@@ -83,6 +86,7 @@ const environmentKeys: Readonly<Record<string, keyof PodSettingsInput>> = {
   BERTH_EDGE_PORT: "edgePort",
   BERTH_POD_DOMAIN: "podDomain",
   BERTH_POD_CIDR: "podCidr",
+  BERTH_HOST_CIDR: "hostCidr",
   BERTH_NATS_STORE_BYTES: "natsStoreBytes",
   BERTH_POSTGRES_URL: "postgresUrl",
   BERTH_OBJECT_STORE: "objectStore",
@@ -97,7 +101,7 @@ const environmentKeys: Readonly<Record<string, keyof PodSettingsInput>> = {
 
 /** Limits and times of single services. Addresses and tokens, which the CLI has variables for, are none. */
 const tuningName =
-  /^BERTH_(?!.*_(URL|TOKEN)$)((API|GIT|BUILD|ROUTER|SCHEDULER|AGENT)_[A-Z_]+|STACK_IMAGE|[A-Z_]+_(MS|SECONDS))$/;
+  /^BERTH_(?!.*_(URL|TOKEN)$)((API|GIT|BUILD|ROUTER|NETWORK|SCHEDULER|AGENT)_[A-Z_]+|STACK_IMAGE|[A-Z_]+_(MS|SECONDS))$/;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -150,6 +154,17 @@ export async function readPodFile(stateDir: string): Promise<PodFile | null> {
   if (!parsed.success)
     throw new Error(`${podFilePath(stateDir)} is damaged: ${z.prettifyError(parsed.error)}`);
   return parsed.data;
+}
+
+/**
+ * A pod of before environments had networks of their own gave each host a part of one range, all in one bridge.
+ * @throws Error with what to do, when this is such a pod
+ */
+export function refuseSharedNetwork(stateDir: string, pod: PodFile | null): void {
+  if (pod === null || pod.settings.podCidr === undefined || pod.settings.hostCidr !== undefined) return;
+  throw new Error(
+    `the pod in ${stateDir} was made when all containers of a host shared one network (${String(pod.settings.podCidr)}), and its containers cannot be moved into networks of their environments. Go on with the version that made it, or remove it with that version's 'berth reset' (apps are pushed again, variables are set again) and run this again.`,
+  );
 }
 
 /** `serviceEnv` is for one run only. */

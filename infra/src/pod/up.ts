@@ -13,6 +13,7 @@ import { ensureStackImage } from "../images/stack.ts";
 import { ensurePackages } from "../install/debian-packages.ts";
 import { chooseEngine, enginePackages } from "../install/docker-engine.ts";
 import { ensureNatsServer } from "../install/nats-server.ts";
+import { ensureWireguardGo, giveWireguardGo } from "../install/wireguard-go.ts";
 import { type DatabaseService, migrate } from "../migrate.ts";
 import { engineProcesses, ownDockerSocket } from "../parts/docker-engine.ts";
 import { raiseKernelLimits } from "../parts/kernel-limits.ts";
@@ -35,6 +36,7 @@ import {
   type PodSettings,
   type PodSettingsInput,
   readPodFile,
+  refuseSharedNetwork,
   resolveSettings,
   writePodFile,
 } from "./settings.ts";
@@ -53,6 +55,8 @@ const packages = [
     "iptables",
     "nftables",
     "iproute2",
+    "wireguard-tools",
+    "dnsmasq-base",
   ],
   ...["mmdebstrap", "zstd", "xz-utils", "util-linux"],
 ];
@@ -98,6 +102,7 @@ export async function up(options: UpOptions): Promise<RunningPod> {
 /** Before anything is made: from here on `down` and `reset` know that there may be something in this folder. */
 async function begin(settings: PodSettings, { progress, signal, environment }: UpOptions): Promise<void> {
   const before = await readPodFile(settings.stateDir);
+  refuseSharedNetwork(settings.stateDir, before);
   progress(`${before === null ? "new pod" : "pod"} in ${settings.stateDir}`);
   await assertDiskSpace(settings.stateDir, before?.engine === undefined);
   await assertFreePorts(settings);
@@ -327,10 +332,11 @@ async function thisMachine(
       nodeAddress: settings.publicAddress,
       hostDir,
     });
-    progress(`this machine joined as host ${host.name}, containers in ${host.subnet}`);
+    progress(`this machine joined as host ${host.name}, ${host.subnet} in the mesh`);
   }
   // The CA may have been restored, the engine's folder of certificates lost: both are cheap to write again.
   await copyFile(pki.ca.certFile, join(hostDir, "ca.crt"));
+  await giveWireguardGo(hostDir, await ensureWireguardGo(join(settings.stateDir, "tools"), progress));
   const dependsOn = parts.engine === "own" ? ["dockerd"] : [];
   const { edgePort, logLevel } = settings;
   return hostProcesses({

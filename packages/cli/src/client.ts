@@ -13,7 +13,7 @@ import { CliError, EXIT, exitCodeOf } from "./session/cli-error.ts";
 type Contract = typeof contract;
 const ROUTES: Contract = { ...contract };
 type RouteName = { [K in keyof Contract]: Contract[K] extends HttpRoute ? K : never }[keyof Contract];
-type EventRouteName = "watchDeploy" | "readLogs";
+type EventRouteName = "watchDeploy" | "readLogs" | "watchEvents";
 export type JsonRouteName = Exclude<RouteName, EventRouteName>;
 
 /** What a route needs; what it does not need is left out, and a query with defaults may be. */

@@ -25,8 +25,16 @@ const GROUPS: readonly Group[] = [
     register: async (program) => (await import("./commands/services.ts")).registerServiceCommands(program),
   },
   {
-    names: ["deploys", "releases"],
+    names: ["deploys"],
     register: async (program) => (await import("./commands/deploys.ts")).registerDeployCommands(program),
+  },
+  {
+    names: ["releases", "rollback", "redeploy", "restart"],
+    register: async (program) => (await import("./commands/releases.ts")).registerReleaseCommands(program),
+  },
+  {
+    names: ["config"],
+    register: async (program) => (await import("./commands/config.ts")).registerConfigCommand(program),
   },
   {
     names: ["scale"],
@@ -45,8 +53,28 @@ const GROUPS: readonly Group[] = [
     register: async (program) => (await import("./commands/status.ts")).registerStatusCommands(program),
   },
   {
+    names: ["events"],
+    register: async (program) => (await import("./commands/events.ts")).registerEventsCommand(program),
+  },
+  {
+    names: ["pods"],
+    register: async (program) => (await import("./commands/pods.ts")).registerPodsCommands(program),
+  },
+  {
+    names: ["network"],
+    register: async (program) => (await import("./commands/networks.ts")).registerNetworkCommands(program),
+  },
+  {
     names: ["hosts"],
     register: async (program) => (await import("./commands/hosts.ts")).registerHostCommands(program),
+  },
+  {
+    names: ["rebalance"],
+    register: async (program) => (await import("./commands/rebalance.ts")).registerRebalanceCommand(program),
+  },
+  {
+    names: ["alarms"],
+    register: async (program) => (await import("./commands/alarms.ts")).registerAlarmCommand(program),
   },
   { names: ["up", "down", "reset", "host"], register: registerPod },
   {

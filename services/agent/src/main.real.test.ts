@@ -10,6 +10,7 @@ import { envelopeTaken, type JobRecord, newRecord } from "./core/job-record.ts";
 import { Ledger } from "./outbound/ledger.ts";
 import { runCommand } from "./outbound/run-command.ts";
 import { newKeys, POD_ID, testSpec } from "./testing/real-agent.ts";
+import { writeTestNetwork } from "./testing/test-network.ts";
 
 const REPOSITORY = "org_test/svc_test";
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
@@ -38,6 +39,7 @@ async function startAgent(): Promise<void> {
     BERTH_NATS_CREDS: join(hostDir, "agent.creds"),
     BERTH_NATS_CA: join(hostDir, "ca.crt"),
     BERTH_EDGE_PORT: "18000",
+    BERTH_AGENT_RESOLVERS_DIR: join(engine.folder, "resolvers"),
   };
   const [program = "", ...prefix] = engine.commandPrefix;
   // nsenter becomes node: the pid is the agent's own.
@@ -102,6 +104,7 @@ test("the ledger alone brings a job up; kill -9 does not touch it; a power cut s
   // A worker: its readiness needs no way from here to the container.
   const spec = testSpec(digest, REPOSITORY, { process: "worker" });
   const { jobId, epoch } = spec;
+  await writeTestNetwork(engine, hostDir, keys.hostId, spec.environmentId);
   const clear = { hostId: keys.hostId, jobId, epoch, variables: { SECRET: "s3cr3t" }, pullToken: "" };
   const envelope = {
     senderKey: keys.sender.publicKey,
@@ -133,10 +136,35 @@ test("the ledger alone brings a job up; kill -9 does not touch it; a power cut s
     path,
     (await readFile(path, "utf8")).replaceAll(/"bootId":"[^"]+"/g, '"bootId":"before-the-cut"'),
   );
+  const recoveryPath = join(hostDir, "recovery.json");
+  expect(JSON.parse(await readFile(recoveryPath, "utf8"))).toMatchObject({
+    report: { cause: "agent-restart", jobs: 1, adopted: 1, restarted: 0, problems: [] },
+  });
+  const report = (await readFile(recoveryPath, "utf8")).replace(
+    /"bootId": "[^"]+"/,
+    '"bootId": "before-the-cut"',
+  );
+  await writeFile(recoveryPath, report);
+  // Left over: a container that never ran, of a job in no ledger, and a network of another configuration.
+  const image = `${engine.registry}/${REPOSITORY}@${digest}`;
+  const unknown = ["berth.job=job_x", `berth.pod=${POD_ID}`].flatMap((label) => ["--label", label]);
+  await engine.docker("create", "--network", "none", ...unknown, image);
+  await engine.docker("network", "create", "--label", "berth.network=jobs", "oldberth");
+  await writeFile(join(hostDir, "ledger", "torn.json.new"), "{");
+  await writeFile(join(hostDir, "ledger", "bad.json"), "{");
+
   await startAgent();
   const after = await readyAgain(jobId, 2);
   expect(after).toMatchObject({ restartsCount: 0, crashesInRow: 0 });
   expect(after.sequence).toBeGreaterThan(sequence);
   await until("one container", async () => expect((await containers("{{.State}}")).trim()).toBe("running"));
   expect(await readFile(path, "utf8")).not.toContain("s3cr3t");
+  await until("the report of all that was done", async () =>
+    expect(JSON.parse(await readFile(recoveryPath, "utf8")).report).toMatchObject({
+      ...{ cause: "reboot", jobs: 1, adopted: 0, restarted: 1, removed: 3 },
+      problems: [expect.stringContaining("bad.json")],
+      readyAfterMs: expect.any(Number),
+    }),
+  );
+  expect(await engine.docker("network", "ls", "--format", "{{.Name}}")).not.toContain("oldberth");
 }, 90_000);

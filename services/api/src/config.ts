@@ -1,9 +1,10 @@
 /** Every key of the api's configuration. */
+
+import { parseCidr } from "@berth/shared/domain/cidr.ts";
 import type { ConfigOf } from "@berth/shared/kit/config.ts";
 import { key } from "@berth/shared/kit/config.ts";
 import { Secret } from "@berth/shared/kit/secret.ts";
 import { z } from "zod";
-import { parseCidr } from "./core/allocate-subnet.ts";
 
 const port = z.coerce.number().int().min(1).max(65_535);
 const path = z.string().startsWith("/");
@@ -28,6 +29,15 @@ export const ApiConfig = {
   natsAccountSeedFile: key("BERTH_NATS_ACCOUNT_SEED_FILE", path, {
     why: "signs the bus users of joining hosts",
   }),
+  natsAccountJwtFile: key("BERTH_NATS_ACCOUNT_JWT_FILE", path, {
+    why: "the account as it was made; revocations are added to it",
+  }),
+  natsSigningSeedFile: key("BERTH_NATS_SIGNING_SEED_FILE", path, {
+    why: "signs the account with the revocations of removed hosts",
+  }),
+  natsRevokingCredsFile: key("BERTH_NATS_REVOKING_CREDS", path, {
+    why: "the user that sends the account to the bus's server",
+  }),
   apiPublicUrl: key("BERTH_API_PUBLIC_URL", z.url(), {
     default: "http://127.0.0.1:7420",
     why: "the API's address in its own documentation",
@@ -48,10 +58,10 @@ export const ApiConfig = {
     default: "127.0.0.1:7425",
     why: "host:port of the registry that joining hosts are told",
   }),
-  podCidr: key(
-    "BERTH_POD_CIDR",
-    z.string().refine((text) => parseCidr(text) !== null, "must be an IPv4 network such as 10.210.0.0/16"),
-    { default: "10.210.0.0/16", why: "container addresses; every host gets a /24 of it" },
+  hostCidr: key(
+    "BERTH_HOST_CIDR",
+    z.string().refine((text) => parseCidr(text) !== null, "must be an IPv4 network such as 10.127.0.0/16"),
+    { default: "10.127.0.0/16", why: "the hosts' own subnets, for the traffic between them: a /24 each" },
   ),
   requestsPerSecond: key("BERTH_API_REQUESTS_PER_SECOND", z.coerce.number().min(1), {
     default: "100",

@@ -9,9 +9,9 @@ import { LogLines, TailLogs } from "@berth/shared/contracts/log.ts";
 import { ReleaseCreated } from "@berth/shared/contracts/release.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
+import { freePort } from "@berth/shared/testing/free-port.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { COMMIT, DIGEST } from "./testing/api-under-test.ts";
-import { freePort } from "./testing/free-port.ts";
 import type { JoinedHost } from "./testing/live-api.ts";
 import { LiveApi, until } from "./testing/live-api.ts";
 
@@ -96,21 +96,26 @@ test("a build becomes a release within moments, and the fact is on the bus", asy
   await until("ReleaseCreated", async () => created.includes(deployId));
 
   // watch: what was stored, then what comes live, then the end that is stored.
-  const watching = api.berth(["deploys", "watch", deployId, "--json"]);
-  await sleep(1500);
-  scheduler.signal(DeployProgressed, {
-    deployId,
-    kind: "step",
-    lines: ["looking for hosts \u001b[2J"],
-    atMs: Date.now(),
+  const watching = api.spawnBerth(["deploys", "watch", deployId, "--json"]);
+  const ended = once(watching.child, "close");
+  // A live line is for whoever listens already: it is said until it is shown.
+  await until("the live line", async () => {
+    scheduler.signal(DeployProgressed, {
+      deployId,
+      kind: "step",
+      lines: ["looking for hosts \u001b[2J"],
+      atMs: Date.now(),
+    });
+    return watching.out().includes("looking for hosts");
   });
   await api.admin.query(
     "insert into scheduler.deploys (id, service_id, release_id, state, finished_at, reason_code, reason) values ($1,$2,'rel','failed',now(),'never-listened','nothing on 8080')",
     [deployId, serviceId],
   );
-  const watched = await watching;
-  expect(watched.code).toBe(1);
-  const events = watched.out
+  const [code] = (await ended) as [number];
+  expect(code).toBe(1);
+  const events = watching
+    .out()
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line));
@@ -154,6 +159,31 @@ test("variables go sealed to the secrets service and make a release; values come
   expect(JSON.parse((await api.berth(["vars", "unset", "shop", "N", "--json"])).out)).toMatchObject({
     version: 2,
   });
+});
+
+test("a rollback brings back the variables of that release, as the newest version", async () => {
+  const names = async () => {
+    const listed = JSON.parse((await api.berth(["vars", "list", "shop", "--json"])).out) as {
+      version: number;
+      variables: { name: string; fingerprint: string }[];
+    };
+    return { version: listed.version, named: listed.variables.map((v) => `${v.name} ${v.fingerprint}`) };
+  };
+  const before = await names();
+  const { releases } = JSON.parse((await api.berth(["releases", "list", "shop", "--json"])).out) as {
+    releases: { version: number; configVersion: number }[];
+  };
+  const now = releases[0]?.version ?? 0;
+  expect(releases[0]?.configVersion).toBe(before.version);
+  await api.berth(["vars", "set", "shop", "A=2", "ADDED=1"]);
+  expect((await names()).named).not.toEqual(before.named);
+  const back = await api.berth(["rollback", "shop", `v${now}`, "--detach", "--json"]);
+  expect(JSON.parse(back.out)).toMatchObject({ version: now + 2, to: now, from: now + 1 });
+  expect(await names()).toEqual({ version: before.version + 2, named: before.named });
+  const first = releases.at(-1)?.version ?? 0;
+  expect(releases.at(-1)?.configVersion).toBe(0);
+  await api.berth(["rollback", "shop", `v${first}`, "--detach"]);
+  expect(await names()).toEqual({ version: before.version + 3, named: [] });
 });
 
 test("hosts join with credentials that work, know their peers, and their logs are followed without gap or repeat", async () => {
@@ -218,6 +248,19 @@ test("a host's credentials ask for no other host", async () => {
   const [one, two] = [await api.joinHost("h-three"), await api.joinHost("h-four")];
   await expect(one.agent.request(GetHostPeers, { hostId: one.hostId })).resolves.toBeDefined();
   await expect(one.agent.request(GetHostPeers, { hostId: two.hostId }, { timeoutMs: 500 })).rejects.toThrow();
+});
+
+test("a removed host's connections are closed and it never comes in again; the others stay", async () => {
+  const [gone, kept] = [await api.joinHost("h-gone"), await api.joinHost("h-kept")];
+  await expect(gone.agent.request(GetHostPeers, { hostId: gone.hostId })).resolves.toBeDefined();
+  expect(await api.berth(["hosts", "remove", "h-gone"])).toMatchObject({ code: 0 });
+  await until("both connections are closed", async () => !gone.agent.connected && !gone.logshipper.connected);
+  // Both go on trying to come back.
+  await until("a later try is refused", async () =>
+    (await gone.closedReasons()).includes("Authentication Failure"),
+  );
+  expect([gone.agent.connected, gone.logshipper.connected]).toEqual([false, false]);
+  await expect(kept.agent.request(GetHostPeers, { hostId: kept.hostId })).resolves.toBeDefined();
 });
 
 test("spans are stored and the trace of a change is shown", async () => {

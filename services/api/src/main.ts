@@ -1,6 +1,7 @@
 /** The api service: wiring only. */
 
 import { BuildSucceeded } from "@berth/shared/contracts/build.ts";
+import { pushAccountClaims } from "@berth/shared/kit/account-claims.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
 import { createOutboxRelay } from "@berth/shared/kit/outbox.ts";
@@ -10,16 +11,25 @@ import { sql } from "kysely";
 import { ApiConfig } from "./config.ts";
 import { sharePeers } from "./inbound/host-peers.ts";
 import { deployHandlers } from "./inbound/http/deploy-handlers.ts";
+import { eventHandlers } from "./inbound/http/event-handlers.ts";
 import { hostHandlers } from "./inbound/http/host-handlers.ts";
 import { logsHandler } from "./inbound/http/logs-handler.ts";
+import { networkHandlers } from "./inbound/http/network-handlers.ts";
 import { orgHandlers } from "./inbound/http/org-handlers.ts";
+import { podHandlers } from "./inbound/http/pod-handlers.ts";
+import { policyHandlers } from "./inbound/http/policy-handlers.ts";
+import { rebalanceHandlers } from "./inbound/http/rebalance-handlers.ts";
+import { releaseHandlers } from "./inbound/http/release-handlers.ts";
 import { createServer } from "./inbound/http/server.ts";
 import { serviceHandlers } from "./inbound/http/service-handlers.ts";
 import { varsHandlers } from "./inbound/http/vars-handlers.ts";
 import { watchHandler } from "./inbound/http/watch-handler.ts";
 import { reconcileReleases } from "./inbound/reconcile-releases.ts";
+import { revokeRemovedHosts } from "./inbound/revoke-removed-hosts.ts";
 import { collectSpans } from "./inbound/spans-exported.ts";
+import { loadAccountSigner } from "./outbound/account-signer.ts";
 import { loadHostSigner } from "./outbound/host-credentials.ts";
+import { pruneReleases } from "./outbound/kept-releases.ts";
 import { trimSpans } from "./outbound/span-store.ts";
 import type { ApiTables } from "./outbound/tables.ts";
 
@@ -51,8 +61,34 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
   );
   scope.use(bus.consume(BuildSucceeded, { durable: "api-build-succeeded" }, async () => releases.wake()));
   scope.use(collectSpans({ db, bus, log }));
+  scope.use(
+    new Reconciler({
+      name: "prune-releases",
+      everyMs: 60_000,
+      log,
+      run: async () => {
+        const releasesCount = await pruneReleases(db);
+        if (releasesCount > 0) log.info("releases.pruned", { releasesCount });
+      },
+    }),
+  );
   scope.use(new Reconciler({ name: "trim-spans", everyMs: 300_000, log, run: () => trimSpans(db) }));
   const peers = scope.use(sharePeers({ db, bus, log }));
+  const revocations = scope.use(
+    revokeRemovedHosts({
+      db,
+      log,
+      signer: loadAccountSigner(config.natsAccountJwtFile, config.natsSigningSeedFile),
+      push: (accountJwt) =>
+        pushAccountClaims({
+          url: config.natsUrl,
+          credsFile: config.natsRevokingCredsFile,
+          caFile: config.natsCaFile,
+          accountJwt,
+          timeoutMs: 5000,
+        }),
+    }),
+  );
 
   const addresses = {
     podDomain: config.podDomain,
@@ -74,19 +110,27 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
     handlers: {
       ...orgHandlers({ db }),
       ...serviceHandlers({ db, addresses, outbox }),
+      ...policyHandlers({ db, outbox }),
+      ...rebalanceHandlers({ db, bus }),
       ...varsHandlers({ db, bus, outbox }),
+      ...networkHandlers({ db, bus }),
       ...deployHandlers({ db, addresses, outbox }),
+      ...releaseHandlers({ db, bus, outbox }),
       ...watchHandler({ db, bus, log, addresses }),
       ...logsHandler({ db, bus }),
+      ...eventHandlers({ db, log }),
+      ...podHandlers({ db }),
       ...hostHandlers({
         db,
+        bus,
         signer,
         natsPublicUrl: config.natsPublicUrl,
         registry: config.registry,
         podDomain: config.podDomain,
-        podCidr: config.podCidr,
+        hostCidr: config.hostCidr,
         caFile: config.natsCaFile,
         peersChanged: peers.changed,
+        hostRemoved: revocations.wake,
       }),
     },
   });

@@ -55,6 +55,18 @@ export const BuilderConfig = {
     default: GIB,
     why: "disk: one service's build cache",
   }),
+  layersBytes: key("BERTH_BUILD_LAYERS_BYTES", count(1024 * GIB), {
+    default: 10 * GIB,
+    why: "disk: layers of all Dockerfile builds on the engine; the least recently used go first",
+  }),
+  layersKeptHours: key("BERTH_BUILD_LAYERS_KEPT_HOURS", count(24 * 365), {
+    default: 7 * 24,
+    why: "layers of Dockerfile builds that no build used for so long are removed",
+  }),
+  pressurePercent: key("BERTH_BUILD_PRESSURE_PERCENT", count(100), {
+    default: 85,
+    why: "from this share of used disk on the engine's build caches are cut down",
+  }),
   outputBytes: key("BERTH_BUILD_OUTPUT_BYTES", count(64 * MIB), {
     default: 4 * MIB,
     why: "a build that prints on and on",

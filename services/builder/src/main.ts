@@ -16,17 +16,17 @@ import { onSourcePushed } from "./inbound/source-pushed.ts";
 import { readBuilderId } from "./outbound/builder-id.ts";
 import { Buildkit } from "./outbound/buildkit.ts";
 import { BuildEngine } from "./outbound/engine.ts";
+import { EngineGarbage } from "./outbound/engine-garbage.ts";
 import { executeBuild } from "./outbound/execute-build.ts";
 import { mintPushToken } from "./outbound/push-tokens.ts";
 import { servicesWithBuildsSince } from "./outbound/queue-store.ts";
 import { STACK_REPOSITORY } from "./outbound/registry.ts";
 import { StackLayer } from "./outbound/stack-layer.ts";
+import { sweepLeftovers } from "./outbound/sweep-leftovers.ts";
 import type { Tables } from "./outbound/tables.ts";
 
 const LINE_BYTES = 16_000;
-const CACHE_KEPT_MS = 30 * 24 * 3_600_000;
 const STACK_EVERY_MS = 5000;
-const IMAGE_KEPT_MS = 1_800_000;
 const SWEEP_EVERY_MS = 600_000;
 
 await runService("builder", BuilderConfig, async ({ config, log, scope }) => {
@@ -42,6 +42,7 @@ await runService("builder", BuilderConfig, async ({ config, log, scope }) => {
     builderId,
     limits: { ...limits, maxAppBytes: config.appBytes },
   });
+  const garbage = new EngineGarbage({ socketPath, builderId });
   const engineMajor = Number.parseInt(await engine.version(), 10);
   const left = await engine.sweep();
   log.info("engine.ready", { engineMajor, builderId, ...left });
@@ -120,10 +121,19 @@ await runService("builder", BuilderConfig, async ({ config, log, scope }) => {
       name: "leftovers",
       everyMs: SWEEP_EVERY_MS,
       log,
-      run: async () => {
-        await engine.removeOldImages(IMAGE_KEPT_MS);
-        await engine.removeStaleCaches(await servicesWithBuildsSince(db, Date.now() - CACHE_KEPT_MS));
-      },
+      run: () =>
+        sweepLeftovers({
+          engine,
+          garbage,
+          log,
+          limits: {
+            layersKeptMs: config.layersKeptHours * 3_600_000,
+            layersBytes: config.layersBytes,
+            pressurePercent: config.pressurePercent,
+          },
+          buildTimeoutMs: config.timeoutMs,
+          servicesBuiltSince: (sinceMs) => servicesWithBuildsSince(db, sinceMs),
+        }),
     }),
   );
 

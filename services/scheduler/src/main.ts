@@ -2,6 +2,7 @@
 
 import { HostHeartbeat } from "@berth/shared/contracts/host.ts";
 import { JobObserved } from "@berth/shared/contracts/job.ts";
+import { PlanRebalance } from "@berth/shared/contracts/rebalance.ts";
 import { DeployCancelRequested, ReleaseCreated, ServiceChanged } from "@berth/shared/contracts/release.ts";
 import { RouteAcknowledged } from "@berth/shared/contracts/route.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
@@ -12,12 +13,16 @@ import { runService } from "@berth/shared/kit/service.ts";
 import { SchedulerConfig } from "./config.ts";
 import { onHostHeartbeat } from "./inbound/host-heartbeat.ts";
 import { onJobObserved } from "./inbound/job-observed.ts";
+import { onPlanRebalance } from "./inbound/plan-rebalance.ts";
 import { Auctioneer } from "./outbound/auction.ts";
+import { trimEvents } from "./outbound/events.ts";
 import { DesiredSets } from "./outbound/host-desired.ts";
 import { HostRegistry } from "./outbound/host-registry.ts";
 import { contendForLeadership } from "./outbound/leader.ts";
 import { createObservations } from "./outbound/observations.ts";
-import { reconcile } from "./outbound/reconcile.ts";
+import { Rebalancer } from "./outbound/rebalancer.ts";
+import { createAuction, reconcile, tell } from "./outbound/reconcile.ts";
+import { ReleaseImages } from "./outbound/release-images.ts";
 import type { Tables } from "./outbound/tables.ts";
 
 await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) => {
@@ -43,8 +48,23 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
     log,
     limits: { suspectAfterMs: config.suspectAfterMs, lostAfterMs: config.lostAfterMs },
   });
-  const auctioneer = new Auctioneer({ db, bus, log, hosts, leadership, awardLeaseMs: config.awardLeaseMs });
+  const rebalancer = new Rebalancer({
+    ...{ db, log, hosts, leadership },
+    settings: {
+      mode: config.rebalance,
+      movesPerHour: config.rebalanceMovesPerHour,
+      leastGain: config.rebalanceLeastGain,
+      settleMs: config.rebalanceSettleMs,
+    },
+  });
+  let wakeAuction = (): void => {};
+  const auctioneer = new Auctioneer({
+    ...{ db, bus, log, hosts, leadership, rebalancer, awardLeaseMs: config.awardLeaseMs },
+    tell: (progress) => tell(bus, progress),
+    wake: () => wakeAuction(),
+  });
   const desired = new DesiredSets({ bus, log });
+  const releaseImages = new ReleaseImages({ db, log });
   const observations = createObservations({ db, log });
   const limits = {
     deployDeadlineMs: config.deployDeadlineMs,
@@ -52,7 +72,7 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
     drainMs: config.drainMs,
   };
 
-  // One decision path. It takes no argument: an event may wake it, but only stored state steers it.
+  // Two decision paths, plan and auction. They take no argument: an event may wake them, only stored state steers them.
   const placement = scope.use(
     new Reconciler({
       name: "placement",
@@ -66,17 +86,31 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
           leadership,
           hosts,
           auctioneer,
+          rebalancer,
           desired,
+          releaseImages,
           limits,
           readinessDeadlineMs: config.readinessDeadlineMs,
           committed: relay.wake,
+          wakeAuction: () => wakeAuction(),
         }),
     }),
   );
   wake = placement.wake;
+  const auction = scope.use(
+    new Reconciler({
+      name: "auction",
+      everyMs: config.reconcileEveryMs,
+      log,
+      run: createAuction({ db, leadership, auctioneer, desired }),
+    }),
+  );
+  wakeAuction = auction.wake;
+  scope.use(new Reconciler({ name: "trim-events", everyMs: 300_000, log, run: () => trimEvents(db) }));
 
   // Inbound: every message that can reach this process.
   const wakeUp = async () => placement.wake();
+  scope.use(bus.serve(PlanRebalance, {}, onPlanRebalance({ db, hosts, rebalancer })));
   scope.use(bus.consume(ReleaseCreated, {}, wakeUp));
   scope.use(bus.consume(ServiceChanged, {}, wakeUp));
   scope.use(bus.consume(DeployCancelRequested, {}, wakeUp));

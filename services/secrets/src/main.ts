@@ -1,6 +1,12 @@
 /** Wiring of the secrets service. */
 import { JobObserved } from "@berth/shared/contracts/job.ts";
-import { ChangeVars, GetSealingKey, ListVars, MintPushToken } from "@berth/shared/contracts/secret.ts";
+import {
+  ChangeVars,
+  GetSealingKey,
+  ListVars,
+  MintPushToken,
+  RestoreVars,
+} from "@berth/shared/contracts/secret.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
@@ -9,6 +15,7 @@ import { SecretsConfig } from "./config.ts";
 import { onChangeVars } from "./inbound/change-vars.ts";
 import { onJobObserved } from "./inbound/job-observed.ts";
 import { onMintPushToken } from "./inbound/mint-push-token.ts";
+import { onRestoreVars } from "./inbound/restore-vars.ts";
 import { createRegistryTokens } from "./outbound/registry-tokens.ts";
 import type { VaultTables } from "./outbound/vault.ts";
 import { Vault } from "./outbound/vault.ts";
@@ -38,6 +45,7 @@ await runService("secrets", SecretsConfig, async ({ config, log, scope }) => {
 
   scope.use(bus.serve(GetSealingKey, {}, async () => ({ publicKey: curve.publicKey })));
   scope.use(bus.serve(ChangeVars, {}, onChangeVars({ vault, curve })));
+  scope.use(bus.serve(RestoreVars, {}, onRestoreVars({ vault })));
   scope.use(
     bus.serve(ListVars, {}, async ({ serviceId }) => {
       const { version, variables } = await vault.list(serviceId);

@@ -1,4 +1,4 @@
-/** `berth deploys` and `berth releases`. */
+/** `berth deploys`. */
 import { DeployId } from "@berth/shared/domain/ids.ts";
 import type { Command } from "commander";
 import type { Answer, Client } from "../client.ts";
@@ -44,15 +44,6 @@ export function registerDeployCommands(program: Command): void {
       .description("cancel a deploy; the old release keeps serving")
       .action(cancelDeploy),
     "berth deploys cancel dep_01k…",
-  );
-
-  const releases = program.command("releases").description("immutable versions: image, variables, sizes");
-  examples(
-    withEnv(releases.command("list [service]"))
-      .description("releases, newest first")
-      .option("-n, --limit <count>", "how many", wholeNumber(1, 200), 20)
-      .action(listReleases),
-    "berth releases list shop",
   );
 }
 
@@ -119,6 +110,7 @@ async function showDeploy(given: string | undefined, flags: EnvFlags): Promise<v
   print(
     `service   ${deploy.org}/${deploy.environment}/${deploy.service}${deploy.release === null ? "" : ` v${deploy.release}`}`,
   );
+  if (reply.plan !== null) print(`plan      ${clean(reply.plan)}`);
   if (deploy.commit !== null) print(`commit    ${deploy.commit}`);
   print(`url       ${clean(reply.url)}`);
   print(`started   ${deploy.createdAt}${deploy.finishedAt === null ? "" : `, ended ${deploy.finishedAt}`}`);
@@ -160,23 +152,4 @@ async function cancelDeploy(deployId: string, flags: { json?: boolean }): Promis
       ? `${id} is ${state}; the old release keeps serving`
       : `cancelling ${id}, which is ${state}; the old release keeps serving`,
   );
-}
-
-async function listReleases(name: string | undefined, flags: EnvFlags & { limit: number }): Promise<void> {
-  const client = await connect();
-  const params = await findService(client, name, flags.env);
-  const reply = await client.call("listReleases", { params, query: { limit: flags.limit } });
-  if (flags.json === true) return printJson(reply);
-  type Release = (typeof reply.releases)[number];
-  const nowMs = Date.now();
-  const columns = [
-    { title: "RELEASE", cell: (r: Release) => `v${r.version}${r.current ? " *" : ""}` },
-    { title: "AGE", align: "right" as const, cell: (r: Release) => age(Date.parse(r.createdAt), nowMs) },
-    { title: "COMMIT", cell: (r: Release) => r.commit.slice(0, 10) },
-    { title: "IMAGE", cell: (r: Release) => clean(r.imageDigest.replace("sha256:", "").slice(0, 12)) },
-    { title: "VARS", align: "right" as const, cell: (r: Release) => r.configVersion },
-    { title: "PROCESSES", cell: (r: Release) => r.processes.map((p) => p.process).join(" ") },
-    { title: "WHAT", cell: (r: Release) => clean(r.description) },
-  ];
-  printTable(table(columns, reply.releases), `${params.service} has no release yet; git push berth main`);
 }

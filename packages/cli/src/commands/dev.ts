@@ -1,4 +1,4 @@
-/** `berth test | bench | demo | sim`: thin starts of what lies in `test` and `infra`. */
+/** `berth test | bench | demo | sim | rehearse`: thin starts of what lies in `test` and `infra`. */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { constants } from "node:os";
@@ -25,9 +25,11 @@ export function registerDevCommands(program: Command): void {
   );
   examples(
     passing(program.command("bench <name>"))
-      .description("one of the benchmarks in test/bench")
+      .description(`one of the benchmarks in test/bench: ${benchNames().join(", ")}`)
       .action((name: string, words: string[]) => run(benchFile(name), words)),
     "berth bench push-live",
+    "berth bench place --pairs 3 --only P1,P2",
+    "berth bench scale --replicas 90 --rounds 3",
   );
   examples(
     passing(program.command("sim"))
@@ -36,6 +38,15 @@ export function registerDevCommands(program: Command): void {
     "berth sim --seeds 10000",
     "berth sim --seeds 600 --without leader-fence",
   );
+  examples(
+    passing(program.command("rehearse"))
+      .description(
+        "host loss, cuts, power cuts and outages on a lab of five hosts, judged against the promises",
+      )
+      .action((words: string[]) => run("test/hosts/rehearse.ts", words)),
+    "berth rehearse",
+    "berth rehearse host-dies outage --minutes 2",
+  );
 }
 
 /** Everything after the name belongs to the program that is started. */
@@ -43,13 +54,17 @@ function passing(command: Command): Command {
   return command.argument("[arguments...]").allowUnknownOption().helpOption("-h, --help");
 }
 
-function benchFile(name: string): string {
+function benchNames(): string[] {
   const folder = join(ROOT, "test/bench");
-  const known = existsSync(folder)
-    ? readdirSync(folder)
-        .filter((file) => /^[a-z0-9-]+\.ts$/.test(file) && !file.endsWith(".test.ts"))
-        .map((file) => file.slice(0, -3))
-    : [];
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((file) => /^[a-z0-9-]+\.ts$/.test(file) && !file.endsWith(".test.ts"))
+    .map((file) => file.slice(0, -3))
+    .sort();
+}
+
+function benchFile(name: string): string {
+  const known = benchNames();
   if (!known.includes(name))
     throw usageError(
       `there is no benchmark ${JSON.stringify(name)}`,

@@ -7,6 +7,7 @@ import { usageError } from "../session/cli-error.ts";
 import { connect } from "../session/context.ts";
 import type { CommonFlags } from "./common.ts";
 import { examples, withJson } from "./common.ts";
+import { registerDrainCommand } from "./host-drain.ts";
 
 type Host = Answer<"listHosts">["hosts"][number];
 type Change = Given<"changeHost">["body"];
@@ -27,9 +28,7 @@ export function registerPolicyCommands(hosts: Command): void {
     cordoned: false,
     draining: false,
   });
-  simple(hosts, "drain", "move a host's work elsewhere, start-first, and give it no new work", {
-    draining: true,
-  });
+  registerDrainCommand(hosts);
   examples(
     withJson(hosts.command("label <host> <labels...>"))
       .description("set labels (name=value) or remove them (name=)")
@@ -56,7 +55,9 @@ export function registerPolicyCommands(hosts: Command): void {
           query: { force: flags.force === true ? "1" : "0" },
         });
         if (flags.json === true) return printJson(reply);
-        say(`${host} is no longer a host of the pod; stop it there with: berth down`);
+        say(
+          `${host} is no longer a host of the pod and its credentials are void; stop it there with: berth down`,
+        );
       }),
     "berth hosts remove h3",
   );
@@ -78,7 +79,6 @@ async function change(host: string, body: Change, flags: CommonFlags): Promise<v
   say(
     `${clean(reply.name)}: ${words.length === 0 ? "takes work of everybody" : words.map(clean).join(", ")}`,
   );
-  if (reply.draining && reply.jobsCount > 0) say(`${reply.jobsCount} to move; watch with: berth hosts list`);
 }
 
 /** @throws a usage error for a word that is not `name=value` or `name=` */

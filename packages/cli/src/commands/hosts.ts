@@ -9,6 +9,7 @@ import { connect } from "../session/context.ts";
 import type { CommonFlags } from "./common.ts";
 import { examples, wholeNumber, withJson } from "./common.ts";
 import { policyWords, registerPolicyCommands } from "./host-policy.ts";
+import { registerHostShowCommands, troubles } from "./host-show.ts";
 
 export function registerHostCommands(program: Command): void {
   const hosts = program.command("hosts").description("the pod's machines (operators)");
@@ -16,13 +17,17 @@ export function registerHostCommands(program: Command): void {
     withJson(hosts.command("list")).description("hosts with their standing bids").action(listHosts),
     "berth hosts list",
   );
+  registerHostShowCommands(hosts);
   registerPolicyCommands(hosts);
   examples(
     withJson(hosts.command("token"))
       .description("a one-time token with which one machine joins")
       .option("--minutes <count>", "how long it may be used", wholeNumber(1, 1440), 60)
+      .option("--pod <name>", "the pod that the machine joins", "main")
+      .option("--zone <name>", "its zone, unless the machine names another one")
       .action(createToken),
     "berth hosts token",
+    "berth hosts token --pod eu-2 --zone b",
     "berth host join --api http://10.0.0.5:7420 --token $(berth hosts token) --name h2 --address 10.0.0.6",
   );
 }
@@ -46,6 +51,7 @@ async function listHosts(flags: CommonFlags): Promise<void> {
     },
     { title: "ADDRESS", cell: (h: Host) => h.nodeAddress },
     { title: "SUBNET", cell: (h: Host) => h.subnet },
+    { title: "POD", cell: (h: Host) => h.pod },
     { title: "ZONE", cell: (h: Host) => clean(h.zone) },
     { title: "JOBS", align: "right" as const, cell: (h: Host) => h.jobsCount },
     {
@@ -61,8 +67,7 @@ async function listHosts(flags: CommonFlags): Promise<void> {
     { title: "ENGINE", cell: (h: Host) => (h.engineVersion === null ? null : clean(h.engineVersion)) },
     {
       title: "",
-      cell: (h: Host) =>
-        h.bid === null ? "" : [...policyWords(h), ...h.bid.unavailable].map(clean).join(", "),
+      cell: (h: Host) => [...policyWords(h), ...troubles(h)].map(clean).join(", "),
     },
   ];
   printTable(
@@ -71,9 +76,13 @@ async function listHosts(flags: CommonFlags): Promise<void> {
   );
 }
 
-async function createToken(flags: CommonFlags & { minutes: number }): Promise<void> {
-  const reply = await (await connect()).call("createJoinToken", { body: { lifetimeMinutes: flags.minutes } });
+async function createToken(
+  flags: CommonFlags & { minutes: number; pod: string; zone?: string },
+): Promise<void> {
+  const zone = flags.zone === undefined ? {} : { zone: flags.zone };
+  const body = { lifetimeMinutes: flags.minutes, pod: flags.pod, ...zone };
+  const reply = await (await connect()).call("createJoinToken", { body });
   if (flags.json === true) return printJson(reply);
   print(reply.token);
-  say(`for one machine, until ${reply.expiresAt}`);
+  say(`for one machine of the pod ${reply.pod}, until ${reply.expiresAt}`);
 }

@@ -33,8 +33,10 @@ export function registerOrgCommands(program: Command): void {
   examples(
     withJson(environments.command("create <org/name>"))
       .description("make an environment")
+      .option("--pod <name>", "its jobs run on this pod's hosts only", "main")
       .action(createEnvironment),
     "berth environments create acme/production",
+    "berth environments create acme/berlin --pod eu-2",
   );
   examples(
     environments
@@ -78,6 +80,7 @@ async function listEnvironments(flags: CommonFlags): Promise<void> {
       align: "right" as const,
       cell: (environment: Environment) => environment.servicesCount,
     },
+    { title: "POD", cell: (environment: Environment) => environment.pod },
     { title: "SINCE", cell: (environment: Environment) => environment.createdAt.slice(0, 10) },
     { title: "", cell: (environment: Environment) => (full(environment) === preset ? "default" : "") },
   ];
@@ -87,7 +90,7 @@ async function listEnvironments(flags: CommonFlags): Promise<void> {
   );
 }
 
-async function createEnvironment(address: string, flags: CommonFlags): Promise<void> {
+async function createEnvironment(address: string, flags: CommonFlags & { pod: string }): Promise<void> {
   const parsed = parseEnvironment(address);
   if (parsed === null || parsed.org === null)
     throw usageError(
@@ -97,7 +100,7 @@ async function createEnvironment(address: string, flags: CommonFlags): Promise<v
   const client = await connect();
   const made = await client.call("createEnvironment", {
     params: { org: parsed.org },
-    body: { name: parsed.environment },
+    body: { name: parsed.environment, pod: flags.pod },
   });
   if (flags.json === true) return printJson(made);
   say(`made ${made.org}/${made.name}; next: berth services create NAME --env ${made.org}/${made.name}`);

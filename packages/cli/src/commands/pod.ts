@@ -2,6 +2,7 @@
  * `berth up | down | status | reset` and `berth host join`: the commands that change this machine.
  * Progress goes to stderr, results (and `--json`) to stdout. Errors are thrown; the entry point prints them.
  */
+import { changeHostAddress } from "@berth/infra/host/address.ts";
 import { hostUp } from "@berth/infra/host/up.ts";
 import { interruptSignal } from "@berth/infra/interrupt.ts";
 import { down, reset } from "@berth/infra/pod/down.ts";
@@ -21,6 +22,7 @@ export function registerPodCommands(program: Command): void {
   registerReset(program);
   const host = program.command("host").description("add machines to the pod");
   registerHostJoin(host);
+  registerHostAddress(host);
 }
 
 type StateDirOption = { readonly stateDir?: string };
@@ -160,6 +162,17 @@ function registerHostJoin(host: Command): void {
         ...(flags.edgePort === undefined ? {} : { edgePort: Number(flags.edgePort) }),
       });
       print(`host ${name} is up; it bids for work from now on`);
+    });
+}
+
+function registerHostAddress(host: Command): void {
+  withStateDir(host.command("address <address>"))
+    .description("tell the pod that this machine is reached at another address; it stays the same host")
+    .addHelpText("after", "\nExample:\n  berth host address 10.0.0.9")
+    .action(async (address: string, flags: StateDirOption) => {
+      const { stateDir } = stateDirOption(flags);
+      const was = await changeHostAddress({ stateDir, nodeAddress: address, progress });
+      print(`this machine is reached at ${address} (was ${was}); its jobs keep running`);
     });
 }
 

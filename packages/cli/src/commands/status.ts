@@ -98,16 +98,39 @@ async function why(
   const params = await findService(client, name, flags.env);
   const reply = await client.call("whyService", { params, query: { limit: flags.limit } });
   if (flags.json === true) return printJson(reply);
-  const shown =
-    flags.all === true
-      ? reply.decisions
-      : reply.decisions.filter((decision) => decision.current || decision.outcome === "unplaceable");
+  const shown = flags.all === true ? reply.decisions : stillTrue(reply.decisions);
   const decisions = shown.length > 0 ? shown : reply.decisions;
+  for (const one of reply.waiting ?? [])
+    print(`${clean(one.process)}.${one.slot} waits for ${clean(one.host)}: ${clean(one.reason)}`);
   if (decisions.length === 0) return say(`nothing of ${params.service} was ever placed; git push berth main`);
+  const { policy } = await client.call("showServicePolicy", { params });
+  for (const line of constraintLines(policy)) print(clean(line));
   for (const [index, decision] of decisions.entries()) {
     if (index > 0) print();
     const { heading, lines } = renderDecision(decision, Date.now(), clean);
     print(colours.bold(heading));
     printLines(lines.map((line) => `  ${line}`));
   }
+}
+
+type Decision = Answer<"whyService">["decisions"][number];
+
+/** Where jobs are, and why others wait: not what waited once and was placed since. @param decisions newest first */
+function stillTrue(decisions: readonly Decision[]): Decision[] {
+  const newest = new Map(decisions.toReversed().map((decision) => [decision.jobId, decision.id]));
+  return decisions.filter(
+    ({ current, outcome, jobId, id }) => current || (outcome === "unplaceable" && newest.get(jobId) === id),
+  );
+}
+
+/** What of the service's policy narrows the choice of hosts; no lines for a plain service. */
+function constraintLines(policy: Answer<"showServicePolicy">["policy"]): string[] {
+  const labels = Object.entries(policy.labels).map(([name, value]) => `${name}=${value}`);
+  const words = [
+    ...(labels.length === 0 ? [] : [`only hosts with ${labels.join(", ")}`]),
+    ...(policy.runtime === "runc" ? [] : [`only hosts with the runtime ${policy.runtime}`]),
+    ...(policy.apart ? ["never two instances on one host"] : []),
+    ...(policy.near === null ? [] : [`preferably next to ${policy.near}`]),
+  ];
+  return words.length === 0 ? [] : [`policy: ${words.join("; ")}`, ""];
 }

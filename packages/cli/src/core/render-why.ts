@@ -3,6 +3,7 @@ import { formatBytes } from "@berth/shared/domain/resources.ts";
 import type { Answer } from "../client.ts";
 import type { Column } from "../output/table.ts";
 import { age, table } from "../output/table.ts";
+import { explainChoice } from "./explain-choice.ts";
 
 export type Decision = Answer<"whyService">["decisions"][number];
 type Candidate = Decision["candidates"][number];
@@ -78,7 +79,16 @@ export function renderDecision(
   const ordered = decision.candidates.toSorted(
     (a, b) => (b.score ?? -1) - (a.score ?? -1) || (a.host < b.host ? -1 : 1),
   );
-  return { heading: `${what}: ${end}${current ? "" : " (no longer)"}`, lines: table(columns, ordered) };
+  const names = decision.candidates.map((one) => ({ ...one, host: clean(one.host) }));
+  const reasons = explainChoice(
+    names,
+    winner === null ? null : clean(winner),
+    (term) => TITLES[term] ?? clean(term),
+  );
+  return {
+    heading: `${what}: ${end}${current ? "" : " (no longer)"}`,
+    lines: [...table(columns, ordered), ...reasons],
+  };
 }
 
 const ANSWERS = {

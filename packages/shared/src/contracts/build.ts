@@ -1,5 +1,6 @@
 /** Builds.  builder ─BuildSucceeded─▶ api, ─BuildFailed─▶ git */
 import { z } from "zod";
+import { AppConfig } from "../domain/app-config.ts";
 import { BuildId, DeployId, EnvironmentId, OrgId, ServiceId } from "../domain/ids.ts";
 import { GitCommit, ImageDigest, ImageRepository, ProcessName } from "../domain/names.ts";
 import { defineEvent } from "./event.ts";
@@ -47,6 +48,8 @@ export const BuildSucceeded = defineEvent({
     imageBytes: z.int().min(0),
     processes: ProcessTable,
     profile: ImageProfile,
+    /** What the repository says of how the app wants to run. */
+    config: AppConfig.optional(),
   }),
   dedupeId: ({ buildId }) => `${buildId}.succeeded`,
 });

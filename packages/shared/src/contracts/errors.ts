@@ -146,6 +146,11 @@ export const ERRORS = {
     "The Procfile has a line that is not `name: command`.",
     "Correct the line that the message names.",
   ),
+  "config-invalid": customer(
+    422,
+    "The app's berth.yaml or app.json has something that does not work.",
+    "Correct what the message names by line and column; `berth config check` checks it without a push.",
+  ),
   "no-web-process": customer(
     422,
     "There is no `web` process, so nothing could answer requests.",
@@ -230,8 +235,8 @@ export const ERRORS = {
   ),
   "address-pool-exhausted": operator(
     409,
-    "The pod has no free container subnet.",
-    "Give the pod a larger BERTH_POD_CIDR.",
+    "The pod has no free subnet for another host.",
+    "Give the pod a larger BERTH_HOST_CIDR.",
   ),
 } as const satisfies Record<string, ErrorEntry>;
 

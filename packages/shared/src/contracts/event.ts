@@ -18,6 +18,7 @@ export const SERVICE_NAMES = [
   "agent",
   "secrets",
   "router",
+  "network",
   "logshipper",
   "operator",
 ] as const;

@@ -1,9 +1,28 @@
 /** Hosts: heartbeats that are standing bids, and the bid asked for.  agent ─HostHeartbeat─▶ scheduler, router */
 import { z } from "zod";
-import { HostId } from "../domain/ids.ts";
+import { HostId, JobId } from "../domain/ids.ts";
 import { HostState } from "../domain/placement.ts";
 import { defineRequest, defineSignal } from "./event.ts";
 import { JobKey, ObservedJob } from "./job.ts";
+
+/** What a host found at its agent's start, and what became of it. */
+export const HostRecovery = z.strictObject({
+  atMs: z.number(),
+  cause: z.enum(["first-start", "agent-restart", "reboot"]),
+  /** Jobs of the ledger. */
+  jobs: z.int().min(0),
+  /** Jobs whose container ran on. */
+  adopted: z.int().min(0),
+  /** Jobs that had run and did not run any more: started again. */
+  restarted: z.int().min(0),
+  /** Things that were left over and were removed. */
+  removed: z.int().min(0),
+  /** For the operator: what could not be put right, or should be known. */
+  problems: z.array(z.string().max(300)).max(20),
+  /** From the agent's start until every job that was ready before is ready again; null: not yet. */
+  readyAfterMs: z.number().min(0).nullable(),
+});
+export type HostRecovery = z.infer<typeof HostRecovery>;
 
 export const HostHeartbeat = defineSignal({
   name: "HostHeartbeat",
@@ -14,6 +33,8 @@ export const HostHeartbeat = defineSignal({
   payload: z.strictObject({
     hostId: HostId,
     atMs: z.number(),
+    /** Milliseconds since the host's boot: leases are counted from the beat that was answered. */
+    monotonicMs: z.number().min(0).optional(),
     /** The standing bid is void after this. */
     expiresAtMs: z.number(),
     /** Kernel boot id and agent start: tells a reboot and a restart. */
@@ -27,8 +48,13 @@ export const HostHeartbeat = defineSignal({
     jobs: z.array(ObservedJob).max(500),
     /** Jobs whose containers are here although the ledger does not know them. */
     unknown: z.array(JobKey).max(500).optional(),
+    recovery: HostRecovery.optional(),
+    /** Most starts that the agent gives its engine at once, as measured. */
+    startsAtOnce: z.int().min(1).optional(),
     /** Highest route table version applied, per environment. */
     routes: z.record(z.string(), z.int().min(0)),
+    /** The machine's own name and addresses, for people: tells two machines with one host's credentials apart. */
+    machine: z.string().max(200).optional(),
   }),
 });
 
@@ -66,8 +92,32 @@ export const GetHostPeers = defineRequest({
   subject: "berth.v1.peers.get.{hostId}",
   emittedBy: ["agent"],
   consumedBy: ["api"],
-  about: "An agent asks for the list of hosts at its start.",
-  payload: z.strictObject({ hostId: HostId }),
+  about:
+    "An agent asks for the list of hosts at its start and every minute, and tells the address at which the others reach it.",
+  payload: z.strictObject({ hostId: HostId, nodeAddress: z.ipv4().optional() }),
   reply: z.strictObject({ revision: z.int().min(0), peers: z.array(HostPeer).max(1000) }),
   timeoutMs: 2000,
+});
+
+/** What one job's container uses, from its cgroup. */
+export const JobUsage = z.strictObject({
+  jobId: JobId,
+  memoryBytes: z.number().min(0),
+  /** Null where there is no limit. */
+  memoryLimitBytes: z.number().min(0).nullable(),
+  /** Thousandths of one CPU, over the time of the measurement. */
+  cpuMillis: z.number().min(0),
+  processesCount: z.int().min(0),
+});
+export type JobUsage = z.infer<typeof JobUsage>;
+
+export const GetHostUsage = defineRequest({
+  name: "GetHostUsage",
+  subject: "berth.v1.host.{hostId}.usage",
+  emittedBy: ["api"],
+  consumedBy: ["agent"],
+  about: "Asks a host what each of its jobs uses right now: memory, CPU over half a second, processes.",
+  payload: z.strictObject({ hostId: HostId }),
+  reply: z.strictObject({ hostId: HostId, atMs: z.number(), jobs: z.array(JobUsage).max(2000) }),
+  timeoutMs: 4000,
 });

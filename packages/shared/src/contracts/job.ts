@@ -13,6 +13,7 @@ import { JobState } from "../domain/job-state.ts";
 import { GitCommit, ImageDigest, ImageRepository, ProcessName } from "../domain/names.ts";
 import { Constraints, HostState, NO_CONSTRAINTS, RefusalCode } from "../domain/placement.ts";
 import { Resources } from "../domain/resources.ts";
+import { DEFAULT_PARTITION_POLICY, PartitionPolicy } from "../domain/service-policy.ts";
 import { ImageProfile } from "./build.ts";
 import { defineEvent, defineRequest, defineSignal } from "./event.ts";
 
@@ -50,9 +51,13 @@ export const JobSpec = z.strictObject({
   profile: ImageProfile,
   resources: Resources,
   constraints: Constraints.default(NO_CONSTRAINTS),
+  /** What its host does without the scheduler's word. */
+  partition: PartitionPolicy.default(DEFAULT_PARTITION_POLICY),
   readiness: Readiness,
   /** SIGTERM, then SIGKILL after this. */
   stopGraceMs: z.int().min(0).max(600_000),
+  /** Variables from the app's repository, no secrets; the service's own win over them. */
+  env: z.record(z.string(), z.string()).default({}),
   /** Version of the service's variables; 0 when it has none. */
   configVersion: z.int().min(0),
   /** W3C traceparent of the deploy. */
@@ -97,6 +102,9 @@ export const AwardJobs = defineRequest({
 /** What a job may do now. `run` keeps it, `drain` keeps it while its connections end, `stop` ends it. */
 export const DesiredAction = z.enum(["run", "stop"]);
 
+/** A digest is about 73 bytes in a message: these stay below half of the bus's limit. */
+export const MAX_PINNED_IMAGES = 5000;
+
 export const HostDesired = defineSignal({
   name: "HostDesired",
   subject: "berth.v1.host.{hostId}.desired",
@@ -113,8 +121,15 @@ export const HostDesired = defineSignal({
     whole: z.boolean(),
     /** When the record was read, by the scheduler's clock: a set that comes late does not end newer jobs. */
     madeAtMs: z.number().optional(),
+    /** The newest heartbeat of the host that was stored before the record was read: leases count from when it was sent. */
+    answersBeat: z.strictObject({ bootId: z.string().max(64), monotonicMs: z.number().min(0) }).optional(),
     /** Jobs that must exist on the host, with their epochs. */
     jobs: z.array(z.strictObject({ jobId: JobId, epoch: z.int().min(1), action: DesiredAction })).max(2000),
+    /**
+     * Images that this host keeps although no job of it runs them: what the services with jobs here may be rolled
+     * back to. Told now and then, always whole; a set without it says nothing about images.
+     */
+    pinnedImages: z.array(ImageDigest).max(MAX_PINNED_IMAGES).optional(),
   }),
 });
 

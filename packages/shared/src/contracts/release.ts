@@ -3,6 +3,10 @@ import { z } from "zod";
 import { DeployId, ReleaseId, ServiceId } from "../domain/ids.ts";
 import { defineEvent } from "./event.ts";
 
+/** Why there is a release, and so a deploy. */
+export const ReleaseCause = z.enum(["push", "image", "config", "scale", "rollback", "redeploy"]);
+export type ReleaseCause = z.infer<typeof ReleaseCause>;
+
 export const ReleaseCreated = defineEvent({
   name: "ReleaseCreated",
   subject: "berth.v1.release.{serviceId}.created",

@@ -68,6 +68,28 @@ export const ChangeVars = defineRequest({
   timeoutMs: 5000,
 });
 
+export const RestoreVars = defineRequest({
+  name: "RestoreVars",
+  subject: "berth.v1.secrets.restore-vars",
+  emittedBy: ["api"],
+  consumedBy: ["secrets"],
+  about: "Makes an earlier version of a service's variables the newest one; answers its new number.",
+  payload: z.strictObject({
+    orgId: OrgId,
+    serviceId: ServiceId,
+    /** 0 means no variables. */
+    version: z.int().min(0),
+    changedBy: z.string().max(200),
+    /** Repeating a request with the same id answers the same version. */
+    requestId: z.string().max(64),
+  }),
+  reply: z.discriminatedUnion("outcome", [
+    z.strictObject({ outcome: z.literal("restored"), version: z.int().min(0) }),
+    z.strictObject({ outcome: z.literal("refused"), reason: z.string().max(500) }),
+  ]),
+  timeoutMs: 5000,
+});
+
 export const ListVars = defineRequest({
   name: "ListVars",
   subject: "berth.v1.secrets.list-vars",

@@ -18,7 +18,7 @@ export type Span = z.infer<typeof Span>;
 export const SpansExported = defineSignal({
   name: "SpansExported",
   subject: "berth.v1.telemetry.{source}.spans",
-  emittedBy: ["api", "git", "builder", "scheduler", "agent", "secrets", "router", "logshipper"],
+  emittedBy: ["api", "git", "builder", "scheduler", "agent", "secrets", "router", "network", "logshipper"],
   consumedBy: ["api"],
   about: "Finished spans, batched. May be lost: the stage timeline of a deploy does not depend on them.",
   payload: z.strictObject({ source: z.string().max(64), spans: z.array(Span).max(512) }),

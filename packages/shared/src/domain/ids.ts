@@ -18,6 +18,7 @@ export const ID_PREFIXES = {
   job: "job",
   host: "hst",
   decision: "dec",
+  rebalance: "rbl",
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;
@@ -43,6 +44,7 @@ export const BuildId = idSchema<"BuildId">("build");
 export const JobId = idSchema<"JobId">("job");
 export const HostId = idSchema<"HostId">("host");
 export const DecisionId = idSchema<"DecisionId">("decision");
+export const RebalanceId = idSchema<"RebalanceId">("rebalance");
 
 export type OrgId = z.infer<typeof OrgId>;
 export type UserId = z.infer<typeof UserId>;
@@ -55,6 +57,7 @@ export type BuildId = z.infer<typeof BuildId>;
 export type JobId = z.infer<typeof JobId>;
 export type HostId = z.infer<typeof HostId>;
 export type DecisionId = z.infer<typeof DecisionId>;
+export type RebalanceId = z.infer<typeof RebalanceId>;
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 

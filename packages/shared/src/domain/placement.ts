@@ -41,16 +41,21 @@ export const Lot = z.strictObject({
 export type Lot = z.infer<typeof Lot>;
 
 /**
- * A limit of the kernel or the engine that is hit long before memory ends: bridge ports, kernel keys, inotify
- * instances, pids, networks. A host stops bidding while `free` is below `perJob`, before the limit is hit.
+ * A limit of the kernel or the engine that is hit long before memory ends: networks, container addresses, bridge
+ * ports, kernel keys, inotify instances, pids. A host stops bidding while `free` is below `perJob`, before the
+ * limit is hit.
  */
 export const Ceiling = z.strictObject({
-  name: z.enum(["networks", "bridge-ports", "kernel-keys", "inotify-instances", "pids"]),
+  name: z.enum(["networks", "addresses", "bridge-ports", "kernel-keys", "inotify-instances", "pids"]),
   total: z.int().min(0),
   free: z.int().min(0),
   perJob: z.int().min(0),
 });
 export type Ceiling = z.infer<typeof Ceiling>;
+
+/** What an operator must look at on a host before it becomes a refusal, such as `disk-filling`. */
+export const HostAlarm = z.strictObject({ code: z.string().max(60), detail: z.string().max(200) });
+export type HostAlarm = z.infer<typeof HostAlarm>;
 
 /** A host's state, carried by every heartbeat: a standing bid. */
 export const HostState = z.strictObject({
@@ -80,6 +85,7 @@ export const HostState = z.strictObject({
   cordoned: z.boolean(),
   /** Reasons why this host takes no work now, such as `engine-unreachable`. */
   unavailable: z.array(z.string()).max(20),
+  alarms: z.array(HostAlarm).max(20).default([]),
 });
 export type HostState = z.infer<typeof HostState>;
 
@@ -89,6 +95,7 @@ export const RefusalCode = z.enum([
   "not-enough-cpu",
   "no-job-slot",
   "ceiling-networks",
+  "ceiling-addresses",
   "ceiling-bridge-ports",
   "ceiling-kernel-keys",
   "ceiling-inotify-instances",
@@ -98,6 +105,8 @@ export const RefusalCode = z.enum([
   "volume-elsewhere",
   "must-be-apart",
   "dedicated-to-another-org",
+  "other-pod",
+  "identity-cloned",
   "draining",
   "cordoned",
   "engine-unreachable",
@@ -169,8 +178,8 @@ export type ScoreTerms = z.infer<typeof ScoreTerms>;
 /** @returns the reason why `host` cannot take `lot`, or null when it can. Memory is never over-committed. */
 export function refuse(host: HostState, lot: Lot): Refusal | null {
   if (host.cordoned) return { code: "cordoned", detail: "an operator cordoned this host" };
-  const unavailable = RefusalCode.safeParse(host.unavailable[0]);
   if (host.unavailable.length > 0) {
+    const unavailable = RefusalCode.safeParse(host.unavailable[0]);
     return {
       code: unavailable.success ? unavailable.data : "engine-unreachable",
       detail: host.unavailable.join(", "),
@@ -208,7 +217,7 @@ function refuseForCeilings(host: HostState): Refusal | null {
   if (hit === undefined) return null;
   return {
     code: `ceiling-${hit.name}`,
-    detail: `${hit.free} of ${hit.total} left, a job takes ${hit.perJob}`,
+    detail: `${hit.name}: ${hit.free} of ${hit.total} left, a job takes ${hit.perJob}`,
   };
 }
 

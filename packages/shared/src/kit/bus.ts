@@ -342,7 +342,9 @@ class NatsBus implements Bus {
     await this.#telemetry.close();
     if (this.#connection === undefined) return;
     const timeout = new Promise((resolve) => setTimeout(resolve, 2000).unref());
-    await Promise.race([this.#connection.drain(), timeout]);
+    const connection = this.#connection;
+    // What is not connected cannot be drained, and would try to connect for ever.
+    await Promise.race([connection.drain().catch(() => connection.close()), timeout]);
   }
 }
 

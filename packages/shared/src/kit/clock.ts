@@ -3,13 +3,13 @@
 export interface Clock {
   /** Wall clock, milliseconds since 1970. For people, records and leases. */
   nowMs(): number;
-  /** Monotonic milliseconds: for durations and timers. */
+  /** Monotonic milliseconds, the same for all processes of one boot: for durations, timers and leases. */
   monotonicMs(): number;
 }
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
+  monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
 };
 
 /** Resolves after `ms`, or at once when `signal` aborts. Never rejects. */

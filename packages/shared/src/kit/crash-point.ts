@@ -1,9 +1,9 @@
 /**
- * Named places where a test kills the process, as a power cut would.
+ * Named places where a test kills the process, as a power cut would, or pauses it, as a frozen machine would.
  *
  * `BERTH_CRASH_AT=<name>` kills every life of the process there. `BERTH_CRASH_FILE=<path>` arms a running one: the
  * process dies at the place that the file names (`<name>`, or `<name> 3` for the third time that it gets there), and
- * removes the file first, so that its next life goes on.
+ * removes the file first, so that its next life goes on. `<name> 1 pause` stops it (SIGSTOP) until it gets SIGCONT.
  */
 import { readFileSync, unlinkSync } from "node:fs";
 
@@ -19,23 +19,26 @@ export function crashPoint(name: string): void {
     remaining -= 1;
     if (remaining <= 0) process.kill(process.pid, "SIGKILL");
   }
-  if (armedFile !== undefined && isArmed(armedFile, name)) {
+  if (armedFile !== undefined) {
+    const signal = armedSignal(armedFile, name);
+    if (signal === null) return;
     unlinkSync(armedFile);
-    process.kill(process.pid, "SIGKILL");
+    process.kill(process.pid, signal);
   }
 }
 
-/** Counts from when the file was written: another text begins at one. */
-function isArmed(file: string, name: string): boolean {
+/** Counts from when the file was written: another text begins at one. @returns null while it is not the time */
+function armedSignal(file: string, name: string): "SIGKILL" | "SIGSTOP" | null {
   let order: string;
   try {
     order = readFileSync(file, "utf8");
   } catch {
-    return false;
+    return null;
   }
-  const [point, nth = "1"] = order.split(" ");
-  if (point !== name) return false;
+  const [point, nth = "1", how = "kill"] = order.split(" ");
+  if (point !== name) return null;
   hits = order === counted ? hits + 1 : 1;
   counted = order;
-  return hits >= Number(nth);
+  if (hits < Number(nth)) return null;
+  return how === "pause" ? "SIGSTOP" : "SIGKILL";
 }

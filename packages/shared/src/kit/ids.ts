@@ -9,6 +9,7 @@ import type {
   IdKind,
   JobId,
   OrgId,
+  RebalanceId,
   ReleaseId,
   ServiceId,
   TokenId,
@@ -28,6 +29,7 @@ interface IdByKind {
   job: JobId;
   host: HostId;
   decision: DecisionId;
+  rebalance: RebalanceId;
 }
 
 export function newId<K extends IdKind>(kind: K): IdByKind[K] {

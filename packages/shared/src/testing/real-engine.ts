@@ -36,11 +36,14 @@ export interface TestEngine {
   docker(...args: string[]): Promise<string>;
   /** `kill -9` of dockerd; its containers go on (live restore). */
   killEngine(): Promise<void>;
-  startEngine(): Promise<void>;
+  /** Without live restore dockerd ends the containers that it finds running. */
+  startEngine(options?: { readonly liveRestore: boolean }): Promise<void>;
   close(): Promise<void>;
 }
 
 const DOCKER = "/usr/bin/docker";
+/** The cable's end in the engine's namespace has the name that an agent of `pod-test` gives to its mesh. */
+const INSIDE = "wm-podtest";
 
 async function runCommand(argv: readonly string[], timeout = 10_000): Promise<string> {
   const [program = "", ...args] = argv;
@@ -52,7 +55,8 @@ export async function startTestEngine(number = (process.pid % 150) + 20): Promis
   const folder = await mkdtemp(join(tmpdir(), "berth-engine-"));
   const name = `bt${process.pid}`;
   const [peerAddress, nodeAddress] = [`10.97.${number}.1`, `10.97.${number}.2`];
-  const subnet = `10.96.${number}.0/24`;
+  // A /20 of the range for such things: several environments of an agent, all behind the cable.
+  const subnet = `100.${64 + Math.floor(number / 16)}.${(number % 16) * 16}.0/20`;
   await makeNamespace(name, peerAddress, nodeAddress, subnet);
   const commandPrefix = ["nsenter", `--net=/run/netns/${name}`];
   const children: ChildProcess[] = [];
@@ -67,8 +71,8 @@ export async function startTestEngine(number = (process.pid % 150) + 20): Promis
     await unmountAll(folder);
     await rm(folder, { recursive: true, force: true }).catch(() => {});
   };
-  const startEngine = async () => {
-    children.push(startDockerd(folder, socket, commandPrefix));
+  const startEngine = async ({ liveRestore } = { liveRestore: true }) => {
+    children.push(startDockerd(folder, socket, commandPrefix, liveRestore));
     await until("dockerd", () => docker("version"));
   };
   const killEngine = () =>
@@ -106,17 +110,22 @@ export async function startTestEngine(number = (process.pid % 150) + 20): Promis
 async function makeNamespace(name: string, peer: string, node: string, subnet: string): Promise<void> {
   const inside = ["ip", "-n", name];
   await runCommand(["ip", "netns", "add", name]);
-  await runCommand(["ip", "link", "add", `${name}a`, "type", "veth", "peer", "name", "up0", "netns", name]);
+  await runCommand(["ip", "link", "add", `${name}a`, "type", "veth", "peer", "name", INSIDE, "netns", name]);
   await runCommand(["ip", "addr", "add", `${peer}/30`, "dev", `${name}a`]);
   await runCommand(["ip", "link", "set", `${name}a`, "up"]);
-  await runCommand([...inside, "addr", "add", `${node}/30`, "dev", "up0"]);
-  await runCommand([...inside, "link", "set", "up0", "up"]);
+  await runCommand([...inside, "addr", "add", `${node}/30`, "dev", INSIDE]);
+  await runCommand([...inside, "link", "set", INSIDE, "up"]);
   await runCommand([...inside, "link", "set", "lo", "up"]);
   await runCommand([...inside, "route", "add", "default", "via", peer]);
   await runCommand(["ip", "route", "add", subnet, "via", node]);
 }
 
-function startDockerd(folder: string, socket: string, prefix: readonly string[]): ChildProcess {
+function startDockerd(
+  folder: string,
+  socket: string,
+  prefix: readonly string[],
+  liveRestore: boolean,
+): ChildProcess {
   const args = [
     "/usr/sbin/dockerd",
     "-H",
@@ -133,7 +142,7 @@ function startDockerd(folder: string, socket: string, prefix: readonly string[])
     "--bridge",
     "none",
     "--userland-proxy=false",
-    "--live-restore",
+    ...(liveRestore ? ["--live-restore"] : []),
   ];
   return start([...prefix, ...args], folder);
 }
@@ -217,7 +226,12 @@ async function endShims(folder: string): Promise<void> {
   const shims = new Set(
     list.filter((words) => words.includes(join(folder, "containerd.sock"))).map(([pid]) => pid),
   );
-  const ours = list.filter(([pid, parent]) => shims.has(pid) || shims.has(parent));
+  // An agent's resolvers go on without it, as they should.
+  const resolver = `--conf-file=${folder}/`;
+  const ours = list.filter(
+    ([pid, parent, ...words]) =>
+      shims.has(pid) || shims.has(parent) || words.some((word) => word.startsWith(resolver)),
+  );
   for (const [pid] of ours) {
     try {
       process.kill(Number(pid), "SIGKILL");

@@ -3,7 +3,9 @@
 import type { JobSpec } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import type { HostState, Lot } from "@berth/shared/domain/placement.ts";
+import { hostAlarms } from "./host-alarms.ts";
 import { holdsResources, type JobRecord } from "./job-record.ts";
+import { type CeilingLimits, type CeilingReadings, measureCeilings } from "./measure-ceilings.ts";
 
 export interface Measured {
   readonly engineReachable: boolean;
@@ -13,6 +15,12 @@ export interface Measured {
   readonly cpuTotalMillis: number;
   readonly imageDigests: readonly string[];
   readonly imageStoreFull: boolean;
+  /** Container runtimes that the engine has. */
+  readonly runtimes: readonly string[];
+  /** What the removal of garbage would free at once: images that nobody needs. */
+  readonly reclaimableBytes: number;
+  /** Null before the first reading. */
+  readonly readings: CeilingReadings | null;
 }
 
 export interface HostIdentity {
@@ -22,10 +30,14 @@ export interface HostIdentity {
   readonly jobSlots: number;
   readonly reservedMemoryBytes: number;
   readonly reservedDiskBytes: number;
+  /** From this share of used disk on, the host raises an alarm; 0 to 100. */
+  readonly diskAlarmPercent: number;
+  readonly limits: CeilingLimits;
 }
 
 /** How often a CPU is promised: shares are weights, and most apps idle. Memory is never promised twice. */
 const CPU_PROMISES = 16;
+const MOST_RECLAIMABLE_SHARE = 0.25;
 
 export function hostState(host: HostIdentity, measured: Measured, records: readonly JobRecord[]): HostState {
   const held = records.filter(holdsResources);
@@ -33,7 +45,12 @@ export function hostState(host: HostIdentity, measured: Measured, records: reado
   const memoryUsed = sum(held.map(({ spec }) => spec.resources.memoryBytes));
   const diskUsed = sum(held.map(({ spec }) => spec.resources.diskBytes));
   const cpuPromised = sum(held.map(({ spec }) => spec.resources.cpuMillis));
-  const diskFree = Math.max(0, measured.diskFreeBytes - host.reservedDiskBytes - diskUsed);
+  // Garbage counts as free up to a bound: its removal takes a moment, and the engine has the last word on it.
+  const reclaimable = Math.min(measured.reclaimableBytes, measured.diskTotalBytes * MOST_RECLAIMABLE_SHARE);
+  const diskFree = measured.diskFreeBytes + reclaimable - host.reservedDiskBytes - diskUsed;
+  const { readings } = measured;
+  const ceilings =
+    readings === null ? [] : measureCeilings(readings, host.limits, pendingCount(held, readings.atMs));
   return {
     hostId: host.hostId,
     name: host.name,
@@ -41,11 +58,11 @@ export function hostState(host: HostIdentity, measured: Measured, records: reado
     memoryTotalBytes,
     memoryFreeBytes: Math.max(0, memoryTotalBytes - memoryUsed),
     diskTotalBytes: measured.diskTotalBytes,
-    diskFreeBytes: diskFree,
+    diskFreeBytes: Math.max(0, diskFree),
     cpuTotalMillis: measured.cpuTotalMillis,
     cpuFreeMillis: Math.max(0, measured.cpuTotalMillis * CPU_PROMISES - cpuPromised),
-    ceilings: [],
-    runtimes: ["runc"],
+    ceilings,
+    runtimes: [...measured.runtimes],
     volumes: [],
     jobSlotsTotal: host.jobSlots,
     jobSlotsFree: Math.max(0, host.jobSlots - held.length),
@@ -54,7 +71,14 @@ export function hostState(host: HostIdentity, measured: Measured, records: reado
     imageDigests: measured.imageDigests.slice(0, 1000),
     cordoned: false,
     unavailable: unavailable(measured),
+    alarms: hostAlarms(host, measured, ceilings),
   };
+}
+
+/** Jobs whose containers the readings did not see: not started yet, or after the readings began. */
+function pendingCount(held: readonly JobRecord[], readAtMs: number): number {
+  return held.filter(({ address, startedAtMs }) => address === null || (startedAtMs ?? readAtMs) >= readAtMs)
+    .length;
 }
 
 function unavailable(measured: Measured): string[] {

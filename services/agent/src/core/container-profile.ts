@@ -29,6 +29,8 @@ export interface ProfileGiven {
   readonly imageReference: string;
   readonly argv: readonly string[];
   readonly networkName: string;
+  /** Answers for the environment's names, and forwards the rest. */
+  readonly resolver: string;
   /** Folders of the agent on the host. */
   readonly secretsFolder: string;
   readonly busyboxFolder: string;
@@ -90,6 +92,7 @@ function hostConfig(spec: JobSpec, given: ProfileGiven) {
     ],
     OomScoreAdj: 500,
     RestartPolicy: { Name: "no" },
+    Runtime: spec.constraints.runtime,
     LogConfig: { Type: "json-file", Config: { ...LOG_OPTIONS } },
     ...(given.cgroupParent === null ? {} : { CgroupParent: given.cgroupParent }),
   };
@@ -111,6 +114,9 @@ function isolation(given: ProfileGiven) {
     ],
     PublishAllPorts: false,
     NetworkMode: given.networkName,
+    Dns: [given.resolver],
+    // The machine's own search list is none of a tenant's business.
+    DnsSearch: ["."],
   };
 }
 

@@ -96,6 +96,8 @@ function release(state: HostState, record: JobRecord): HostState {
     ...state,
     memoryFreeBytes: state.memoryFreeBytes + resources.memoryBytes,
     diskFreeBytes: state.diskFreeBytes + resources.diskBytes,
+    cpuFreeMillis: state.cpuFreeMillis + resources.cpuMillis,
+    ceilings: state.ceilings.map((one) => ({ ...one, free: Math.min(one.total, one.free + one.perJob) })),
     jobSlotsFree: state.jobSlotsFree + 1,
   };
 }

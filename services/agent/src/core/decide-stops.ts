@@ -10,6 +10,10 @@ export interface DesiredSet {
   readonly whole: boolean;
   /** When the scheduler read the set, by its clock. */
   readonly madeAtMs?: number | undefined;
+  /** Images that stay for rollbacks; a set without them says nothing about images. */
+  readonly pinnedImages?: readonly string[] | undefined;
+  /** The heartbeat of this host that the scheduler knew when it read. */
+  readonly answersBeat?: { readonly bootId: string; readonly monotonicMs: number } | undefined;
   readonly jobs: readonly {
     readonly jobId: string;
     readonly epoch: number;

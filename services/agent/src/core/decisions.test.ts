@@ -15,6 +15,8 @@ const host: HostIdentity = {
   jobSlots: 3,
   reservedMemoryBytes: 0,
   reservedDiskBytes: GIB,
+  diskAlarmPercent: 80,
+  limits: { networksCount: 500, bridgePortsCount: 1000 },
 };
 const measured: Measured = {
   engineReachable: true,
@@ -24,6 +26,9 @@ const measured: Measured = {
   cpuTotalMillis: 2000,
   imageDigests: [],
   imageStoreFull: false,
+  runtimes: ["runc"],
+  reclaimableBytes: 0,
+  readings: null,
 };
 const specOf = (digit: number, patch: object = {}) =>
   unitSpec({

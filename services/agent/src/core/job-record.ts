@@ -79,6 +79,9 @@ export function newRecord(spec: JobSpec, nowMs: number, bootId: string, attempt 
   };
 }
 
+/** More than a job changes while its host's disk is full. */
+const UNSTORED_CHANGES = 1000;
+
 function change(record: JobRecord, patch: Partial<JobRecord>): JobRecord {
   return { ...record, ...patch, sequence: record.sequence + 1 };
 }
@@ -145,6 +148,8 @@ export function becameReady(record: JobRecord, nowMs: number): JobRecord {
 export interface Exit {
   readonly exitCode: number | null;
   readonly outOfMemory: boolean;
+  /** Processes of it that the kernel killed for memory while the container lived on. */
+  readonly earlierKillsCount?: number;
   /** True when the agent killed it because it did not listen in time. */
   readonly missedDeadline: boolean;
   readonly lastLines: readonly string[];
@@ -177,8 +182,8 @@ export function exited(record: JobRecord, attempt: number, exit: Exit, nowMs: nu
 
 function explainExit(record: JobRecord, exit: Exit): { reasonCode: string; reason: string } {
   const { spec } = record;
+  const limit = `${Math.round(spec.resources.memoryBytes / 1024 ** 2)} MiB`;
   if (exit.outOfMemory) {
-    const limit = `${Math.round(spec.resources.memoryBytes / 1024 ** 2)} MiB`;
     return {
       reasonCode: "out-of-memory",
       reason: `${spec.process} used more than its ${limit} of memory and was killed`,
@@ -193,7 +198,16 @@ function explainExit(record: JobRecord, exit: Exit): { reasonCode: string; reaso
     return { reasonCode: "never-listened", reason: `${what} within ${deadlineMs / 1000} s` };
   }
   const code = exit.exitCode === null ? "an unknown exit code" : `exit code ${exit.exitCode}`;
-  return { reasonCode: "crashed", reason: `${spec.process} ended by itself with ${code}` };
+  return {
+    reasonCode: "crashed",
+    reason: `${spec.process} ended by itself with ${code}${killsBefore(exit, limit)}`,
+  };
+}
+
+function killsBefore({ earlierKillsCount = 0 }: Exit, limit: string): string {
+  if (earlierKillsCount === 0) return "";
+  const what = earlierKillsCount === 1 ? "one of its processes" : `${earlierKillsCount} of its processes`;
+  return `; earlier the kernel killed ${what} for more than ${limit} of memory`;
 }
 
 /** The machine was down: what ran in an earlier boot did not crash and starts again at once. */
@@ -209,6 +223,25 @@ export function rebooted(record: JobRecord, attempt: number, bootId: string): Jo
     notBeforeMs: 0,
     firstStartedAtMs: null,
     startedAtMs: null,
+  });
+}
+
+/** Stopped by this host because the scheduler's word did not come: it starts again when it does. */
+export function leaseEnded(record: JobRecord, attempt: number): JobRecord {
+  const afterMs = record.spec.partition.stopAfterMs;
+  return change(record, {
+    state: "starting",
+    ready: false,
+    address: null,
+    attempt,
+    endedAttempt: attempt,
+    firstStartedAtMs: null,
+    startedAtMs: null,
+    reasonCode: "lease-ended",
+    reason:
+      afterMs === null
+        ? "stopped: it runs only on the scheduler's word"
+        : `stopped: no word from the scheduler for ${afterMs / 1000} s`,
   });
 }
 
@@ -242,6 +275,14 @@ export function finished(record: JobRecord, exitCode: number | null): JobRecord 
     address: null,
     exitCode: exitCode ?? record.exitCode,
   });
+}
+
+/**
+ * As read from the ledger at the agent's start. Changes that a full disk did not take may have been told: what follows
+ * must be newer than they were.
+ */
+export function recovered(record: JobRecord): JobRecord {
+  return { ...record, sequence: record.sequence + UNSTORED_CHANGES };
 }
 
 export function acknowledged(record: JobRecord, sequence: number): JobRecord {

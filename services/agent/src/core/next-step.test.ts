@@ -13,6 +13,7 @@ const facts = (patch: Partial<JobFacts> = {}): JobFacts => ({
   containers: [],
   imagePresent: true,
   secretsWritten: true,
+  lease: "held",
   ...patch,
 });
 const container = (patch: Partial<ContainerFacts> = {}): ContainerFacts => ({
@@ -39,6 +40,25 @@ test.each<[string, JobRecord, JobFacts, object]>([
   ["image missing", unitRecord(), facts({ imagePresent: false }), { kind: "pull" }],
   ["secrets missing", unitRecord(), facts({ secretsWritten: false }), { kind: "write-secrets" }],
   ["all there", unitRecord(), facts(), { kind: "create", attempt: 1 }],
+  ["all there but the lease", unitRecord(), facts({ lease: "unsure" }), { kind: "wait-lease" }],
+  [
+    "created, the lease ended",
+    unitRecord({ attempt: 1 }),
+    facts({ containers: [container({ state: "created" })], lease: "ended" }),
+    { kind: "wait-lease" },
+  ],
+  [
+    "running, the lease ended",
+    ready(),
+    facts({ containers: [container()], lease: "ended" }),
+    { kind: "stop-for-lease", containerId: "c1", attempt: 1 },
+  ],
+  [
+    "running, the lease unsure",
+    ready(),
+    facts({ containers: [container()], lease: "unsure" }),
+    { kind: "watch", containerId: "c1" },
+  ],
   ["backing off", unitRecord({ notBeforeMs: NOW + 5 }), facts(), { kind: "wait-until", atMs: NOW + 5 }],
   [
     "created",
@@ -144,6 +164,7 @@ const anyFacts = fc.record({
   bootId: fc.constantFrom("boot-1", "boot-2"),
   containers: fc.uniqueArray(anyContainer, { selector: ({ id }) => id, maxLength: 3 }),
   imagePresent: fc.boolean(),
+  lease: fc.constantFrom("held", "unsure", "ended"),
   secretsWritten: fc.boolean(),
 });
 const anyRecord = fc
@@ -176,6 +197,7 @@ test("nothing is created or started while another container of the job runs", ()
   fc.assert(
     fc.property(anyRecord, anyFacts, (record, seen) => {
       const { kind } = nextStep(record, seen);
+      if (kind === "create" || kind === "start") expect(seen.lease).toBe("held");
       if (kind === "create" || kind === "start")
         expect(seen.containers.some(({ state }) => state === "running")).toBe(false);
     }),

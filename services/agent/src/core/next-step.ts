@@ -2,10 +2,11 @@
  * What to do next for one job: the agent's whole policy about a container, as a pure function.
  *
  * It looks at the ledger's record and at facts that were read just now; whoever carries the step out looks again.
- * What must stay true: a running container of the job's own epoch is never stopped but for `stopWanted` or a
- * missed first deadline; a container of another epoch is gone before a new one starts.
+ * What must stay true: a running container of the job's own epoch is never stopped but for `stopWanted`, a missed
+ * first deadline or the end of its lease; a container of another epoch is gone before a new one starts.
  */
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import type { LeaseState } from "./decide-leases.ts";
 import type { JobRecord } from "./job-record.ts";
 
 export type ContainerState = "created" | "running" | "paused" | "exited" | "removing";
@@ -24,6 +25,7 @@ export interface JobFacts {
   readonly containers: readonly ContainerFacts[];
   readonly imagePresent: boolean;
   readonly secretsWritten: boolean;
+  readonly lease: LeaseState;
 }
 
 export type Step =
@@ -44,6 +46,8 @@ export type Step =
   | { readonly kind: "note-reboot"; readonly attempt: number }
   | { readonly kind: "wait-until"; readonly atMs: number }
   | { readonly kind: "stop"; readonly containerId: string }
+  | { readonly kind: "stop-for-lease"; readonly containerId: string; readonly attempt: number }
+  | { readonly kind: "wait-lease" }
   | { readonly kind: "remove"; readonly containerIds: readonly string[] }
   | { readonly kind: "wipe-secrets" }
   | { readonly kind: "finish" }
@@ -64,6 +68,8 @@ export function nextStep(record: JobRecord, facts: JobFacts): Step {
       : { kind: "note-reboot", attempt: record.attempt };
   }
   if (current === undefined) return towardsAContainer(record, facts, others);
+  if (facts.lease === "ended" && isAlive(current))
+    return { kind: "stop-for-lease", containerId: current.id, attempt: current.attempt };
   return withContainer(record, facts, current);
 }
 
@@ -88,6 +94,7 @@ function towardsAContainer(record: JobRecord, facts: JobFacts, leftovers: readon
   if (unsure.length > 0) return { kind: "remove", containerIds: unsure.map(({ id }) => id) };
   if (!facts.imagePresent) return { kind: "pull" };
   if (!facts.secretsWritten) return { kind: "write-secrets" };
+  if (facts.lease !== "held") return { kind: "wait-lease" };
   const highest = Math.max(record.attempt, ...leftovers.map((container) => container.attempt));
   return { kind: "create", attempt: highest + 1 };
 }
@@ -106,6 +113,7 @@ function withContainer(record: JobRecord, facts: JobFacts, current: ContainerFac
     case "created":
       if (record.envelope === null) return { kind: "wait-envelope" };
       if (!facts.secretsWritten) return { kind: "write-secrets" };
+      if (facts.lease !== "held") return { kind: "wait-lease" };
       return { kind: "start", containerId: current.id, attempt: current.attempt };
     default:
       if (record.bootId !== facts.bootId) return { kind: "note-reboot", attempt: current.attempt };

@@ -99,7 +99,8 @@ test("nothing that a tenant can name reaches a privilege", () => {
     attempt: 1,
     imageReference: "r/i@sha256:1",
     argv: ["x"],
-    networkName: "berth0",
+    networkName: "berth-env",
+    resolver: "10.128.0.1",
     secretsFolder: "/s/job",
     busyboxFolder: "/b",
     seccomp: "{}",
@@ -109,7 +110,9 @@ test("nothing that a tenant can name reaches a privilege", () => {
     CapDrop: ["ALL"],
     Privileged: false,
     Devices: [],
-    NetworkMode: "berth0",
+    NetworkMode: "berth-env",
+    Dns: ["10.128.0.1"],
+    DnsSearch: ["."],
     ReadonlyRootfs: false,
   });
   expect(body.HostConfig.CapAdd).not.toContain("NET_RAW");
@@ -119,4 +122,13 @@ test("nothing that a tenant can name reaches a privilege", () => {
     ),
   ).toBe(true);
   expect(body.HostConfig.Memory).toBe(body.HostConfig.MemorySwap);
+});
+
+test("the service's variables win over the repository's, and the platform's over both", () => {
+  const spec = { ...unitSpec(), env: { A: "repository", B: "repository", PORT: "1" } };
+  const file = renderEnv(spec, { A: "service" });
+  expect(file.kind === "rendered" && file.text).toContain(
+    "export A='service'\nexport B='repository'\nexport PORT='",
+  );
+  expect(file.kind === "rendered" && file.text).not.toContain("PORT='1'");
 });

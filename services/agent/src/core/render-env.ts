@@ -31,9 +31,9 @@ export function platformVariables(spec: JobSpec): Record<string, string> {
   };
 }
 
-/** The platform's variables win over the customer's of the same name. */
+/** The platform's variables win over the customer's of the same name, and those over the repository's. */
 export function renderEnv(spec: JobSpec, variables: Readonly<Record<string, string>>): EnvFile {
-  const all = { ...variables, ...platformVariables(spec) };
+  const all = { ...spec.env, ...variables, ...platformVariables(spec) };
   // The init's own setting is not the app's business.
   const lines = ["unset TINI_KILL_PROCESS_GROUP"];
   for (const [name, value] of Object.entries(all)) {

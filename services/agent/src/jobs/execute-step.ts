@@ -9,9 +9,10 @@ import * as job from "../core/job-record.ts";
 import { launchCommand } from "../core/launch-command.ts";
 import type { Step } from "../core/next-step.ts";
 import { renderEnv } from "../core/render-env.ts";
-import { EngineError } from "../outbound/docker.ts";
+import { EngineError, mayHaveWorked } from "../outbound/engine-call.ts";
 import { probe, probePauseMs } from "../outbound/readiness-probe.ts";
 import type { JobWorker } from "./job-worker.ts";
+import { judgeMemory, noteOomKills } from "./memory-watch.ts";
 import { openEnvelope } from "./open-envelope.ts";
 
 type StepOf<K extends Step["kind"]> = Extract<Step, { kind: K }>;
@@ -34,7 +35,10 @@ const EXECUTORS: Executors = {
   create,
   start,
   "watch-ready": watchReady,
-  watch: (worker) => worker.pause(LOOK_AGAIN_MS),
+  watch: async (worker, step) => {
+    await worker.pause(LOOK_AGAIN_MS);
+    await noteOomKills(worker, step.containerId);
+  },
   "note-exit": noteExit,
   "note-gone": noteGone,
   "note-reboot": async (worker, step) => {
@@ -43,6 +47,8 @@ const EXECUTORS: Executors = {
   },
   "wait-until": (worker, step) => worker.pause(Math.max(1, step.atMs - worker.given.clock.nowMs())),
   stop,
+  "stop-for-lease": stopForLease,
+  "wait-lease": (worker) => worker.pause(LOOK_AGAIN_MS),
   remove,
   "wipe-secrets": async (worker) => {
     await worker.given.secrets.wipe(worker.jobId);
@@ -100,7 +106,12 @@ async function pull(worker: JobWorker): Promise<void> {
     worker.imagePresent = (await engine.image(reference)) !== null;
     if (worker.imagePresent) return;
     const envelope = await openedEnvelope(worker);
-    if (envelope !== null) await puller.pull(reference, registry, envelope.pullToken);
+    try {
+      if (envelope !== null) await puller.pull(reference, registry, envelope.pullToken);
+    } catch (error) {
+      // A pull whose answer broke off may be whole all the same.
+      if ((await engine.image(reference)) === null) throw error;
+    }
     crashPoint("agent.pulled");
     worker.imagePresent = (await engine.image(reference)) !== null;
   });
@@ -149,21 +160,25 @@ async function create(worker: JobWorker, step: StepOf<"create">): Promise<void> 
     await worker.apply(job.failedForGood(worker.record, "start-failed", reason)).saved;
     return;
   }
+  const network = await given.networks.ensure(spec.environmentId);
   worker.apply(job.attemptMade(worker.record, step.attempt, given.bootId));
   const name = containerName(spec, step.attempt);
   const body = containerBody(spec, {
     ...given,
+    ...network,
     attempt: step.attempt,
     imageReference: reference,
     argv,
     secretsFolder: given.secrets.folder(spec.jobId),
   });
-  const id = await asStage(worker, "create", () => given.starts(() => createOrAdopt(worker, name, body)));
+  const id = await asStage(worker, "create", () =>
+    given.starts.run("create", worker.place, () => createOrAdopt(worker, name, body)),
+  );
   crashPoint("agent.created");
   given.index.put(spec.jobId, { id, epoch: spec.epoch, attempt: step.attempt, state: "created" });
 }
 
-/** A create that passed its deadline may have worked: the name tells. */
+/** A create that failed may have worked all the same: the name tells. */
 async function createOrAdopt(
   worker: JobWorker,
   name: string,
@@ -173,19 +188,31 @@ async function createOrAdopt(
   try {
     return await engine.create(name, body);
   } catch (error) {
-    const mayExist = error instanceof EngineError && (error.status === 409 || error.status === null);
-    const found = mayExist ? await engine.findByName(name) : null;
+    const isTaken = error instanceof EngineError && error.status === 409;
+    const found = isTaken || mayHaveWorked(error) ? await engine.findByName(name) : null;
     if (found?.labels["berth.job"] === worker.jobId) return found.id;
     throw error;
   }
 }
 
 async function start(worker: JobWorker, step: StepOf<"start">): Promise<void> {
-  const { engine, index, starts } = worker.given;
-  await asStage(worker, "start", () => starts(() => engine.start(step.containerId)));
+  const { index, starts } = worker.given;
+  await asStage(worker, "start", () =>
+    starts.run("start", worker.place, () => startOrAdopt(worker, step.containerId)),
+  );
   crashPoint("agent.started");
   index.setState(worker.jobId, step.containerId, "running");
   await noteStarted(worker, step.containerId, step.attempt);
+}
+
+/** A start that failed may have worked all the same: what runs, runs. */
+async function startOrAdopt({ given }: JobWorker, containerId: string): Promise<void> {
+  try {
+    await given.engine.start(containerId);
+  } catch (error) {
+    const seen = mayHaveWorked(error) ? await given.engine.inspect(containerId) : null;
+    if (seen?.startedAtMs == null) throw error;
+  }
 }
 
 /** Reads the address and start time back. A container that ended at once is left to the next look. */
@@ -194,6 +221,7 @@ async function noteStarted(worker: JobWorker, containerId: string, attempt: numb
   const seen = await engine.inspect(containerId);
   if (seen === null) return index.drop(worker.jobId, containerId);
   index.setState(worker.jobId, containerId, seen.state);
+  worker.memory.begin(containerId, seen.pid);
   if (seen.state !== "running" || seen.address === null) return;
   worker.apply(job.started(worker.record, attempt, seen.address, seen.startedAtMs ?? clock.nowMs()));
 }
@@ -207,6 +235,7 @@ async function watchReady(worker: JobWorker, step: StepOf<"watch-ready">): Promi
   const stillRuns = () =>
     !worker.closed &&
     !worker.record.stopWanted &&
+    given.leases.stateOf(worker.record) !== "ended" &&
     given.index.of(worker.jobId).some(({ id, state }) => id === step.containerId && state === "running");
   for (let tries = 0; stillRuns(); tries++) {
     if (await isReady(worker)) {
@@ -272,7 +301,7 @@ async function noteExit(worker: JobWorker, step: StepOf<"note-exit">): Promise<v
   if (seen.state !== "exited") return;
   const exit = {
     exitCode: seen.exitCode,
-    outOfMemory: seen.outOfMemory || worker.outOfMemory.has(step.containerId),
+    ...(await judgeMemory(worker, step.containerId, seen)),
     missedDeadline: worker.killedForDeadline === step.containerId,
     lastLines: await engine.lastLines(step.containerId, LAST_LINES).catch(() => []),
   };
@@ -289,7 +318,16 @@ async function noteExit(worker: JobWorker, step: StepOf<"note-exit">): Promise<v
   await saved;
 }
 
+/** A list may lack a container that is there: before it is called gone, it is asked for by its name. */
 async function noteGone(worker: JobWorker, step: StepOf<"note-gone">): Promise<void> {
+  const { engine, index } = worker.given;
+  const { spec } = worker.record;
+  const found = await engine.findByName(containerName(spec, step.attempt));
+  const seen = found?.labels["berth.job"] === spec.jobId ? await engine.inspect(found.id) : null;
+  if (found !== null && seen !== null && seen.state !== "removing") {
+    index.put(spec.jobId, { id: found.id, epoch: spec.epoch, attempt: step.attempt, state: seen.state });
+    return;
+  }
   const exit = { exitCode: null, outOfMemory: false, missedDeadline: false, lastLines: [] };
   const { saved } = worker.apply(job.exited(worker.record, step.attempt, exit, worker.given.clock.nowMs()));
   worker.given.log.warn("job.container-gone", { jobId: worker.jobId, attempt: step.attempt });
@@ -307,6 +345,17 @@ async function stop(worker: JobWorker, step: StepOf<"stop">): Promise<void> {
   index.setState(worker.jobId, step.containerId, seen.state);
   if (seen.exitCode !== null && record.stopWanted)
     worker.apply({ ...worker.record, exitCode: seen.exitCode });
+}
+
+async function stopForLease(worker: JobWorker, step: StepOf<"stop-for-lease">): Promise<void> {
+  const { engine, index, log } = worker.given;
+  const { spec } = worker.record;
+  log.warn("job.lease-ended", { jobId: spec.jobId, epoch: spec.epoch, afterMs: spec.partition.stopAfterMs });
+  await engine.stop(step.containerId, spec.stopGraceMs);
+  const seen = await engine.inspect(step.containerId);
+  if (seen === null) index.drop(worker.jobId, step.containerId);
+  else index.setState(worker.jobId, step.containerId, seen.state);
+  if (seen?.state !== "running") await worker.apply(job.leaseEnded(worker.record, step.attempt)).saved;
 }
 
 async function remove(worker: JobWorker, step: StepOf<"remove">): Promise<void> {

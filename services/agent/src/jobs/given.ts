@@ -1,15 +1,23 @@
 /** What the workers of all jobs share. */
-import type { HostId } from "@berth/shared/domain/ids.ts";
+import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import type { Curve } from "@berth/shared/kit/curve.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
-import type { LimitFunction } from "p-limit";
 import type { JobRecord } from "../core/job-record.ts";
 import type { Engine } from "../outbound/docker.ts";
 import type { Ledger } from "../outbound/ledger.ts";
+import type { KernelOomLog } from "../outbound/oom-kills.ts";
 import type { SecretsFolder } from "../outbound/secrets-folder.ts";
 import type { ContainerIndex } from "./container-index.ts";
 import type { ImagePuller } from "./image-puller.ts";
+import type { LeaseKeeper } from "./lease-keeper.ts";
+import type { StartGate } from "./start-gate.ts";
+
+/** What a job asks of the host's networks. */
+export interface EnvironmentNetworks {
+  /** @returns the engine's name of the environment's network, which stands by then, and who knows its names */
+  ensure(environmentId: EnvironmentId): Promise<{ readonly networkName: string; readonly resolver: string }>;
+}
 
 export interface JobsGiven {
   readonly hostId: HostId;
@@ -17,18 +25,20 @@ export interface JobsGiven {
   /** host:port of the registry. */
   readonly registry: string;
   readonly bootId: string;
-  readonly networkName: string;
+  readonly networks: EnvironmentNetworks;
   readonly busyboxFolder: string;
   readonly seccomp: string;
   readonly cgroupParent: string | null;
   readonly engine: Engine;
   readonly index: ContainerIndex;
   readonly ledger: Ledger;
+  readonly leases: LeaseKeeper;
   readonly secrets: SecretsFolder;
   readonly curve: Curve;
   readonly puller: ImagePuller;
   /** Caps the starts in flight: an engine that starts everything at once is slow for all. */
-  readonly starts: LimitFunction;
+  readonly starts: StartGate;
+  readonly oomLog: KernelOomLog;
   readonly clock: Clock;
   readonly log: Log;
   readonly report: (record: JobRecord) => void;

@@ -1,17 +1,37 @@
-/** Measures the host every few seconds, so that a bid or an award needs no call to the engine. */
+/**
+ * Measures the host every few seconds, so that a bid or an award needs no call to the engine.
+ *
+ * A ceiling that cannot be read is told as such; only an engine that does not answer stops the bids.
+ */
 
 import type { HostState } from "@berth/shared/domain/placement.ts";
+import type { Clock } from "@berth/shared/kit/clock.ts";
+import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { type HostIdentity, hostState, type Measured } from "../core/capacity.ts";
 import type { JobRecord } from "../core/job-record.ts";
-import type { Engine } from "../outbound/docker.ts";
+import type { CeilingReadings, Reading } from "../core/measure-ceilings.ts";
+import type { Engine, EngineInfo } from "../outbound/docker.ts";
 import { cgroupLimitBytes, diskSpace } from "../outbound/measure.ts";
+import { readInotify, readKeys, readNetworks, readPids } from "../outbound/read-ceilings.ts";
 
 export interface HostMeterGiven {
   readonly engine: Engine;
   readonly identity: HostIdentity;
   /** Memory that this host offers, when it is not the engine's. */
   readonly memoryBytes: number | null;
+  /** Where the jobs' control groups lie; the engine's own place when null. */
+  readonly cgroupParent: string | null;
+  /** Put before commands that look at the network, for an engine in another network namespace. */
+  readonly commandPrefix?: readonly string[];
+  readonly clock: Clock;
+  readonly log: Log;
+  /** True when the containers could not be listed for long, whatever else the engine answers. */
+  readonly isStuck?: () => boolean;
 }
+
+/** Counting inotify instances looks at every process; their limit fills slowly. */
+const INOTIFY_EVERY_MS = 60_000;
+const ENGINE_CGROUP = "docker";
 
 export class HostMeter {
   readonly #given: HostMeterGiven;
@@ -23,7 +43,11 @@ export class HostMeter {
     cpuTotalMillis: 0,
     imageDigests: [],
     imageStoreFull: false,
+    runtimes: [],
+    reclaimableBytes: 0,
+    readings: null,
   };
+  #inotify: { readonly atMs: number; readonly reading: Reading | null } | null = null;
   engineVersion = "";
 
   constructor(given: HostMeterGiven) {
@@ -36,6 +60,7 @@ export class HostMeter {
       const [info, imageDigests] = await Promise.all([engine.info(), engine.imageDigests()]);
       const limit = await cgroupLimitBytes();
       const disk = await diskSpace(info.rootDir);
+      const readings = await this.#readCeilings(info);
       this.engineVersion = info.version;
       this.#measured = {
         engineReachable: true,
@@ -45,6 +70,9 @@ export class HostMeter {
         cpuTotalMillis: info.cpuCount * 1000,
         imageDigests,
         imageStoreFull: disk.freeBytes < identity.reservedDiskBytes,
+        runtimes: info.runtimes,
+        reclaimableBytes: this.#measured.reclaimableBytes,
+        readings,
       };
     } catch (error) {
       this.#measured = { ...this.#measured, engineReachable: false };
@@ -52,7 +80,47 @@ export class HostMeter {
     }
   };
 
+  async #readCeilings(info: EngineInfo): Promise<CeilingReadings> {
+    const { engine, clock, cgroupParent, commandPrefix } = this.#given;
+    const atMs = clock.nowMs();
+    const networks = await this.#orNull("networks", () => engine.networks());
+    const [ours, keys, inotify, pids] = await Promise.all([
+      networks && this.#orNull("bridge-ports", () => readNetworks(networks, commandPrefix ?? [])),
+      this.#orNull("kernel-keys", () => readKeys(info.containerRootUid)),
+      this.#readInotify(atMs),
+      this.#orNull("pids", () => readPids(cgroupParent ?? ENGINE_CGROUP)),
+    ]);
+    return { atMs, networksCount: networks?.length ?? null, networks: ours, keys, inotify, pids };
+  }
+
+  async #readInotify(nowMs: number): Promise<Reading | null> {
+    if (this.#inotify === null || nowMs - this.#inotify.atMs >= INOTIFY_EVERY_MS)
+      this.#inotify = { atMs: nowMs, reading: await this.#orNull("inotify-instances", readInotify) };
+    return this.#inotify.reading;
+  }
+
+  async #orNull<T>(ceiling: string, read: () => Promise<T>): Promise<T | null> {
+    try {
+      return await read();
+    } catch (error) {
+      this.#given.log.debug("ceiling.not-read", { ceiling, error: describeError(error) });
+      return null;
+    }
+  }
+
+  /** Told by the removal of garbage, which knows which images nobody needs. */
+  noteReclaimable(bytes: number): void {
+    this.#measured = { ...this.#measured, reclaimableBytes: bytes };
+  }
+
+  /** What the engine's disk holds, as last measured. */
+  get disk(): { readonly totalBytes: number; readonly freeBytes: number } {
+    return { totalBytes: this.#measured.diskTotalBytes, freeBytes: this.#measured.diskFreeBytes };
+  }
+
   state(records: readonly JobRecord[]): HostState {
-    return hostState(this.#given.identity, this.#measured, records);
+    const { identity, isStuck } = this.#given;
+    const engineReachable = this.#measured.engineReachable && isStuck?.() !== true;
+    return hostState(identity, { ...this.#measured, engineReachable }, records);
   }
 }

@@ -17,6 +17,11 @@ export class ImagePuller {
     this.#pulled = pulled;
   }
 
+  /** Digests of the pulls under way. */
+  pulling(): string[] {
+    return [...this.#underWay.keys()].map((reference) => reference.split("@")[1] ?? "");
+  }
+
   pull(reference: string, registry: string, token: string): Promise<void> {
     const running = this.#underWay.get(reference);
     if (running !== undefined) return running;

@@ -1,22 +1,30 @@
 /** Jobs on a real Docker Engine: the road from an award to a ready container, and what goes wrong on it. */
 import { readFile } from "node:fs/promises";
+import { EnvironmentId } from "@berth/shared/domain/ids.ts";
+import { systemClock } from "@berth/shared/kit/clock.ts";
+import { type Log, silentLog } from "@berth/shared/kit/log.ts";
 import { startTestEngine, type TestEngine, until } from "@berth/shared/testing/real-engine.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { hangingSocket } from "../testing/hanging-socket.ts";
+import { bootId } from "../outbound/measure.ts";
+import { countedOomKills, KernelOomLog } from "../outbound/oom-kills.ts";
+import { newTestId } from "../testing/ids.ts";
 import { type AgentKeys, newKeys, startTestAgent, type TestAgent, testSpec } from "../testing/real-agent.ts";
+import { ENVIRONMENT_ID } from "../testing/test-network.ts";
 
 const REPOSITORY = "org_test/svc_test";
 const CANARY = "canary-7f3a'\"$(touch /tmp/hacked)`id`\n2nd line";
 let engine: TestEngine;
 let keys: AgentKeys;
 let agent: TestAgent;
+const said: [string, object | undefined][] = [];
+const log: Log = { ...silentLog, warn: (event, fields) => void said.push([event, fields]) };
 let digest: string;
 
 beforeAll(async () => {
   engine = await startTestEngine();
   digest = await engine.pushImage(REPOSITORY, ["USER app", 'CMD ["httpd","-f","-p","8080","-h","/www"]']);
   keys = newKeys();
-  agent = await startTestAgent(engine, keys);
+  agent = await startTestAgent(engine, keys, { log });
 }, 60_000);
 
 afterAll(async () => {
@@ -91,7 +99,7 @@ test("an agent that was killed adopts its containers: none restarts", async () =
     engine.docker("inspect", "-f", "{{.State.StartedAt}} {{.State.Pid}}", await containerOf(spec.jobId));
   const before = await startedAt();
   await agent.close();
-  agent = await startTestAgent(engine, keys);
+  agent = await startTestAgent(engine, keys, { log });
   await agent.waitFor(spec, (job) => job.ready && job.restartsCount === 0);
   await agent.jobs.look();
   expect(await startedAt()).toBe(before);
@@ -142,6 +150,29 @@ test("an app that uses too much memory is told so", async () => {
   expect(failed.reasonCode).toBe("out-of-memory");
 }, 40_000);
 
+test("a child that is killed for memory is counted while its container lives on", async () => {
+  const spec = await run({
+    command: "(a=xxxxxxxxxxxxxxxx; while true; do a=$a$a; done); exec httpd -f -p 8080 -h /www",
+    resources: { memoryBytes: 16 * 1024 ** 2, cpuMillis: 1000, diskBytes: 0, pidsCount: 32 },
+  });
+  await agent.waitFor(spec, (job) => job.ready);
+  const id = await containerOf(spec.jobId);
+  const pid = Number(await engine.docker("inspect", "-f", "{{.State.Pid}}", id));
+  expect(await countedOomKills(pid)).toBe(1);
+  await until("the agent's word", async () =>
+    expect(said).toContainEqual([
+      "job.child-out-of-memory",
+      expect.objectContaining({ containerId: id, killsCount: 1 }),
+    ]),
+  );
+  expect(agent.newest(spec.jobId)).toMatchObject({ ready: true, restartsCount: 0 });
+  // The kernel's own log says the same, and still does when the container's cgroup is gone.
+  const kernelLog = new KernelOomLog();
+  await kernelLog.refresh();
+  if (kernelLog.isReadable) expect(kernelLog.killsOf(id)).toBe(1);
+  await kernelLog.close();
+}, 40_000);
+
 test("an image that is not in the registry fails as unavailable", async () => {
   const spec = testSpec(`sha256:${"0".repeat(64)}`, REPOSITORY);
   await agent.award(spec);
@@ -177,11 +208,13 @@ test("a desired set without the job stops it and forgets it; an old or partial s
   await expect(readFile(`${agent.secretsFolder}/${spec.jobId}/env`)).rejects.toThrow();
 }, 40_000);
 
-test("a container reaches neither the host nor another container nor the metadata address", async () => {
-  const listener = await run({});
+test("a container reaches neither the host nor another environment nor the metadata address", async () => {
+  const inside = await run({});
+  const { address: neighbour } = await agent.waitFor(inside, (job) => job.ready);
+  const listener = await run({ environmentId: EnvironmentId.parse(newTestId("environment")) });
   const { address } = await agent.waitFor(listener, (job) => job.ready);
-  const gateway = engine.subnet.replace("0/24", "1");
-  // The last one is the proof that a connection that works would be seen.
+  const gateway = engine.subnet.replace("0/20", "1");
+  // The last two are the proof that a connection that works would be seen, and what an environment is for.
   const targets = [
     `${gateway} 5000`,
     `${engine.nodeAddress} 22`,
@@ -189,6 +222,7 @@ test("a container reaches neither the host nor another container nor the metadat
     `${address} 8080`,
     "169.254.169.254 80",
     "127.0.0.1 8080",
+    `${neighbour} 8080`,
   ];
   const tries = targets.map((target) => `nc -w 1 ${target} </dev/null && echo reached ${target}`);
   const spec = await run({
@@ -197,7 +231,10 @@ test("a container reaches neither the host nor another container nor the metadat
     readiness: { httpPath: null, deadlineMs: 60_000, aliveMs: 60_000 },
   });
   const crashed = await agent.waitFor(spec, (job) => job.exitCode === 7, 30_000);
-  expect(crashed.lastLines.filter((line) => line.startsWith("reached"))).toEqual(["reached 127.0.0.1 8080"]);
+  expect(crashed.lastLines.filter((line) => line.startsWith("reached"))).toEqual([
+    "reached 127.0.0.1 8080",
+    `reached ${neighbour} 8080`,
+  ]);
 }, 60_000);
 
 test("the engine is killed: the app goes on, and a crash meanwhile is mended when it is back", async () => {
@@ -227,7 +264,7 @@ test("a create whose answer was lost is found by its name, not repeated", async 
     "--name",
     `berth-${spec.jobId}-e1-a1`,
     "--network",
-    "berth0",
+    `berth-${ENVIRONMENT_ID}`,
     ...flags,
     image,
   );
@@ -237,24 +274,35 @@ test("a create whose answer was lost is found by its name, not repeated", async 
   expect(await containerOf(spec.jobId)).toBe(id.trim());
 }, 40_000);
 
-test("an engine that hangs for one container does not hold up the others", async () => {
-  await agent.close();
-  const slow = await hangingSocket(engine.socket);
-  agent = await startTestAgent({ ...engine, socket: slow.path }, keys);
-  const stuck = await run({});
-  const { address } = await agent.waitFor(stuck, (job) => job.ready);
-  slow.hang(new RegExp(`containers/(${await containerOf(stuck.jobId)}|berth-${stuck.jobId})`));
-  await engine.docker("kill", await containerOf(stuck.jobId));
-  await until("a hung call", async () => expect(slow.hungCount()).toBeGreaterThan(0));
-  const other = await run({});
-  await agent.waitFor(other, (job) => job.ready, 8000);
-  expect(agent.newest(stuck.jobId)).toMatchObject({ ready: true, address });
-  slow.hang(null);
-  await agent.waitFor(stuck, (job) => job.ready && job.restartsCount === 1, 25_000);
-  await agent.close();
-  await slow.close();
-  agent = await startTestAgent(engine, keys);
-}, 60_000);
+test("a single writer starts on the scheduler's word, stops when it does not come, and starts again when it does", async () => {
+  const partition = {
+    singleWriter: true,
+    stopAfterMs: 10_000,
+    replaceAfterMs: 60_000,
+    onReturn: "keep-replacement" as const,
+  };
+  const spec = await run({ partition });
+  // One that was awarded later is ready, so this one had its time.
+  await agent.waitFor(await run({}), (job) => job.ready);
+  // The agent of this file has seen sets already: an older one would say nothing.
+  const word = async (agedMs: number) =>
+    agent.jobs.desire({
+      leaderEpoch: 1,
+      revision: 11,
+      whole: false,
+      jobs: [{ jobId: spec.jobId, epoch: spec.epoch, action: "run" }],
+      answersBeat: { bootId: await bootId(), monotonicMs: systemClock.monotonicMs() - agedMs },
+    });
+  expect(await containerOf(spec.jobId)).toBe("");
+  await word(0);
+  const first = await agent.waitFor(spec, (job) => job.ready);
+  const ended = await agent.waitFor(spec, (job) => job.reasonCode === "lease-ended", 40_000);
+  expect(ended).toMatchObject({ ready: false, address: null, restartsCount: first.restartsCount });
+  const running = await engine.docker("ps", "-q", "--filter", `label=berth.job=${spec.jobId}`);
+  expect(running.trim()).toBe("");
+  await word(0);
+  await agent.waitFor(spec, (job) => job.ready, 20_000);
+}, 90_000);
 
 test("an envelope for another job or host is refused", async () => {
   const spec = testSpec(digest, REPOSITORY);

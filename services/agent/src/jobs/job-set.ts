@@ -2,7 +2,7 @@
  * All jobs of this host: awards in, desired sets in, one worker per job.
  *
  * What must stay true: awards are decided one after another, on fresh capacity; an accepted job is on disk before
- * the answer leaves; nothing is stopped but by a fresh whole desired set or a higher epoch of the same job.
+ * the answer leaves; nothing is stopped but by a fresh whole desired set, a higher epoch of the same job or the end of its lease.
  */
 
 import type { JobSpec, ObservedJob } from "@berth/shared/contracts/job.ts";
@@ -19,8 +19,9 @@ import {
 } from "../core/decide-award.ts";
 import { mayRemoveUnknown, type SeenDesired } from "../core/decide-orphans.ts";
 import { type DesiredSet, decideStops, newestSeen } from "../core/decide-stops.ts";
-import { type JobRecord, newRecord, type SealedEnvelope } from "../core/job-record.ts";
-import type { EngineEvent } from "../outbound/docker.ts";
+import { type JobRecord, newRecord, recovered, type SealedEnvelope } from "../core/job-record.ts";
+import type { Pins } from "../core/plan-garbage.ts";
+import type { EngineEvent } from "../outbound/engine-stream.ts";
 import type { JobsGiven } from "./given.ts";
 import { JobWorker } from "./job-worker.ts";
 import { openEnvelope } from "./open-envelope.ts";
@@ -31,6 +32,11 @@ export class JobSet {
   readonly #unknownSinceMs = new Map<string, number>();
   #memory: AwardMemory = { leaderEpoch: 0, answered: new Map() };
   #desired: SeenDesired | null = null;
+  #pins: Pins | null = null;
+  #nextPlace = 0;
+  /** True while no list has ended well since the last one failed. */
+  #blind = false;
+  readonly #removing = new Set<string>();
   #lock: Promise<unknown> = Promise.resolve();
 
   constructor(given: Omit<JobsGiven, "forgotten">) {
@@ -40,11 +46,27 @@ export class JobSet {
   /** Starts a worker for every job of the ledger. The index must have been refreshed once before. */
   recover(records: readonly JobRecord[], leaderEpoch: number, withSecrets: ReadonlySet<string>): void {
     this.#memory = { leaderEpoch, answered: new Map() };
-    for (const record of records) this.#start(record, withSecrets.has(record.spec.jobId));
+    for (const stored of records) {
+      const record = recovered(stored);
+      this.#keep(record);
+      this.#start(record, withSecrets.has(record.spec.jobId));
+    }
+  }
+
+  #keep(record: JobRecord): void {
+    this.#given.ledger.save(record).catch((error: unknown) =>
+      this.#given.log.error("ledger.write-failed", {
+        jobId: record.spec.jobId,
+        error: describeError(error),
+      }),
+    );
   }
 
   #start(record: JobRecord, secretsWritten: boolean): void {
-    this.#workers.set(record.spec.jobId, new JobWorker(this.#given, record, secretsWritten));
+    this.#workers.set(
+      record.spec.jobId,
+      new JobWorker(this.#given, record, secretsWritten, this.#nextPlace++),
+    );
   }
 
   records(): JobRecord[] {
@@ -84,7 +106,15 @@ export class JobSet {
     crashPoint("agent.award-before-ledger");
     await ledger.save(record);
     crashPoint("agent.award-after-ledger");
+    this.#given.leases.awarded(record);
     this.#start(record, false);
+    // Beside the image's pull; the job's own step waits for it, and tells what went wrong.
+    this.#given.networks.ensure(spec.environmentId).catch((error: unknown) =>
+      this.#given.log.warn("network.not-ready", {
+        environmentId: spec.environmentId,
+        error: describeError(error),
+      }),
+    );
   }
 
   /** @returns whether the job holds it now; the ledger has it before the answer */
@@ -109,6 +139,11 @@ export class JobSet {
     const nowMs = this.#given.clock.nowMs();
     const seen = newestSeen(this.#desired?.set ?? null, this.#memory.leaderEpoch);
     const decision = decideStops(set, seen, this.records(), nowMs);
+    // A set that is not whole ends nothing, but what it names is the scheduler's word.
+    if (decision.kind === "decided" || decision.reason === "not-whole") {
+      this.#given.leases.renew(set, this.records());
+      this.lookAtLeases();
+    }
     if (decision.kind === "ignored") {
       this.#given.log.warn("desired.ignored", {
         reason: decision.reason,
@@ -118,10 +153,21 @@ export class JobSet {
       return;
     }
     this.#desired = { set, atMs: nowMs };
+    if (set.pinnedImages !== undefined) this.#pins = { digests: new Set(set.pinnedImages), atMs: nowMs };
     for (const jobId of decision.stop) {
       this.#given.log.info("job.stop-asked", { jobId, revision: set.revision });
       this.#workers.get(jobId)?.askStop();
     }
+  }
+
+  /** Images that a whole desired set told this host to keep; null until one did. */
+  pins(): Pins | null {
+    return this.#pins;
+  }
+
+  /** Wakes the jobs whose lease began or ended. */
+  lookAtLeases(): void {
+    for (const jobId of this.#given.leases.changed(this.records())) this.#workers.get(jobId)?.wake();
   }
 
   noteAcknowledged(seen: ObservedJob): void {
@@ -132,23 +178,32 @@ export class JobSet {
   noteEvent(event: EngineEvent): void {
     const worker = this.#workers.get(event.jobId);
     if (worker === undefined) return;
-    if (event.action === "oom") worker.outOfMemory.add(event.containerId);
+    if (event.action === "oom") worker.memory.engineSaysKilled(event.containerId, this.#given.clock.nowMs());
     if (event.action !== "die" && event.action !== "destroy") return;
     if (event.action === "die") this.#given.index.setState(event.jobId, event.containerId, "exited");
     else this.#given.index.drop(event.jobId, event.containerId);
     worker.wake();
   }
 
-  /** Lists every container, wakes the jobs whose containers changed, and removes what nobody knows. */
-  async look(): Promise<void> {
+  /**
+   * Lists every container, wakes the jobs whose containers changed, and removes what nobody knows.
+   *
+   * @returns how many jobs had changed without anybody saying so
+   */
+  async look(): Promise<number> {
     const { index, engine } = this.#given;
+    const wasBlind = this.#blind;
+    this.#blind = true;
     const changed = await index.refresh(() => engine.list());
-    for (const jobId of changed) this.#workers.get(jobId)?.wake();
-    await this.#removeUnknown();
+    this.#blind = false;
+    // An engine that answers again: nobody waits out the pause of a step that failed meanwhile.
+    for (const jobId of wasBlind ? this.#workers.keys() : changed) this.#workers.get(jobId)?.wake();
+    this.#removeUnknown();
+    return changed.filter((jobId) => this.#workers.has(jobId)).length;
   }
 
-  async #removeUnknown(): Promise<void> {
-    const { index, engine, clock, log } = this.#given;
+  #removeUnknown(): void {
+    const { index, clock } = this.#given;
     const nowMs = clock.nowMs();
     const unknown = index.jobs().filter((jobId) => !this.#workers.has(jobId));
     for (const jobId of this.#unknownSinceMs.keys())
@@ -156,18 +211,26 @@ export class JobSet {
     for (const jobId of unknown) {
       const sinceMs = this.#unknownSinceMs.get(jobId) ?? nowMs;
       this.#unknownSinceMs.set(jobId, sinceMs);
-      if (!mayRemoveUnknown(jobId, sinceMs, this.#desired, nowMs)) continue;
+      if (this.#removing.has(jobId) || !mayRemoveUnknown(jobId, sinceMs, this.#desired, nowMs)) continue;
+      this.#removing.add(jobId);
+      // Behind the look's back: one container that cannot be stopped must not keep the others from being seen.
+      void this.#removeContainersOf(jobId).finally(() => this.#removing.delete(jobId));
+    }
+  }
+
+  async #removeContainersOf(jobId: string): Promise<void> {
+    const { index, engine, log, secrets } = this.#given;
+    try {
       for (const { id } of index.of(jobId)) {
+        if (this.#workers.has(jobId)) return;
         log.warn("container.unknown-removed", { jobId, containerId: id });
-        try {
-          await engine.stop(id, 5000);
-          await engine.remove(id);
-          index.drop(jobId, id);
-        } catch (error) {
-          log.warn("container.unknown-stays", { jobId, containerId: id, error: describeError(error) });
-        }
+        await engine.stop(id, 5000);
+        await engine.remove(id);
+        index.drop(jobId, id);
       }
-      await this.#given.secrets.wipe(jobId);
+      if (!this.#workers.has(jobId)) await secrets.wipe(jobId);
+    } catch (error) {
+      log.warn("container.unknown-stays", { jobId, error: describeError(error) });
     }
   }
 

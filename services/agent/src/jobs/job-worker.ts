@@ -12,9 +12,10 @@ import { describeError } from "@berth/shared/kit/log.ts";
 import type { JobRecord, SealedEnvelope } from "../core/job-record.ts";
 import * as job from "../core/job-record.ts";
 import { type JobFacts, nextStep, type Step } from "../core/next-step.ts";
-import { EngineError } from "../outbound/docker.ts";
+import { EngineError } from "../outbound/engine-call.ts";
 import { executeStep } from "./execute-step.ts";
 import type { JobsGiven } from "./given.ts";
+import { MemoryWatch } from "./memory-watch.ts";
 
 const MAX_PAUSE_MS = 10_000;
 /** Leftovers of ended attempts stay this long, so that the log shipper reads their last lines. */
@@ -30,12 +31,15 @@ export class JobWorker {
   imagePresent = false;
   /** The container that was killed because it did not listen in time. */
   killedForDeadline: string | null = null;
-  readonly outOfMemory = new Set<string>();
+  readonly memory = new MemoryWatch();
+  /** Its turn among those that wait for a start: lower goes first. */
+  readonly place: number;
   readonly #sweeping = new Set<string>();
   readonly done: Promise<void>;
 
-  constructor(given: JobsGiven, record: JobRecord, secretsWritten: boolean) {
+  constructor(given: JobsGiven, record: JobRecord, secretsWritten: boolean, place: number) {
     this.given = given;
+    this.place = place;
     this.#record = record;
     this.#secretsWritten = secretsWritten;
     given.report(record);
@@ -124,6 +128,7 @@ export class JobWorker {
       containers: this.given.index.of(this.jobId),
       imagePresent: this.imagePresent,
       secretsWritten: this.#secretsWritten,
+      lease: this.given.leases.stateOf(this.#record),
     };
   }
 
@@ -174,7 +179,8 @@ export class JobWorker {
     const record = this.#record;
     if (isFinal(record.state) || record.stopWanted) return;
     for (const { id, epoch, attempt, state } of this.given.index.of(this.jobId)) {
-      const over = epoch !== record.spec.epoch || attempt <= record.endedAttempt;
+      const isOld = attempt <= record.endedAttempt || attempt < record.attempt;
+      const over = epoch !== record.spec.epoch || isOld || state === "removing";
       if (!over || state === "running" || state === "paused" || this.#sweeping.has(id)) continue;
       this.#sweeping.add(id);
       void this.#sweep(id);

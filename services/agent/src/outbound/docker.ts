@@ -4,23 +4,22 @@
  * Every call has a deadline, because an engine may hang for one container and answer for the rest. A call that
  * passed its deadline may still take effect: callers look again before they repeat it.
  */
+import { Agent } from "node:http";
 import { PassThrough } from "node:stream";
 import Docker from "dockerode";
 import type { ContainerFacts, ContainerState } from "../core/next-step.ts";
+import {
+  callEngine,
+  ENGINE_DEADLINES,
+  type EngineDeadlines,
+  EngineError,
+  isUnreachable,
+  toEngineError,
+  withDeadline,
+} from "./engine-call.ts";
+import { containerRootUid, runtimeNames } from "./engine-info.ts";
+import { type EngineEvent, parseEvent, splitFrames } from "./engine-stream.ts";
 import { followPull } from "./pull-progress.ts";
-
-const CALL_MS = 10_000;
-const SLOW_CALL_MS = 30_000;
-
-export class EngineError extends Error {
-  override name = "EngineError";
-  /** HTTP status of the engine's answer; null when it did not answer in time or at all. */
-  readonly status: number | null;
-  constructor(what: string, status: number | null, cause: unknown) {
-    super(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-    this.status = status;
-  }
-}
 
 export interface LabelledContainer extends ContainerFacts {
   readonly jobId: string;
@@ -46,37 +45,73 @@ export interface EngineInfo {
   readonly memoryBytes: number;
   readonly cpuCount: number;
   readonly rootDir: string;
+  /** The host's user that is root in containers: another than 0 when the engine maps users. */
+  readonly containerRootUid: number;
+  /** Names that a container may ask for, such as `runc` and `runsc`. */
+  readonly runtimes: readonly string[];
 }
 
-export interface EngineEvent {
-  readonly jobId: string;
-  readonly action: string;
-  readonly containerId: string;
+export interface EngineNetwork {
+  readonly name: string;
+  readonly driver: string;
+  /** Name of its interface on the host. */
+  readonly bridge: string;
+  readonly subnet: string;
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 export class Engine {
   readonly #docker: Docker;
   readonly #podId: string;
+  readonly #deadlines: EngineDeadlines;
+  readonly #connections = new Agent({ keepAlive: true });
 
-  constructor(socketPath: string, podId: string) {
-    this.#docker = new Docker({ socketPath });
+  constructor(socketPath: string, podId: string, deadlines = ENGINE_DEADLINES) {
+    this.#docker = new Docker({ socketPath, agent: this.#connections } as Docker.DockerOptions);
     this.#podId = podId;
+    this.#deadlines = deadlines;
+  }
+
+  /** Ends every connection, so that the next call opens a new one. What was under way fails, and is looked at again. */
+  reconnect(): void {
+    this.#connections.destroy();
   }
 
   async info(): Promise<EngineInfo> {
-    const info = await this.#call("info", CALL_MS, () => this.#docker.info());
+    const info = await this.#call("info", (abortSignal) =>
+      this.#get<Record<"ServerVersion" | "MemTotal" | "NCPU" | "DockerRootDir" | "Runtimes", unknown>>(
+        "/info",
+        abortSignal,
+      ),
+    );
     return {
       version: String(info.ServerVersion),
       memoryBytes: Number(info.MemTotal),
       cpuCount: Number(info.NCPU),
       rootDir: String(info.DockerRootDir),
+      containerRootUid: containerRootUid(info),
+      runtimes: runtimeNames(info.Runtimes),
     };
+  }
+
+  /** The engine's bridges, ours and others. */
+  async networks(): Promise<EngineNetwork[]> {
+    const found = await this.#call("networks", (abortSignal) =>
+      this.#docker.listNetworks({ filters: { driver: ["bridge"] }, abortSignal }),
+    );
+    return found.map((network) => ({
+      name: network.Name,
+      driver: network.Driver,
+      bridge: network.Options?.["com.docker.network.bridge.name"] ?? `br-${network.Id.slice(0, 12)}`,
+      subnet: network.IPAM?.Config?.[0]?.Subnet ?? "",
+      labels: network.Labels ?? {},
+    }));
   }
 
   /** Every container of this pod, in any state. */
   async list(): Promise<LabelledContainer[]> {
     const filters = { label: [`berth.pod=${this.#podId}`] };
-    const found = await this.#call("list", CALL_MS, (abortSignal) =>
+    const found = await this.#call("list", (abortSignal) =>
       this.#docker.listContainers({ all: true, filters, abortSignal }),
     );
     return found.map((item) => ({
@@ -91,7 +126,7 @@ export class Engine {
   /** @returns null when there is no such container */
   async inspect(idOrName: string): Promise<Inspected | null> {
     const found = await this.#orNull(() =>
-      this.#call(`inspect ${idOrName}`, CALL_MS, (abortSignal) =>
+      this.#call(`inspect ${idOrName}`, (abortSignal) =>
         this.#docker.getContainer(idOrName).inspect({ abortSignal }),
       ),
     );
@@ -113,7 +148,7 @@ export class Engine {
   /** @returns the id of the container of that name, or null */
   async findByName(name: string): Promise<{ id: string; labels: Record<string, string> } | null> {
     const found = await this.#orNull(() =>
-      this.#call(`inspect ${name}`, CALL_MS, (abortSignal) =>
+      this.#call(`inspect ${name}`, (abortSignal) =>
         this.#docker.getContainer(name).inspect({ abortSignal }),
       ),
     );
@@ -121,15 +156,20 @@ export class Engine {
   }
 
   async create(name: string, body: Docker.ContainerCreateOptions): Promise<string> {
-    const made = await this.#call(`create ${name}`, SLOW_CALL_MS, (abortSignal) =>
-      this.#docker.createContainer({ ...body, name, abortSignal } as Docker.ContainerCreateOptions),
+    const made = await this.#slowCall(`create ${name}`, (abortSignal) =>
+      // Said apart, or the library puts the whole body, 30 kB of seccomp profile, into the address as well.
+      this.#docker.createContainer({
+        _query: { name },
+        _body: body,
+        abortSignal,
+      } as unknown as Docker.ContainerCreateOptions),
     );
     return made.id;
   }
 
   async start(id: string): Promise<void> {
     await this.#unless([304], () =>
-      this.#call(`start ${short(id)}`, SLOW_CALL_MS, (abortSignal) =>
+      this.#slowCall(`start ${short(id)}`, (abortSignal) =>
         this.#docker.getContainer(id).start({ abortSignal }),
       ),
     );
@@ -137,7 +177,7 @@ export class Engine {
 
   async signal(id: string, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     await this.#unless([404, 409], () =>
-      this.#call(`kill ${short(id)}`, CALL_MS, (abortSignal) =>
+      this.#call(`kill ${short(id)}`, (abortSignal) =>
         this.#docker.getContainer(id).kill({ signal, abortSignal }),
       ),
     );
@@ -147,7 +187,7 @@ export class Engine {
   async stop(id: string, graceMs: number): Promise<void> {
     const t = Math.ceil(graceMs / 1000);
     await this.#unless([304, 404], () =>
-      this.#call(`stop ${short(id)}`, t * 1000 + SLOW_CALL_MS, (abortSignal) =>
+      callEngine(`stop ${short(id)}`, t * 1000 + this.#deadlines.slowCallMs, (abortSignal) =>
         this.#docker.getContainer(id).stop({ t, abortSignal }),
       ),
     );
@@ -156,15 +196,16 @@ export class Engine {
   /** Removes the container and the anonymous volumes of its image; gone already is well. */
   async remove(id: string): Promise<void> {
     await this.#unless([404], () =>
-      this.#call(`remove ${short(id)}`, SLOW_CALL_MS, (abortSignal) =>
+      this.#slowCall(`remove ${short(id)}`, (abortSignal) =>
         this.#docker.getContainer(id).remove({ force: true, v: true, abortSignal }),
       ),
     );
   }
 
   async lastLines(id: string, count: number): Promise<string[]> {
-    const raw = await this.#call(`logs ${short(id)}`, CALL_MS, () =>
-      this.#docker.getContainer(id).logs({ stdout: true, stderr: true, follow: false, tail: count }),
+    const options = { stdout: true, stderr: true, follow: false as const, tail: count };
+    const raw = await this.#call(`logs ${short(id)}`, (abortSignal) =>
+      this.#docker.getContainer(id).logs({ ...options, abortSignal }),
     );
     return splitFrames(raw as unknown as Buffer).slice(-count);
   }
@@ -172,7 +213,9 @@ export class Engine {
   /** @returns null when the image is not on this host */
   async image(reference: string): Promise<ImageFacts | null> {
     const found = await this.#orNull(() =>
-      this.#call("image inspect", CALL_MS, () => this.#docker.getImage(reference).inspect()),
+      this.#call("image inspect", (abortSignal) =>
+        this.#get<Docker.ImageInspectInfo>(`/images/${reference}/json`, abortSignal),
+      ),
     );
     if (found === null) return null;
     const { Entrypoint: entrypoint, Cmd: cmd, Labels: labels } = found.Config;
@@ -184,7 +227,7 @@ export class Engine {
   }
 
   async imageDigests(): Promise<string[]> {
-    const images = await this.#call("images", CALL_MS, () => this.#docker.listImages());
+    const images = await this.#call("images", (abortSignal) => this.#docker.listImages({ abortSignal }));
     const digests = images
       .flatMap((image) => image.RepoDigests ?? [])
       .map((text) => text.split("@")[1] ?? "");
@@ -209,33 +252,70 @@ export class Engine {
 
   async ensureNetwork(name: string, options: Docker.NetworkCreateOptions): Promise<"there" | "made"> {
     const found = await this.#orNull(() =>
-      this.#call("network inspect", CALL_MS, () => this.#docker.getNetwork(name).inspect()),
+      this.#call("network inspect", (abortSignal) =>
+        this.#get<Docker.NetworkInspectInfo>(`/networks/${name}`, abortSignal),
+      ),
     );
     if (found !== null) return "there";
-    await this.#call("network create", SLOW_CALL_MS, () => this.#docker.createNetwork(options));
+    await this.#slowCall("network create", (abortSignal) =>
+      this.#docker.createNetwork({ ...options, abortSignal }),
+    );
     return "made";
   }
 
-  async networkSubnet(name: string): Promise<string | null> {
+  /** Number of running containers in the network; 0 when there is no such network. */
+  async networkEndpoints(name: string): Promise<number> {
     const found = await this.#orNull(() =>
-      this.#call("network inspect", CALL_MS, () => this.#docker.getNetwork(name).inspect()),
+      this.#call("network inspect", (abortSignal) =>
+        this.#get<Docker.NetworkInspectInfo>(`/networks/${name}`, abortSignal),
+      ),
     );
-    return found?.IPAM?.Config?.[0]?.Subnet ?? null;
+    return Object.keys(found?.Containers ?? {}).length;
+  }
+
+  /** Networks with the label, and how many containers, in any state and of anybody, name each. */
+  async networksWith(label: string): Promise<{ name: string; usersCount: number }[]> {
+    const [networks, containers] = await Promise.all([
+      this.#call("networks", (abortSignal) =>
+        this.#docker.listNetworks({ filters: { label: [label] }, abortSignal }),
+      ),
+      this.#call("list all", (abortSignal) => this.#docker.listContainers({ all: true, abortSignal })),
+    ]);
+    const used = containers.flatMap((item) => [
+      item.HostConfig.NetworkMode,
+      ...Object.keys(item.NetworkSettings.Networks),
+    ]);
+    return networks.map(({ Name: name, Id: id }) => ({
+      name,
+      usersCount: used.filter((one) => one === name || one === id).length,
+    }));
   }
 
   async removeNetwork(name: string): Promise<void> {
     await this.#unless([404], () =>
-      this.#call("network remove", CALL_MS, () => this.#docker.getNetwork(name).remove()),
+      this.#call("network remove", () => this.#docker.getNetwork(name).remove()),
     );
   }
 
-  /** Follows events until the stream ends. They are hints: whoever uses them lists as well. */
-  async followEvents(onEvent: (event: EngineEvent) => void, signal: AbortSignal): Promise<void> {
+  /**
+   * Follows events until the stream ends. They are hints: whoever uses them lists as well.
+   *
+   * @param sinceMs events from then on come first, as far as the engine still knows them; null: only new ones
+   */
+  async followEvents(
+    sinceMs: number | null,
+    onEvent: (event: EngineEvent) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
     const filters = JSON.stringify({ type: ["container"], label: [`berth.pod=${this.#podId}`] });
+    const abort = new AbortController();
+    const abortSignal = AbortSignal.any([signal, abort.signal]);
+    const since = sinceMs === null ? {} : { since: sinceMs / 1000 };
     // The types know no abortSignal here; the library passes it on.
-    const options: Docker.GetEventsOptions = { filters };
-    Object.assign(options, { abortSignal: signal });
-    const stream = await this.#docker.getEvents(options);
+    const options: Docker.GetEventsOptions = { filters, ...since };
+    Object.assign(options, { abortSignal });
+    const asked = this.#docker.getEvents(options);
+    const stream = await withDeadline("events", this.#deadlines.callMs, asked, abort);
     const out = new PassThrough();
     stream.pipe(out);
     stream.on("error", () => out.end());
@@ -244,17 +324,26 @@ export class Engine {
       const lines = (rest + String(chunk)).split("\n");
       rest = lines.pop() ?? "";
       if (rest.length > 1_000_000) throw new EngineError("events", null, "a line of more than 1 MB");
-      for (const line of lines) emitEvent(line, onEvent);
+      for (const event of lines.map(parseEvent)) if (event !== null) onEvent(event);
     }
   }
 
-  async #call<T>(what: string, deadlineMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const abort = new AbortController();
-    try {
-      return await withDeadline(what, deadlineMs, work(abort.signal), abort);
-    } catch (error) {
-      throw toEngineError(what, error);
-    }
+  #call<T>(what: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return callEngine(what, this.#deadlines.callMs, work);
+  }
+
+  #slowCall<T>(what: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return callEngine(what, this.#deadlines.slowCallMs, work);
+  }
+
+  /** For what the library gives no way to abort: a hung engine must not keep one connection per call. */
+  #get<T>(path: string, abortSignal: AbortSignal): Promise<T> {
+    const statusCodes = { 200: true, 404: "no such thing", 500: "server error" };
+    return new Promise<T>((resolve, reject) => {
+      this.#docker.modem.dial({ path, method: "GET", statusCodes, abortSignal }, (error, data) =>
+        error === null ? resolve(data as T) : reject(error as Error),
+      );
+    });
   }
 
   async #orNull<T>(work: () => Promise<T>): Promise<T | null> {
@@ -276,53 +365,6 @@ export class Engine {
   }
 }
 
-function emitEvent(line: string, onEvent: (event: EngineEvent) => void): void {
-  if (line.trim() === "") return;
-  try {
-    const event = JSON.parse(line) as {
-      Action?: string;
-      Actor?: { ID?: string; Attributes?: Record<string, string> };
-    };
-    const jobId = event.Actor?.Attributes?.["berth.job"];
-    if (jobId === undefined || event.Action === undefined) return;
-    onEvent({ jobId, action: event.Action, containerId: event.Actor?.ID ?? "" });
-  } catch {
-    // A hint that cannot be read is no hint; the next list sees what it meant.
-  }
-}
-
-function isUnreachable(error: unknown): boolean {
-  const code = (error as { code?: unknown }).code;
-  return code === "ECONNREFUSED" || code === "ENOENT" || code === "ECONNRESET";
-}
-
-function toEngineError(what: string, error: unknown): EngineError {
-  if (error instanceof EngineError) return error;
-  const status = (error as { statusCode?: unknown }).statusCode;
-  return new EngineError(what, typeof status === "number" ? status : null, error);
-}
-
-async function withDeadline<T>(
-  what: string,
-  deadlineMs: number,
-  work: Promise<T>,
-  abort: AbortController,
-): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const passed = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error(`${what} did not end within ${deadlineMs / 1000} s`));
-      abort.abort();
-    }, deadlineMs);
-  });
-  work.catch(() => {});
-  try {
-    return await Promise.race([work, passed]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 function containerState(text: string): ContainerState {
   switch (text) {
     case "created":
@@ -332,22 +374,12 @@ function containerState(text: string): ContainerState {
       return text;
     case "restarting":
       return "running";
+    // A removal that failed half way.
+    case "dead":
+      return "removing";
     default:
       return "exited";
   }
-}
-
-/** Docker's frames are 8 bytes of head (stream, 0, 0, 0, length) and then the bytes. */
-function splitFrames(raw: Buffer): string[] {
-  const parts: Buffer[] = [];
-  for (let at = 0; at + 8 <= raw.length; ) {
-    const length = raw.readUInt32BE(at + 4);
-    parts.push(raw.subarray(at + 8, at + 8 + length));
-    at += 8 + length;
-  }
-  const lines = Buffer.concat(parts).toString("utf8").split("\n");
-  if (lines.at(-1) === "") lines.pop();
-  return lines.map((line) => line.replace(/\r$/, "").slice(0, 2000));
 }
 
 function short(id: string): string {

@@ -20,7 +20,12 @@ test("what was saved is there again, with the highest leader epoch; what was for
   const [kept, gone] = [record(), record()];
   await Promise.all([ledger.save(kept), ledger.save(gone), ledger.saveLeaderEpoch(7)]);
   await ledger.forget(gone.spec.jobId);
-  expect(await new Ledger(folder).load()).toEqual({ records: [kept], leaderEpoch: 7, damaged: [] });
+  expect(await new Ledger(folder).load()).toEqual({
+    records: [kept],
+    leaderEpoch: 7,
+    damaged: [],
+    torn: [],
+  });
 });
 
 test("writes of one job end in their order: the last one stays", async () => {
@@ -43,4 +48,7 @@ test("a file that cannot be read is moved aside and told, the others are read", 
   expect(loaded.records).toEqual([good]);
   expect(loaded.damaged).toHaveLength(1);
   expect((await readdir(folder)).filter((name) => name.endsWith(".damaged"))).toHaveLength(1);
+  expect(loaded.torn).toEqual(["half.json.new"]);
+  await ledger.removeTorn("half.json.new");
+  expect(await readdir(folder)).not.toContain("half.json.new");
 });

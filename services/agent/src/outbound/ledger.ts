@@ -39,6 +39,9 @@ const RecordFile = z.object({
   stopWanted: z.boolean(),
 });
 
+/** Ends of the names of files under way. */
+const TORN = ".json.new";
+
 const HostRecord = z.object({ leaderEpoch: z.int().min(0) });
 type HostRecord = z.infer<typeof HostRecord>;
 
@@ -47,6 +50,8 @@ export interface LoadedLedger {
   readonly leaderEpoch: number;
   /** Names of files that could not be read; they were moved aside. */
   readonly damaged: readonly string[];
+  /** Names of files that a crash left half written; what they would have replaced is whole. */
+  readonly torn: readonly string[];
 }
 
 export class Ledger {
@@ -62,8 +67,10 @@ export class Ledger {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const records: JobRecord[] = [];
     const damaged: string[] = [];
+    const torn: string[] = [];
     let leaderEpoch = 0;
     for (const name of await readdir(this.#folder)) {
+      if (name.endsWith(TORN)) torn.push(name);
       if (!name.endsWith(".json")) continue;
       const value = await this.#read(name);
       const host = name === "host.json" ? HostRecord.safeParse(value) : null;
@@ -73,7 +80,7 @@ export class Ledger {
       else damaged.push(name);
     }
     for (const name of damaged) await rename(join(this.#folder, name), join(this.#folder, `${name}.damaged`));
-    return { records, leaderEpoch, damaged };
+    return { records, leaderEpoch, damaged, torn };
   }
 
   async #read(name: string): Promise<unknown> {
@@ -92,6 +99,12 @@ export class Ledger {
   saveLeaderEpoch(leaderEpoch: number): Promise<void> {
     const value: HostRecord = { leaderEpoch };
     return this.#queue("host.json", (path) => writeSynced(path, JSON.stringify(value)));
+  }
+
+  /** Removes what `load` found half written, unless that file is being written now. */
+  async removeTorn(name: string): Promise<void> {
+    if (!name.endsWith(TORN)) return;
+    await this.#queue(name.slice(0, -".new".length), () => rm(join(this.#folder, name), { force: true }));
   }
 
   forget(jobId: string): Promise<void> {

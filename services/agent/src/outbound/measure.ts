@@ -1,5 +1,6 @@
-/** Measures the host: memory, disk, boot id. */
+/** Measures the host: memory, disk, boot id; and what the machine calls itself. */
 import { readFile, statfs } from "node:fs/promises";
+import { hostname, networkInterfaces } from "node:os";
 
 export async function bootId(): Promise<string> {
   return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
@@ -26,4 +27,13 @@ export async function cgroupLimitBytes(): Promise<number | null> {
     if (Number.isFinite(value) && value > 0 && value < 2 ** 60) return value;
   }
   return null;
+}
+
+/** Name and addresses of the machine, for people. */
+export function machineName(): string {
+  const addresses = Object.values(networkInterfaces())
+    .flatMap((list) => list ?? [])
+    .filter(({ family, internal }) => family === "IPv4" && !internal)
+    .map(({ address }) => address);
+  return `${hostname()} ${addresses.slice(0, 6).join(" ")}`.trim().slice(0, 200);
 }

@@ -15,12 +15,15 @@ export class CommandError extends Error {
 export interface CommandOptions {
   readonly input?: string;
   readonly timeoutMs?: number;
+  /** What a program prints beyond this is left out. */
+  readonly maxOutputBytes?: number;
 }
 
 /** @returns what the program printed on stdout. @throws CommandError when it did not end with 0 in time */
 export function runCommand(argv: readonly string[], options: CommandOptions = {}): Promise<string> {
   const [program = "", ...args] = argv;
   const timeoutMs = options.timeoutMs ?? 10_000;
+  const maxOutputBytes = options.maxOutputBytes ?? MAX_OUTPUT;
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
     let out = "";
@@ -30,7 +33,7 @@ export function runCommand(argv: readonly string[], options: CommandOptions = {}
       reject(new CommandError(`${program} did not end within ${timeoutMs / 1000} s`, null));
     }, timeoutMs);
     child.stdout.on("data", (chunk: Buffer) => {
-      if (out.length < MAX_OUTPUT) out += chunk.toString("utf8");
+      if (out.length < maxOutputBytes) out += chunk.toString("utf8");
     });
     child.stderr.on("data", (chunk: Buffer) => {
       if (problem.length < 4096) problem += chunk.toString("utf8");

@@ -2,6 +2,7 @@
 import type { JobSpec } from "@berth/shared/contracts/job.ts";
 import { NO_CONSTRAINTS } from "@berth/shared/domain/placement.ts";
 import { DEFAULT_RESOURCES } from "@berth/shared/domain/resources.ts";
+import { DEFAULT_PARTITION_POLICY } from "@berth/shared/domain/service-policy.ts";
 import { type JobRecord, newRecord } from "../core/job-record.ts";
 
 const BODY = "0".repeat(25);
@@ -26,8 +27,10 @@ export function unitSpec(patch: Partial<Record<keyof JobSpec, unknown>> = {}): J
     profile: { port: 8080, rootFilesystem: "read-only", runsAsRoot: false },
     resources: DEFAULT_RESOURCES,
     constraints: NO_CONSTRAINTS,
+    partition: DEFAULT_PARTITION_POLICY,
     readiness: { httpPath: null, deadlineMs: 60_000, aliveMs: 1000 },
     stopGraceMs: 5000,
+    env: {},
     configVersion: 0,
     traceparent: null,
     ...patch,

@@ -1,6 +1,6 @@
+import { type Cidr, formatCidr, parseCidr } from "@berth/shared/domain/cidr.ts";
 import { expect, test } from "vitest";
-import type { Cidr } from "./allocate-subnet.ts";
-import { formatCidr, nextSlice, parseCidr } from "./allocate-subnet.ts";
+import { nextSlice } from "./allocate-subnet.ts";
 
 const cidr = (text: string): Cidr => {
   const parsed = parseCidr(text);

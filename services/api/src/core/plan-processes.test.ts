@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { defaultSetting, newSettings, planScale, snapshot } from "./plan-processes.ts";
+import { configure, defaultSetting, newSettings, planScale, snapshot } from "./plan-processes.ts";
 
 const web = defaultSetting("web", "/up");
 const worker = defaultSetting("worker", "/up");
@@ -40,4 +40,14 @@ test("a process that the service does not have is an answer", () => {
     kind: "unknown-process",
     process: "clock",
   });
+});
+
+test("sizes and times are the repository's whenever it names them, a count only at first", () => {
+  const before = { ...defaultSetting("web", "/old"), scale: 3 };
+  const wishes = { web: { scale: 2, memoryBytes: 1, startDeadlineMs: 5000 } };
+  expect(configure([before], new Set(), wishes)).toEqual([
+    { ...before, memoryBytes: 1, startDeadlineMs: 5000, scale: 3, healthPath: "/old" },
+  ]);
+  expect(configure([before], new Set(["web"]), wishes)[0]?.scale).toBe(2);
+  expect(configure([before], new Set(["web"]), {})).toEqual([before]);
 });

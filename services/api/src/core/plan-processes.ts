@@ -1,5 +1,6 @@
 /** Number and size of a service's processes: what a new release adds, and what a scale request changes. */
 import type { ProcessTable } from "@berth/shared/contracts/build.ts";
+import type { ProcessWishes } from "@berth/shared/domain/app-config.ts";
 import { DEFAULT_RESOURCES } from "@berth/shared/domain/resources.ts";
 
 export interface ProcessSetting {
@@ -8,6 +9,9 @@ export interface ProcessSetting {
   readonly memoryBytes: number;
   readonly cpuMillis: number;
   readonly healthPath: string | null;
+  /** Null: the platform's own. */
+  readonly startDeadlineMs: number | null;
+  readonly stopGraceMs: number | null;
 }
 
 /** A request to change some of a process's settings; what is absent stays. */
@@ -27,7 +31,25 @@ export function defaultSetting(process: string, healthPath: string | null): Proc
     memoryBytes: DEFAULT_RESOURCES.memoryBytes,
     cpuMillis: DEFAULT_RESOURCES.cpuMillis,
     healthPath: process === "web" ? healthPath : null,
+    startDeadlineMs: null,
+    stopGraceMs: null,
   };
+}
+
+/**
+ * What the repository's configuration makes of the settings: sizes, health and times are the repository's whenever it
+ * names them; a count only where the service sees the process for the first time.
+ */
+export function configure(
+  settings: readonly ProcessSetting[],
+  first: ReadonlySet<string>,
+  wishes: Readonly<Record<string, ProcessWishes>>,
+): ProcessSetting[] {
+  return settings.map((setting) => {
+    const { scale, ...given } = wishes[setting.process] ?? {};
+    const named = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+    return { ...setting, ...named, ...(scale !== undefined && first.has(setting.process) ? { scale } : {}) };
+  });
 }
 
 /** Settings for process types that the service sees for the first time. */
@@ -45,6 +67,15 @@ export function newSettings(
 /** The settings of the processes that a release has: its snapshot, `web` first. */
 export function snapshot(table: ProcessTable, settings: readonly ProcessSetting[]): ProcessSetting[] {
   return settings.filter((setting) => setting.process in table).toSorted(byProcess);
+}
+
+/** Sizes and health checks as an earlier release had them; counts stay as they are today. */
+export function restoreSizes(
+  current: readonly ProcessSetting[],
+  earlier: readonly ProcessSetting[],
+): ProcessSetting[] {
+  const scales = new Map(current.map((setting) => [setting.process, setting.scale]));
+  return earlier.map((setting) => ({ ...setting, scale: scales.get(setting.process) ?? setting.scale }));
 }
 
 export function byProcess(a: { process: string }, b: { process: string }): number {
@@ -69,7 +100,7 @@ export function planScale(current: readonly ProcessSetting[], changes: readonly 
     const before = next.get(change.process);
     if (before === undefined) return { kind: "unknown-process", process: change.process };
     next.set(change.process, {
-      process: change.process,
+      ...before,
       scale: change.scale ?? before.scale,
       memoryBytes: change.memoryBytes ?? before.memoryBytes,
       cpuMillis: change.cpuMillis ?? before.cpuMillis,

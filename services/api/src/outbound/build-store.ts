@@ -1,13 +1,17 @@
 /** Builds that succeeded and have neither a release nor a stated reason for having none. */
 
+import { AppConfig } from "@berth/shared/domain/app-config.ts";
 import type { DeployId } from "@berth/shared/domain/ids.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import { sql } from "kysely";
+import { applyConfig } from "./app-config-store.ts";
 import type { Image } from "./release-store.ts";
 import { lockService, makeRelease } from "./release-store.ts";
 import type { Db, Trx } from "./tables.ts";
 
-export interface FinishedBuild extends Image {
+export interface FinishedBuild extends Omit<Image, "env"> {
+  /** Null when the repository says nothing. */
+  readonly config: unknown;
   readonly buildId: string;
   readonly deployId: DeployId;
   readonly serviceId: string;
@@ -22,7 +26,7 @@ export async function findBuildsWithoutRelease(db: Db): Promise<FinishedBuild[]>
   const found = await sql<FinishedBuild>`
     select b.id as "buildId", b.deploy_id as "deployId", b.service_id as "serviceId", b.commit,
            b.image_repository as "imageRepository", b.image_digest as "imageDigest", b.image_bytes as "imageBytes",
-           b.processes, b.profile, b.traceparent,
+           b.processes, b.profile, b.app_config as config, b.traceparent,
            (extract(epoch from coalesce(b.finished_at, b.created_at)) * 1000)::float8 as "finishedAtMs"
     from builder.builds b
       join api.services s on s.id = b.service_id and s.deleted_at is null
@@ -57,19 +61,26 @@ export async function releaseBuild(db: Db, build: FinishedBuild): Promise<Releas
         .execute();
       return { kind: "superseded" };
     }
-    const made = await makeRelease(trx, service, build, {
-      deployId: build.deployId,
-      cause: "push",
-      description: `push of ${build.commit.slice(0, 12)}`,
-      traceparent: build.traceparent,
-      stages: [
-        {
-          name: "release",
-          startedAtMs: build.finishedAtMs,
-          endedAtMs: Math.max(Date.now(), build.finishedAtMs),
-        },
-      ],
-    });
+    const config = AppConfig.parse(build.config ?? {});
+    await applyConfig(trx, service, build.processes, config);
+    const made = await makeRelease(
+      trx,
+      service,
+      { ...build, env: config.env },
+      {
+        deployId: build.deployId,
+        cause: "push",
+        description: `push of ${build.commit.slice(0, 12)}`,
+        traceparent: build.traceparent,
+        stages: [
+          {
+            name: "release",
+            startedAtMs: build.finishedAtMs,
+            endedAtMs: Math.max(Date.now(), build.finishedAtMs),
+          },
+        ],
+      },
+    );
     crashPoint("api.release-not-committed");
     return { kind: "released", ...made };
   });
@@ -78,7 +89,7 @@ export async function releaseBuild(db: Db, build: FinishedBuild): Promise<Releas
 interface Standing {
   readonly released: boolean;
   readonly cancelled: boolean;
-  /** A later push of this service has its release: this build came too late. */
+  /** A later push of this service has its release, or somebody went back since: this build came too late. */
   readonly newerReleased: boolean;
 }
 
@@ -89,9 +100,10 @@ async function standingOf(trx: Trx, build: FinishedBuild): Promise<Standing> {
       exists (select 1 from api.deploy_cancels where deploy_id = ${build.deployId}) as cancelled,
       exists (
         select 1 from api.releases r
-          join git.pushes later on later.deploy_id = r.deploy_id
-          join git.pushes mine on mine.deploy_id = ${build.deployId}
-        where r.service_id = ${build.serviceId} and later.created_at > mine.created_at
+          join builder.builds mine on mine.deploy_id = ${build.deployId}
+          left join builder.builds later on later.deploy_id = r.deploy_id
+        where r.service_id = ${build.serviceId}
+          and (later.pushed_at > mine.pushed_at or (r.cause = 'rollback' and r.created_at > mine.pushed_at))
       ) as "newerReleased"
   `.execute(trx);
   const row = found.rows[0];

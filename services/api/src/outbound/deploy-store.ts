@@ -32,7 +32,7 @@ function toDeploy(row: OverviewRow): Deploy {
   const { superseded, createdAt, finishedAt, ...rest } = row;
   const times = { createdAt: createdAt.toISOString(), finishedAt: finishedAt?.toISOString() ?? null };
   if (!superseded) return { ...rest, ...times };
-  const reason = "a later push of this service was released before this one's build ended";
+  const reason = "a later push or a rollback of this service was released before this one's build ended";
   return { ...rest, ...times, state: "superseded", final: true, reasonCode: "superseded", reason };
 }
 
@@ -105,6 +105,14 @@ export async function readTimeline(
   const startMs = Math.min(Date.parse(deploy.createdAt), ...starts);
   const finishedMs = deploy.finishedAt === null ? Date.now() : Date.parse(deploy.finishedAt);
   return makeTimeline(stages, startMs, first?.endedAtMs ?? finishedMs);
+}
+
+/** What the scheduler said of the deploy when it began; null before that. */
+export async function readPlan(db: Db, deployId: string): Promise<string | null> {
+  const found = await sql<{ plan: string | null }>`
+    select plan from scheduler.deploys where id = ${deployId}
+  `.execute(db);
+  return found.rows[0]?.plan ?? null;
 }
 
 export async function readTraceparent(db: Db, deployId: string): Promise<string | null> {

@@ -32,6 +32,8 @@ export async function changeHostPolicy(trx: Trx, name: string, change: Body<"cha
     .set({
       labels: JSON.stringify(labels),
       ...(change.cordoned === undefined ? {} : { cordoned: change.cordoned }),
+      // Who gives a host work again says that it is the right one.
+      ...(change.cordoned === false ? { identity_resolved_at: new Date() } : {}),
       ...(change.draining === undefined ? {} : { draining: change.draining }),
       ...(dedicatedTo === undefined ? {} : { dedicated_to: dedicatedTo }),
     })

@@ -1,8 +1,9 @@
 /**
- * Makes releases. All three causes (a push, a change of variables, a change of sizes) end here, in the
+ * Makes releases. All causes (a push, a change of variables or sizes, a rollback) end here, in the
  * transaction of whoever calls, with the service's row locked, so that versions have no gap and no tie.
  */
 import type { ImageProfile, ProcessTable } from "@berth/shared/contracts/build.ts";
+import type { ReleaseCause as Cause } from "@berth/shared/contracts/release.ts";
 import { ReleaseCreated } from "@berth/shared/contracts/release.ts";
 import type { Stage } from "@berth/shared/domain/deploy-state.ts";
 import type { DeployId, ServiceId } from "@berth/shared/domain/ids.ts";
@@ -29,11 +30,13 @@ export interface Image {
   readonly imageBytes: number;
   readonly processes: ProcessTable;
   readonly profile: ImageProfile;
+  /** Variables from the repository that the image was built of. */
+  readonly env: Readonly<Record<string, string>>;
 }
 
 export interface ReleaseCause {
   readonly deployId: DeployId;
-  readonly cause: "push" | "config" | "scale";
+  readonly cause: Cause;
   readonly description: string;
   readonly traceparent: string | null;
   readonly stages: readonly Stage[];
@@ -58,6 +61,8 @@ export async function readSettings(trx: Trx, serviceId: string): Promise<Process
       "memory_bytes as memoryBytes",
       "cpu_millis as cpuMillis",
       "health_path as healthPath",
+      "start_deadline_ms as startDeadlineMs",
+      "stop_grace_ms as stopGraceMs",
     ])
     .where("service_id", "=", serviceId)
     .execute();
@@ -74,6 +79,8 @@ export async function writeSettings(
       memory_bytes: setting.memoryBytes,
       cpu_millis: setting.cpuMillis,
       health_path: setting.healthPath,
+      start_deadline_ms: setting.startDeadlineMs,
+      stop_grace_ms: setting.stopGraceMs,
     };
     await trx
       .insertInto("processes")
@@ -88,7 +95,7 @@ export async function currentImage(trx: Trx, service: LockedService): Promise<Im
   if (service.currentReleaseId === null) return undefined;
   const found = await sql<Image>`
     select commit, image_repository as "imageRepository", image_digest as "imageDigest", image_bytes as "imageBytes",
-           processes, profile
+           processes, profile, env
     from api.releases where id = ${service.currentReleaseId}
   `.execute(trx);
   return found.rows[0];
@@ -119,6 +126,7 @@ export async function makeRelease(
       image_bytes: image.imageBytes,
       processes: JSON.stringify(image.processes),
       profile: JSON.stringify(image.profile),
+      env: JSON.stringify(image.env),
       config_version: service.configVersion,
       process_settings: JSON.stringify(snapshot(image.processes, [...known, ...added])),
       description: why.description,

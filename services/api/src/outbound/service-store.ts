@@ -37,7 +37,7 @@ const SERVICE = sql`
   select s.id, o.name as org, e.name as environment, s.name, s.kind, s.hostname_label as "hostnameLabel",
          s.deploy_branch as "deployBranch", r.version as "currentRelease", s.created_at as "createdAt",
          coalesce((select jsonb_agg(jsonb_build_object('process', p.process, 'scale', p.scale,
-             'memoryBytes', p.memory_bytes, 'cpuMillis', p.cpu_millis, 'healthPath', p.health_path))
+             'memoryBytes', p.memory_bytes, 'cpuMillis', p.cpu_millis, 'healthPath', p.health_path, 'startDeadlineMs', p.start_deadline_ms, 'stopGraceMs', p.stop_grace_ms))
            from api.processes p where p.service_id = s.id), '[]') as processes
   from api.services s
     join api.environments e on e.id = s.environment_id
@@ -104,7 +104,7 @@ export type Environment = Reply<"createEnvironment">;
 
 export async function readEnvironments(db: Db, userId: string): Promise<Environment[]> {
   const found = await sql<Omit<Environment, "createdAt"> & { createdAt: Date }>`
-    select e.id, o.name as org, e.name, e.created_at as "createdAt",
+    select e.id, o.name as org, e.name, e.pod, e.created_at as "createdAt",
            (select count(*)::int from api.services s where s.environment_id = e.id and s.deleted_at is null) as "servicesCount"
     from api.environments e
       join api.orgs o on o.id = e.org_id

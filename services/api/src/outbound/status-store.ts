@@ -6,7 +6,6 @@ import type { Db } from "./tables.ts";
 
 type Instance = Reply<"serviceStatus">["instances"][number];
 type Decision = Reply<"whyService">["decisions"][number];
-type Release = Reply<"listReleases">["releases"][number];
 type Build = Reply<"showBuild">;
 
 /** Everything that is not over, and what should run but failed. */
@@ -80,26 +79,6 @@ async function readHostNames(db: Db): Promise<Map<string, string>> {
   return new Map(rows.map((row) => [row.id, row.name]));
 }
 
-interface ReleaseRow extends Omit<Release, "createdAt" | "processes"> {
-  readonly createdAt: Date;
-  readonly table: Readonly<Record<string, { command: string }>>;
-}
-
-export async function readReleases(db: Db, serviceId: string, limit: number): Promise<Release[]> {
-  const found = await sql<ReleaseRow>`
-    select r.id, r.version, r.commit, r.image_digest as "imageDigest", r.config_version as "configVersion",
-           r.processes as table, r.description, r.created_at as "createdAt",
-           (s.current_release_id = r.id) is true as current
-    from api.releases r join api.services s on s.id = r.service_id
-    where r.service_id = ${serviceId} order by r.version desc limit ${limit}
-  `.execute(db);
-  return found.rows.map(({ table, createdAt, ...release }) => ({
-    ...release,
-    processes: Object.entries(table).map(([process, { command }]) => ({ process, command })),
-    createdAt: createdAt.toISOString(),
-  }));
-}
-
 export async function readBuild(db: Db, buildId: string): Promise<Build | undefined> {
   const found = await sql<
     Omit<Build, "createdAt" | "finishedAt"> & { createdAt: Date; finishedAt: Date | null }
@@ -115,4 +94,14 @@ export async function readBuild(db: Db, buildId: string): Promise<Build | undefi
     createdAt: row.createdAt.toISOString(),
     finishedAt: row.finishedAt?.toISOString() ?? null,
   };
+}
+
+/** Lost instances that hold their slot: by the service's policy nobody takes it yet. */
+export async function readWaiting(db: Db, serviceId: string): Promise<Reply<"whyService">["waiting"]> {
+  const found = await sql<NonNullable<Reply<"whyService">["waiting"]>[number]>`
+    select j.process, j.slot, coalesce(h.name, j.host_id) as host, coalesce(j.reason, 'its host went silent') as reason
+      from scheduler.jobs j left join api.hosts h on h.id = j.host_id
+     where j.service_id = ${serviceId} and j.state = 'lost' and j.desired = 'run' and not j.away
+     order by j.process, j.slot limit 200`.execute(db);
+  return found.rows;
 }

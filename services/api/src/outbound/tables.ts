@@ -1,4 +1,5 @@
 /** The api's own tables as kysely types; other services' tables are read with plain SQL by qualified name. */
+import type { ReleaseCause } from "@berth/shared/contracts/release.ts";
 import type { OutboxTable } from "@berth/shared/kit/outbox.ts";
 import type { ColumnType, Generated, Kysely, Transaction } from "kysely";
 
@@ -21,9 +22,11 @@ export interface ApiTables {
     id: string;
     org_id: string;
     name: string;
+    pod: Generated<string>;
     created_at: Generated<Date>;
     deleted_at: Generated<Date | null>;
   };
+  pods: { name: string; strategy: Generated<"spread" | "binpack">; created_at: Generated<Date> };
   services: {
     id: string;
     org_id: string;
@@ -35,6 +38,7 @@ export interface ApiTables {
     health_path: string | null;
     current_release_id: Generated<string | null>;
     config_version: Generated<number>;
+    policy: ColumnType<unknown, string | undefined, string>;
     created_at: Generated<Date>;
     deleted_at: Generated<Date | null>;
   };
@@ -45,6 +49,8 @@ export interface ApiTables {
     memory_bytes: number;
     cpu_millis: number;
     health_path: string | null;
+    start_deadline_ms: Generated<number | null>;
+    stop_grace_ms: Generated<number | null>;
   };
   releases: {
     id: string;
@@ -60,11 +66,15 @@ export interface ApiTables {
     config_version: number;
     process_settings: Json;
     description: string;
-    cause: "push" | "config" | "scale";
+    cause: ReleaseCause;
     traceparent: string | null;
     stages: Json;
     created_at: Generated<Date>;
+    notes: Generated<string>;
+    removed_at: Generated<Date | null>;
+    env: Json;
   };
+  restarts: { service_id: string; process: string; requested_at: Generated<Date> };
   deploy_cancels: {
     deploy_id: string;
     reason_code: Generated<"cancelled" | "superseded">;
@@ -86,12 +96,17 @@ export interface ApiTables {
     draining: Generated<boolean>;
     labels: ColumnType<Record<string, string>, string | undefined, string>;
     dedicated_to: Generated<string | null>;
+    pod: Generated<string>;
+    identity_resolved_at: Generated<Date | null>;
+    address_changes: Generated<number>;
   };
   join_tokens: {
     hash: string;
     expires_at: Date;
     used_at: Generated<Date | null>;
     created_by: string;
+    pod: Generated<string>;
+    zone: string | null;
     created_at: Generated<Date>;
   };
   audit: {

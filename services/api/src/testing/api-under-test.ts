@@ -51,6 +51,8 @@ export class ApiUnderTest {
     await api.call("createService", own.member, { body: { name: "shop" } });
     await api.storePush(api.ids.deployId, await api.serviceId("shop"), api.ids.buildId);
     await api.storeHost("dock", "10.209.0.0/24");
+    await api.call("createService", own.member, { body: { name: "ledger" } });
+    for (const deployState of ["succeeded", "succeeded", null]) await api.release("ledger", deployState);
     return api;
   }
 
@@ -69,7 +71,7 @@ export class ApiUnderTest {
   /** Calls a route by name; what `params` leaves out is acme's shop. */
   async call(name: RouteName, token: string | null, given: CallGiven = {}): Promise<Called> {
     const named: Record<string, string> = {
-      ...{ org: "acme", environment: "production", service: "shop", host: "dock" },
+      ...{ org: "acme", environment: "production", service: "shop", host: "dock", pod: "main" },
       ...this.ids,
       ...given.params,
     };
@@ -127,17 +129,52 @@ export class ApiUnderTest {
   async finishBuild(
     buildId: string,
     processes: object = { web: { command: "run" }, worker: { command: "work" } },
+    digest = DIGEST,
   ): Promise<void> {
     await this.admin.query(
       "update builder.builds set state='succeeded', started_at=now(), finished_at=now(), image_repository='o/s', image_digest=$2, image_bytes=10, processes=$3, profile=$4 where id=$1",
-      [buildId, DIGEST, processes, { port: 8080, rootFilesystem: "read-only", runsAsRoot: false }],
+      [buildId, digest, processes, { port: 8080, rootFilesystem: "read-only", runsAsRoot: false }],
     );
+  }
+
+  /** Makes the service's next release; a succeeded one is serving. */
+  async release(name: string, deployState: string | null, digest = DIGEST): Promise<string> {
+    const serviceId = await this.serviceId(name);
+    const [deployId, buildId] = [newId("deploy"), newId("build")];
+    await this.storePush(deployId, serviceId, buildId);
+    await this.finishBuild(buildId, undefined, digest);
+    await this.reconcile();
+    const { id } = await this.pod.db
+      .selectFrom("releases")
+      .select("id")
+      .where("deploy_id", "=", deployId)
+      .executeTakeFirstOrThrow();
+    if (deployState === null) return id;
+    await this.admin.query(
+      "insert into scheduler.deploys (id, service_id, release_id, state, finished_at) values ($1,$2,$3,$4,now())",
+      [deployId, serviceId, id, deployState],
+    );
+    if (deployState === "succeeded")
+      await this.admin.query(
+        "insert into scheduler.serving (service_id, release_id) values ($1,$2) on conflict (service_id) do update set release_id = $2",
+        [serviceId, id],
+      );
+    return id;
   }
 
   /** What the service does every two seconds. */
   reconcile(): Promise<void> {
     return reconcileReleases({ db: this.pod.db, outbox: { wake: () => undefined }, log: silentLog });
   }
+}
+
+/** What a route's path names, where that is not shop itself: ledger has releases, shop has none. */
+export function sampleParams(name: RouteName): Record<string, string> {
+  const ofLedger: readonly RouteName[] = [
+    ...(["showRelease", "changeRelease", "removeRelease"] as const),
+    ...(["rollbackService", "redeployService", "restartService"] as const),
+  ];
+  return ofLedger.includes(name) ? { service: "ledger", version: "1" } : {};
 }
 
 /** A valid body for each route that has one. */
@@ -148,9 +185,15 @@ export function sampleBody(name: RouteName): object | undefined {
     createEnvironment: { name: uniqueName("env") },
     createService: { name: uniqueName("svc") },
     scaleService: { processes: [{ process: "web", scale: 2 }] },
+    changeServicePolicy: { onReturn: "keep-original" },
     changeVars: { set: { GREETING: "hello" } },
+    changeRelease: { notes: "the good one" },
+    rollbackService: { variables: "keep" },
+    restartService: {},
     createJoinToken: { lifetimeMinutes: 5 },
     changeHost: { cordoned: true },
+    createPod: { name: uniqueName("pod") },
+    changePod: { strategy: "spread" },
     joinHost: {
       token: "berth_join_unknown",
       name: uniqueName("host"),

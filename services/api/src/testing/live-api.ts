@@ -12,9 +12,9 @@ import type { ServiceName } from "@berth/shared/contracts/event.ts";
 import type { EnvironmentId, HostId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
+import { freePort } from "@berth/shared/testing/free-port.ts";
 import { createCurve, createUser } from "@nats-io/nkeys";
 import pg from "pg";
-import { freePort } from "./free-port.ts";
 import type { LiveBus } from "./live-bus.ts";
 import { startLiveBus } from "./live-bus.ts";
 import type { PodFixture } from "./pod-fixture.ts";
@@ -39,6 +39,8 @@ export interface JoinedHost {
   readonly hostId: HostId;
   readonly agent: Bus;
   readonly logshipper: Bus;
+  /** Why the server closed connections of the host. */
+  closedReasons(): Promise<string[]>;
 }
 
 export async function until(what: string, check: () => Promise<boolean>): Promise<void> {
@@ -93,6 +95,9 @@ export class LiveApi {
       BERTH_LISTEN_PORT: String(port),
       BERTH_NATS_PUBLIC_URL: url,
       BERTH_NATS_ACCOUNT_SEED_FILE: pki.nats.accountSeedFile,
+      BERTH_NATS_ACCOUNT_JWT_FILE: pki.nats.revoking.accountJwtFile,
+      BERTH_NATS_SIGNING_SEED_FILE: pki.nats.revoking.signingSeedFile,
+      BERTH_NATS_REVOKING_CREDS: pki.nats.revoking.credsFile,
     });
     await this.#startService("secrets", {
       BERTH_MASTER_KEY_FILE: pki.masterKeyFile,
@@ -225,6 +230,7 @@ export class LiveApi {
       keys.logshipper,
     );
     this.#buses.push(agent, logshipper);
-    return { hostId: joined.hostId, agent, logshipper };
+    const closedReasons = () => this.#live.closedReasons(joined.hostId);
+    return { hostId: joined.hostId, agent, logshipper, closedReasons };
   }
 }

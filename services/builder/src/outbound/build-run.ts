@@ -1,6 +1,7 @@
 /** What the steps of one build share: the order, the limits, the way out for output, and the result. */
 
 import type { Readable } from "node:stream";
+import type { AppConfig } from "@berth/shared/domain/app-config.ts";
 import type { BuildFailure } from "../core/build-failure.ts";
 import { BuildStopped } from "../core/build-stopped.ts";
 import type { Processes } from "../core/choose-processes.ts";
@@ -61,6 +62,8 @@ export interface BuiltImage {
   readonly digest: string;
   readonly sizeBytes: number;
   readonly processes: Readonly<Record<string, string>>;
+  /** What the repository says of how the app wants to run; null when it says nothing. */
+  readonly config: AppConfig | null;
   readonly port: number;
   readonly rootFilesystem: "read-only" | "writable";
   readonly runsAsRoot: boolean;
@@ -70,7 +73,7 @@ export type BuildResult =
   | { readonly outcome: "built"; readonly image: BuiltImage }
   | { readonly outcome: "failed"; readonly failure: BuildFailure; readonly cause?: unknown };
 
-export type LocalImage = Omit<BuiltImage, "digest">;
+export type LocalImage = Omit<BuiltImage, "digest" | "config">;
 
 /** What the steps of one build share. */
 export interface Run {

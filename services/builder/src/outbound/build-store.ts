@@ -5,6 +5,7 @@
  * then no longer change anything about the build.
  */
 import { BuildSucceeded, type ImageProfile, type ProcessTable } from "@berth/shared/contracts/build.ts";
+import type { AppConfig } from "@berth/shared/domain/app-config.ts";
 import type { Stage } from "@berth/shared/domain/deploy-state.ts";
 import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import { sql } from "kysely";
@@ -51,6 +52,7 @@ export interface Success {
   readonly imageBytes: number;
   readonly processes: ProcessTable;
   readonly profile: ImageProfile;
+  readonly config?: AppConfig;
 }
 
 export type Ending =
@@ -79,7 +81,7 @@ export async function finishBuild(
       await endBuild(trx, row, ending.failure);
       return true;
     }
-    const { kind, imageRepository, imageDigest, imageBytes, processes, profile } = ending.success;
+    const { kind, imageRepository, imageDigest, imageBytes, processes, profile, config } = ending.success;
     await trx
       .updateTable("builds")
       .set({
@@ -90,6 +92,7 @@ export async function finishBuild(
         image_bytes: imageBytes,
         processes: JSON.stringify(processes),
         profile: JSON.stringify(profile),
+        app_config: config === undefined ? null : JSON.stringify(config),
         lease_owner: null,
         lease_until: null,
         finished_at: sql<Date>`clock_timestamp()`,

@@ -12,6 +12,7 @@ import { BuildStopped } from "../core/build-stopped.ts";
 import { chooseBuildpackProcesses } from "../core/choose-processes.ts";
 import type { BuildpackRef } from "../core/parse-buildpack-url.ts";
 import { parseRelease } from "../core/parse-release.ts";
+import { checkConfigured, type SourceConfig } from "./app-config.ts";
 import {
   appLabels,
   type BuildOrder,
@@ -36,9 +37,14 @@ export async function buildWithBuildpacks(
   run: Run,
   source: Source,
   custom: readonly BuildpackRef[],
+  config: SourceConfig,
 ): Promise<LocalImage> {
   const { given, order } = run;
-  takeProcesses(chooseBuildpackProcesses(source.procfile, { web: "unknown until the buildpack has run" }));
+  const commands = config.wishes?.commands ?? {};
+  const unknown = { web: "unknown until the buildpack has run" };
+  const early = takeProcesses(chooseBuildpackProcesses(source.procfile, unknown, commands));
+  // With a Procfile the buildpack's own processes do not count, so a wrong name need not wait for the build.
+  if (source.procfile !== null) checkConfigured(config, early);
   const command = ["/berth/buildpacks/run", ...(await buildpackArguments(custom))];
   let containerId: string | null = null;
   try {
@@ -62,7 +68,8 @@ export async function buildWithBuildpacks(
       throw new BuildStopped({ code: "out-of-memory", memoryBytes: given.limits.memoryBytes });
     if (result.exitCode !== 0) throw new BuildStopped(buildpackFailure(result, source));
     const defaults = parseRelease(result.notes.get("release.yaml") ?? "");
-    const processes = takeProcesses(chooseBuildpackProcesses(source.procfile, defaults));
+    const processes = takeProcesses(chooseBuildpackProcesses(source.procfile, defaults, commands));
+    checkConfigured(config, processes);
     order.onStep("Making the image");
     await given.engine.makeAppImage({
       buildId: order.buildId,

@@ -7,6 +7,7 @@ import { BuildStopped } from "../core/build-stopped.ts";
 import { checkDockerfile } from "../core/check-dockerfile.ts";
 import { chooseDockerfileProcesses } from "../core/choose-processes.ts";
 import { showBuildkitLine } from "../core/read-buildkit-output.ts";
+import { checkConfigured, type SourceConfig } from "./app-config.ts";
 import {
   appLabels,
   type BuildOrder,
@@ -21,13 +22,14 @@ import type { Source } from "./source-archive.ts";
 
 const execFileAsync = promisify(execFile);
 
-export async function buildDockerfile(run: Run, source: Source): Promise<LocalImage> {
+export async function buildDockerfile(run: Run, source: Source, config: SourceConfig): Promise<LocalImage> {
   const { given, order } = run;
   const report = checkDockerfile(source.dockerfile ?? "");
   if (report.problems.length > 0)
     throw new BuildStopped({ code: "bad-dockerfile", problems: report.problems });
-  // Read before the build, so that a broken Procfile does not cost its minutes.
-  takeProcesses(chooseDockerfileProcesses(source.procfile, true));
+  // Read before the build, so that a broken Procfile or berth.yaml does not cost its minutes.
+  const commands = config.wishes?.commands ?? {};
+  checkConfigured(config, takeProcesses(chooseDockerfileProcesses(source.procfile, true, commands)));
   const contextDir = join(run.dir, "context");
   await mkdir(contextDir);
   const untar = ["-xf", source.tarPath, "-C", contextDir, "--no-same-owner", "--no-same-permissions"];
@@ -50,7 +52,7 @@ export async function buildDockerfile(run: Run, source: Source): Promise<LocalIm
   return {
     kind: "dockerfile",
     sizeBytes: facts.sizeBytes,
-    processes: takeProcesses(chooseDockerfileProcesses(source.procfile, facts.hasCommand)),
+    processes: takeProcesses(chooseDockerfileProcesses(source.procfile, facts.hasCommand, commands)),
     port: onlyPort !== undefined && morePorts.length === 0 ? onlyPort : DEFAULT_PORT,
     rootFilesystem: facts.labels["berth.root-filesystem"] === "read-only" ? "read-only" : "writable",
     runsAsRoot: /^(?:|root|0)(?::.*)?$/.test(facts.user),

@@ -314,15 +314,21 @@ export class BuildEngine {
    * Ours are marked, or are carriers of an image that never started.
    */
   async sweep(): Promise<{ containers: number; images: number }> {
+    return { containers: await this.removeOldContainers(0), images: await this.removeOldImages(0) };
+  }
+
+  /** @param minAgeMs containers younger than this may belong to a build that runs */
+  async removeOldContainers(minAgeMs: number): Promise<number> {
     const filters = { label: [`berth.builder=${this.#builderId}`] };
     const listed = await deadline(this.#docker.listContainers({ all: true, filters }), "listing containers");
     const own = listed.filter(
-      ({ Labels: labels, State: state }) =>
-        labels["berth.build-container"] === this.#builderId ||
-        (state === "created" && labels["berth.job"] === undefined),
+      ({ Labels: labels, State: state, Created: createdAt }) =>
+        createdAt * 1000 <= Date.now() - minAgeMs &&
+        (labels["berth.build-container"] === this.#builderId ||
+          (state === "created" && labels["berth.job"] === undefined)),
     );
     for (const container of own) await this.removeContainer(container.Id);
-    return { containers: own.length, images: await this.removeOldImages(0) };
+    return own.length;
   }
 
   /**

@@ -186,7 +186,7 @@ async function store(
 
 function toEnding(claim: ClaimedBuild, result: BuildResult): Ending {
   if (result.outcome === "failed") return { outcome: "failed", failure: result.failure };
-  const { kind, digest, sizeBytes, processes, port, rootFilesystem, runsAsRoot } = result.image;
+  const { kind, digest, sizeBytes, processes, port, rootFilesystem, runsAsRoot, config } = result.image;
   const table: ProcessTable = {};
   for (const [name, command] of Object.entries(processes)) table[name] = { command };
   return {
@@ -198,6 +198,7 @@ function toEnding(claim: ClaimedBuild, result: BuildResult): Ending {
       imageBytes: sizeBytes,
       processes: table,
       profile: { port, rootFilesystem, runsAsRoot },
+      ...(config === null ? {} : { config }),
     },
   };
 }

@@ -75,6 +75,7 @@ export async function addBuild(db: Db, push: Push): Promise<void> {
         image_bytes: null,
         processes: null,
         profile: null,
+        app_config: null,
         started_at: null,
         finished_at: null,
       })

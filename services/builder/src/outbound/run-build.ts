@@ -13,6 +13,7 @@ import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { BuildFailure } from "../core/build-failure.ts";
 import { BuildStopped } from "../core/build-stopped.ts";
 import { detectKind } from "../core/detect-kind.ts";
+import { readSourceConfig } from "./app-config.ts";
 import type { BuildOrder, BuildResult, BuiltImage, Run, RunBuildGiven } from "./build-run.ts";
 import { buildImage, buildWithBuildpacks } from "./buildpack-build.ts";
 import { buildDockerfile } from "./dockerfile-build.ts";
@@ -76,20 +77,21 @@ async function buildAndPush(run: Run): Promise<BuiltImage> {
   const source = await fetchSource(run);
   order.onStage("fetched");
   crashPoint("builder.fetched");
+  const config = readSourceConfig(source, order.onStep);
   const kind = detectKind(source, order.settings);
   if (kind.kind === "refused") throw new BuildStopped(kind.failure);
   if (kind.kind === "buildpack" || /berth\/stack\b/.test(source.dockerfile ?? "")) await waitForStack(run);
   const image =
     kind.kind === "dockerfile"
-      ? await buildDockerfile(run, source)
-      : await buildWithBuildpacks(run, source, kind.custom);
+      ? await buildDockerfile(run, source, config)
+      : await buildWithBuildpacks(run, source, kind.custom, config);
   order.onStage("built");
   crashPoint("builder.built");
   order.onStep(`Storing the image (${String(Math.round(image.sizeBytes / 1e6))} MB with its base)`);
   const digest = await pushImage(run);
   order.onStage("pushed");
   crashPoint("builder.pushed");
-  return { ...image, digest };
+  return { ...image, config: config.wishes?.config ?? null, digest };
 }
 
 /** On a new machine the stack image is still being made when the first push comes. */

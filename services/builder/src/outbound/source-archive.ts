@@ -12,6 +12,7 @@ import { createWriteStream } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createZstdDecompress } from "node:zlib";
+import { MAX_APP_FILE_BYTES } from "@berth/shared/kit/app-file.ts";
 import { extract, type Header, pack } from "tar-stream";
 import { BuildStopped } from "../core/build-stopped.ts";
 
@@ -26,6 +27,8 @@ export interface Source {
   readonly topFiles: readonly string[];
   readonly dockerfile: string | null;
   readonly procfile: string | null;
+  readonly berthYaml: string | null;
+  readonly appJson: string | null;
   readonly buildpacksFile: string | null;
 }
 
@@ -33,6 +36,9 @@ const BUILD_UID = 1000;
 const KEPT_FILES = new Map([
   ["Dockerfile", 300 * 1024],
   ["Procfile", 64 * 1024],
+  // A byte more than is allowed, so that a larger one is refused and not cut.
+  ["berth.yaml", MAX_APP_FILE_BYTES + 1],
+  ["app.json", MAX_APP_FILE_BYTES + 1],
   [".buildpacks", 16 * 1024],
   [".dockerignore", 64 * 1024],
 ]);
@@ -85,6 +91,8 @@ export async function unpackSource(
     topFiles: seen.topNames(),
     dockerfile: file("Dockerfile"),
     procfile: file("Procfile"),
+    berthYaml: file("berth.yaml"),
+    appJson: file("app.json"),
     buildpacksFile: file(".buildpacks"),
   };
 }

@@ -1,5 +1,6 @@
 /** The builder's own tables, as kysely sees them. */
 import type { BuildKind, BuildState, ImageProfile, ProcessTable } from "@berth/shared/contracts/build.ts";
+import type { AppConfig } from "@berth/shared/domain/app-config.ts";
 import type { Stage } from "@berth/shared/domain/deploy-state.ts";
 import type { BuildId, DeployId, EnvironmentId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { OutboxTable } from "@berth/shared/kit/outbox.ts";
@@ -32,6 +33,7 @@ export interface BuildsTable {
   image_bytes: number | null;
   processes: JsonOrNull<ProcessTable>;
   profile: JsonOrNull<ImageProfile>;
+  app_config: JsonOrNull<AppConfig>;
   stages: ColumnType<Stage[], string | undefined, string>;
   log: Generated<string>;
   created_at: Generated<Date>;

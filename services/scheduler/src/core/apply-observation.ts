@@ -1,6 +1,7 @@
 /**
  * Takes what an agent saw into a job's stored state. Facts about a lower epoch or an older sequence are late and
- * dropped; an illegal step is refused and told.
+ * dropped; an illegal step is refused and told. A lost job that its host still names is not lost any more, although
+ * nothing about it changed.
  */
 import type { ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
@@ -19,8 +20,16 @@ export type Verdict =
   | { readonly kind: "foreign" }
   | { readonly kind: "illegal" };
 
-export function judgeObservation(stored: StoredObservation, hostId: string, observed: ObservedJob): Verdict {
+/** @param listed whether it comes with the host's whole list, and so is what the host holds now */
+export function judgeObservation(
+  stored: StoredObservation,
+  hostId: string,
+  observed: ObservedJob,
+  listed: boolean,
+): Verdict {
   if (stored.hostId !== hostId || observed.epoch > stored.epoch) return { kind: "foreign" };
-  if (observed.epoch < stored.epoch || observed.sequence <= stored.observedSequence) return { kind: "late" };
+  const found = listed && stored.state === "lost" && observed.sequence === stored.observedSequence;
+  const late = observed.sequence <= stored.observedSequence && !found;
+  if (observed.epoch < stored.epoch || late) return { kind: "late" };
   return canStep(stored.state, observed.state) ? { kind: "take" } : { kind: "illegal" };
 }

@@ -25,11 +25,22 @@ interface KnownJob {
   };
 }
 
+/** Every job that the record has on each host. */
+export function desiredByHost(jobs: readonly KnownJob[]): ReadonlyMap<HostId, DesiredJob[]> {
+  const byHost = new Map<HostId, DesiredJob[]>();
+  for (const { view, epoch } of jobs) {
+    const { id: jobId, hostId, state, desired: action } = view;
+    if (hostId === null || isFinal(state) || state === "requested") continue;
+    const known = byHost.get(hostId);
+    if (known === undefined) byHost.set(hostId, [{ jobId, epoch, action }]);
+    else known.push({ jobId, epoch, action });
+  }
+  return byHost;
+}
+
 /** Every job that the record has on the host. */
 export function desiredJobs(jobs: readonly KnownJob[], hostId: HostId): DesiredJob[] {
-  return jobs
-    .filter(({ view }) => view.hostId === hostId && !isFinal(view.state) && view.state !== "requested")
-    .map(({ view, epoch }) => ({ jobId: view.id, epoch, action: view.desired }));
+  return desiredByHost(jobs).get(hostId) ?? [];
 }
 
 /** What a host said that it holds. */
@@ -67,4 +78,32 @@ export function findStrangers(
   return new Set(
     reported.filter(({ jobId, epoch }) => epoch > (known.get(jobId) ?? -1)).map(({ jobId }) => jobId),
   );
+}
+
+/** The newest epoch under which some host holds each job, by the hosts' newest lists: one look instead of all lists. */
+export class ReportedEpochs {
+  readonly #byJob = new Map<string, Map<HostId, number>>();
+  readonly #jobsOf = new Map<HostId, readonly string[]>();
+
+  take(hostId: HostId, jobs: HostReport["jobs"]): void {
+    for (const jobId of this.#jobsOf.get(hostId) ?? []) {
+      const holders = this.#byJob.get(jobId);
+      holders?.delete(hostId);
+      if (holders?.size === 0) this.#byJob.delete(jobId);
+    }
+    for (const { jobId, epoch } of jobs) {
+      const holders = this.#byJob.get(jobId) ?? new Map<HostId, number>();
+      holders.set(hostId, Math.max(epoch, holders.get(hostId) ?? 0));
+      this.#byJob.set(jobId, holders);
+    }
+    this.#jobsOf.set(
+      hostId,
+      jobs.map(({ jobId }) => jobId),
+    );
+  }
+
+  /** True when a host holds the job under a later epoch than the record knows: an auction would give it twice. */
+  isHeldLater(jobId: string, epoch: number): boolean {
+    return [...(this.#byJob.get(jobId)?.values() ?? [])].some((held) => held > epoch);
+  }
 }

@@ -11,10 +11,14 @@ export interface HeldRow {
   readonly desired: "run" | "stop";
   readonly leaseExpiresAtMs: number | null;
   readonly updatedAtMs: number;
+  readonly singleWriter: boolean;
 }
 
-/** `wait`: nothing follows yet. Else the state that the job steps to; `requested` gives it back to the auction. */
-export type AbsenceVerdict = "wait" | "requested" | "finished" | "failed";
+/**
+ * `wait`: nothing follows yet. `stop`: the job is not wanted there any more. Else the state that the job steps to;
+ * `requested` gives it back to the auction.
+ */
+export type AbsenceVerdict = "wait" | "stop" | "requested" | "finished" | "failed";
 
 /** How long after the award's lease a list may still be one that was made before the award came. */
 export const AWARD_GRACE_MS = 3000;
@@ -26,8 +30,14 @@ export function givenBack(desired: "run" | "stop"): "requested" | "finished" {
   return desired === "stop" ? "finished" : "requested";
 }
 
-/** @param atMs when the list was made */
-export function judgeAbsence(row: HeldRow, atMs: number): AbsenceVerdict {
+/**
+ * @param atMs when the list was made
+ * @param unknownHere whether the host runs a container of the job that its ledger does not know. A single writer is not
+ *   over while that lasts: its host removes what the record wants stopped.
+ */
+export function judgeAbsence(row: HeldRow, atMs: number, unknownHere = false): AbsenceVerdict {
+  if (unknownHere && row.singleWriter && row.state !== "awarded")
+    return row.desired === "run" ? "stop" : "wait";
   if (row.state === "awarded") {
     if (row.leaseExpiresAtMs !== null && row.leaseExpiresAtMs + AWARD_GRACE_MS > atMs) return "wait";
     return givenBack(row.desired);

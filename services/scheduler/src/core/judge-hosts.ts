@@ -2,7 +2,8 @@
  * Which hosts are alive, suspect or lost, from how long they were silent.
  *
  * What must stay true: losing the control plane's own sight is not the hosts' death. Silence counts only from when
- * this scheduler could hear, and when more than half of the hosts fall silent at once nothing is declared lost.
+ * this scheduler could hear; when more than half of the hosts fall silent at once nothing is declared lost; and
+ * they come back one after the other, so the silence of those that are still away counts anew from then.
  */
 import type { HostId } from "@berth/shared/domain/ids.ts";
 
@@ -22,12 +23,16 @@ export interface SilenceLimits {
   readonly lostAfterMs: number;
 }
 
-/** @param hearingSinceMs when this scheduler began to hear heartbeats without a break */
+/**
+ * @param hearingSinceMs when this scheduler began to hear heartbeats without a break
+ * @param frozenAtMs when more than half of these hosts were last seen to be silent
+ */
 export function judgeHosts(
   hosts: readonly HostSilence[],
   nowMs: number,
   hearingSinceMs: number,
   limits: SilenceLimits,
+  frozenAtMs = Number.NEGATIVE_INFINITY,
 ): { verdicts: HostVerdict[]; frozen: boolean } {
   const silentMs = (host: HostSilence) => nowMs - Math.max(host.lastHeartbeatAtMs, hearingSinceMs);
   const missing = hosts.filter((host) => host.state !== "lost" && silentMs(host) >= limits.suspectAfterMs);
@@ -39,7 +44,8 @@ export function judgeHosts(
       return { hostId: host.hostId, state: "alive" };
     if (host.state === "lost") return { hostId: host.hostId, state: "lost" };
     if (silent < limits.suspectAfterMs) return { hostId: host.hostId, state: host.state };
-    if (silent >= limits.lostAfterMs && !frozen) return { hostId: host.hostId, state: "lost" };
+    if (Math.min(silent, nowMs - frozenAtMs) >= limits.lostAfterMs && !frozen)
+      return { hostId: host.hostId, state: "lost" };
     return { hostId: host.hostId, state: "suspect" };
   });
   return { verdicts, frozen };

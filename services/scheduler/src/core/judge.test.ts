@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { judgeObservation } from "./apply-observation.ts";
 import { judgeHosts } from "./judge-hosts.ts";
 
-const LIMITS = { suspectAfterMs: 6000, lostAfterMs: 15_000 };
+const LIMITS = { suspectAfterMs: 6000, lostAfterMs: 10_000 };
 const hosts = (...silentMs: number[]) =>
   silentMs.map((silent, i) => ({
     hostId: `hst_${i}` as HostId,
@@ -24,6 +24,13 @@ describe("judgeHosts", () => {
     expect(judgeHosts(hosts(0, 20_000, 20_000), 100_000, 0, LIMITS).frozen).toBe(true);
     expect(states(20_000)).toEqual(["suspect"]);
   });
+  test("after a mass silence those who are still away are given the whole time again", () => {
+    const judge = (frozenAtMs: number) =>
+      judgeHosts(hosts(0, 0, 1000, 60_000, 60_000), 100_000, 0, LIMITS, frozenAtMs).verdicts[3]?.state;
+    expect(judge(99_000)).toBe("suspect");
+    expect(judge(90_001)).toBe("suspect");
+    expect(judge(90_000)).toBe("lost");
+  });
   test("silence counts only from when this scheduler could hear", () => {
     const verdicts = judgeHosts(hosts(60_000, 60_000, 60_000), 100_000, 99_000, LIMITS).verdicts;
     expect(verdicts.every((verdict) => verdict.state === "alive")).toBe(true);
@@ -33,8 +40,12 @@ describe("judgeHosts", () => {
 describe("judgeObservation", () => {
   const stored = { epoch: 3, state: "accepted" as const, hostId: "hst_1", observedSequence: 4 };
   const seen = (given: Partial<ObservedJob>) =>
-    judgeObservation(stored, "hst_1", { epoch: 3, sequence: 5, state: "running", ...given } as ObservedJob)
-      .kind;
+    judgeObservation(
+      stored,
+      "hst_1",
+      { epoch: 3, sequence: 5, state: "running", ...given } as ObservedJob,
+      false,
+    ).kind;
   test("takes news, drops what is late, foreign or impossible", () => {
     expect(seen({})).toBe("take");
     expect(seen({ epoch: 2 })).toBe("late");
@@ -42,7 +53,16 @@ describe("judgeObservation", () => {
     expect(seen({ epoch: 4 })).toBe("foreign");
     expect(seen({ state: "requested" })).toBe("illegal");
     expect(
-      judgeObservation(stored, "hst_2", { epoch: 3, sequence: 5, state: "running" } as ObservedJob).kind,
+      judgeObservation(stored, "hst_2", { epoch: 3, sequence: 5, state: "running" } as ObservedJob, true)
+        .kind,
     ).toBe("foreign");
+  });
+  test("a lost job that its host still names is found again, by a whole list only", () => {
+    const lost = { ...stored, state: "lost" as const };
+    const same = { epoch: 3, sequence: 4, state: "running" } as ObservedJob;
+    expect(judgeObservation(lost, "hst_1", same, true).kind).toBe("take");
+    expect(judgeObservation(lost, "hst_1", same, false).kind).toBe("late");
+    expect(judgeObservation(stored, "hst_1", same, true).kind).toBe("late");
+    expect(judgeObservation(lost, "hst_1", { ...same, sequence: 3 }, true).kind).toBe("late");
   });
 });

@@ -8,7 +8,8 @@ import {
 import { DEFAULT_RESOURCES, GIB, MIB } from "@berth/shared/domain/resources.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type BatchLot, placeBatch } from "./place-batch.ts";
+import type { BatchLot } from "./batch-lot.ts";
+import { placeBatch } from "./place-batch.ts";
 
 function host(n: number, given: Partial<HostState> = {}): HostState {
   return {
@@ -31,6 +32,7 @@ function host(n: number, given: Partial<HostState> = {}): HostState {
     imageDigests: [],
     cordoned: false,
     unavailable: [],
+    alarms: [],
     ...given,
   };
 }

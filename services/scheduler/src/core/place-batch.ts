@@ -4,40 +4,25 @@
  * Pure, and independent of the order of `hosts`. First instances of everything come before second ones, larger ones
  * first; what a lot takes is reserved in memory, so that the next lot of the batch sees it. A full pod is an answer.
  */
-import type { HostId, JobId, OrgId } from "@berth/shared/domain/ids.ts";
-import type { HostState, Lot, Refusal, ScoreTerms, ScoreWeights } from "@berth/shared/domain/placement.ts";
-import { refuse, reserve, scoreTerms, totalScore } from "@berth/shared/domain/placement.ts";
+import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
+import type { HostState, Lot, Refusal, ScoreWeights } from "@berth/shared/domain/placement.ts";
+import { scoreTerms } from "@berth/shared/domain/placement.ts";
 import { formatBytes } from "@berth/shared/domain/resources.ts";
+import type { BatchLot } from "./batch-lot.ts";
+import type { Candidate, HostPolicy, SilentHost } from "./candidates.ts";
+import { BEST_BIDS, bidder, refuser, SMALL_POD_HOSTS, unheard, unheardByCode } from "./candidates.ts";
 import { compareIds } from "./compare-ids.ts";
-
-export interface BatchLot extends Lot {
-  readonly slot: number;
-  /** Hosts that declined this job in this round, with what they said. */
-  readonly declinedBy: ReadonlyMap<HostId, Refusal>;
-}
-
-/** What the record, not the host, says of a host. */
-export interface HostPolicy {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly dedicatedTo: OrgId | null;
-  readonly cordoned: boolean;
-  readonly draining: boolean;
-}
-
-export interface Candidate {
-  readonly hostId: HostId;
-  readonly host: string;
-  readonly bid: HostState | null;
-  readonly score: number | null;
-  readonly terms: ScoreTerms | null;
-  readonly refusal: Refusal | null;
-}
+import { placeEach } from "./place-each.ts";
+import { placeRanked } from "./place-ranked.ts";
+import type { Chooser, Ranking } from "./ranking.ts";
 
 export type Placement =
   | {
       readonly outcome: "placed";
       readonly jobId: JobId;
       readonly hostId: HostId;
+      /** How many hosts could have taken it. */
+      readonly bidders: number;
       readonly candidates: readonly Candidate[];
     }
   | {
@@ -49,16 +34,18 @@ export type Placement =
       readonly hopeless: boolean;
     };
 
-export interface SilentHost {
-  readonly hostId: HostId;
-  readonly host: string;
-  readonly refusal: Refusal;
+/** Below this many lots the rankings of a large pod cost more than they spare. */
+const FEW_LOTS = 6;
+
+export interface Batch {
+  readonly lots: readonly BatchLot[];
+  readonly bids: readonly HostState[];
+  /** Hosts of the pod without a valid bid, and why. */
+  readonly silent: readonly SilentHost[];
+  readonly weights: ScoreWeights;
+  readonly policies: ReadonlyMap<HostId, HostPolicy>;
 }
 
-/** A decision keeps this many candidates: the best, then the refused. */
-export const MOST_CANDIDATES = 50;
-
-/** @param silent hosts of the pod without a valid bid, and why */
 export function placeBatch(
   lots: readonly BatchLot[],
   bids: readonly HostState[],
@@ -66,162 +53,83 @@ export function placeBatch(
   weights: ScoreWeights,
   policies: ReadonlyMap<HostId, HostPolicy> = new Map(),
 ): Placement[] {
-  const hosts = [...bids].sort((a, b) => compareIds(a.hostId, b.hostId));
-  const zones = new ZoneCounts(hosts);
-  return [...lots].sort(byTurn).map((lot) => {
-    const verdicts = hosts.map((host) => judge(host, lot, weights, zones, policies.get(host.hostId)));
-    const winner = indexOfBest(verdicts);
-    const candidates = describe(lot, hosts, verdicts, winner, zones, silent);
-    const host = hosts[winner];
-    if (host === undefined) {
-      const refused = [...verdicts.map(refusalOf), ...silent.map((one) => one.refusal)];
-      return { outcome: "unplaceable", jobId: lot.jobId, candidates, ...explain(refused, hosts, lot) };
-    }
-    hosts[winner] = reserve(host, lot);
-    zones.add(lot.serviceId, host.zone);
-    return { outcome: "placed", jobId: lot.jobId, hostId: host.hostId, candidates };
-  });
+  const small = bids.length <= SMALL_POD_HOSTS || lots.length < FEW_LOTS;
+  return placeBy(small ? "each" : "ranked", { lots, bids, silent, weights, policies });
 }
 
-/** A score, or why not. A number, not an object: a large pod makes millions of them. */
-type Verdict = number | Refusal;
+/** @param way both decide the same: `each` is plain, `ranked` is for large pods and batches */
+export function placeBy(way: "each" | "ranked", batch: Batch): Placement[] {
+  const { lots, silent, weights, policies } = batch;
+  const hosts = [...batch.bids].sort((a, b) => compareIds(a.hostId, b.hostId));
+  const rules = hosts.map((host) => policies.get(host.hostId));
+  const chooser =
+    way === "each" ? placeEach(hosts, weights, rules) : placeRanked(hosts, weights, rules, lots);
+  const biggestBytes = hosts.reduce((most, host) => Math.max(most, host.memoryTotalBytes), 0);
+  return [...lots].sort(byTurn).map((lot) => {
+    const ranking = chooser.choose(lot, BEST_BIDS);
+    const candidates = describe(chooser, lot, ranking, silent);
+    const winner = ranking.best[0];
+    if (winner === undefined)
+      return {
+        ...{ outcome: "unplaceable", jobId: lot.jobId, candidates },
+        ...explain(ranking, silent, hosts.length > 0, biggestBytes, lot),
+      };
+    const { hostId } = hosts[winner.index] as HostState;
+    chooser.take(lot, winner.index);
+    return { outcome: "placed", jobId: lot.jobId, hostId, bidders: ranking.bidders, candidates };
+  });
+}
 
 function byTurn(a: BatchLot, b: BatchLot): number {
   return a.slot - b.slot || b.resources.memoryBytes - a.resources.memoryBytes || compareIds(a.jobId, b.jobId);
 }
 
-/** Instances per service and zone, kept up while the batch is placed. */
-class ZoneCounts {
-  readonly #zones: readonly string[];
-  readonly #hosts: readonly HostState[];
-  readonly #counts = new Map<string, Map<string, number>>();
-
-  constructor(hosts: readonly HostState[]) {
-    this.#hosts = [...hosts];
-    this.#zones = [...new Set(hosts.map((host) => host.zone))];
-  }
-
-  #of(serviceId: string): Map<string, number> {
-    const known = this.#counts.get(serviceId);
-    if (known !== undefined) return known;
-    const counts = new Map(this.#zones.map((zone) => [zone, 0]));
-    for (const host of this.#hosts) {
-      const here = host.instancesByService[serviceId] ?? 0;
-      if (here > 0) counts.set(host.zone, (counts.get(host.zone) ?? 0) + here);
-    }
-    this.#counts.set(serviceId, counts);
-    return counts;
-  }
-
-  add(serviceId: string, zone: string): void {
-    const counts = this.#of(serviceId);
-    counts.set(zone, (counts.get(zone) ?? 0) + 1);
-  }
-
-  hasFewest(serviceId: string, zone: string): boolean {
-    if (this.#zones.length < 2) return true;
-    const counts = this.#of(serviceId);
-    const here = counts.get(zone) ?? 0;
-    for (const count of counts.values()) if (count < here) return false;
-    return true;
-  }
-}
-
-function judge(
-  host: HostState,
-  lot: BatchLot,
-  weights: ScoreWeights,
-  zones: ZoneCounts,
-  policy: HostPolicy | undefined,
-): Verdict {
-  const refusal = lot.declinedBy.get(host.hostId) ?? refuseByPolicy(policy, lot) ?? refuse(host, lot);
-  if (refusal !== null) return refusal;
-  return totalScore(scoreTerms(host, lot, zones.hasFewest(lot.serviceId, host.zone)), weights);
-}
-
-function refusalOf(verdict: Verdict): Refusal | null {
-  return typeof verdict === "number" ? null : verdict;
-}
-
-function refuseByPolicy(policy: HostPolicy | undefined, lot: BatchLot): Refusal | null {
-  if (policy === undefined) return null;
-  if (policy.cordoned) return { code: "cordoned", detail: "an operator cordoned this host" };
-  if (policy.draining) return { code: "draining", detail: "its work moves to other hosts" };
-  if (policy.dedicatedTo !== null && policy.dedicatedTo !== lot.orgId) {
-    return { code: "dedicated-to-another-org", detail: "this host takes work of one org only" };
-  }
-  for (const [name, value] of Object.entries(lot.constraints.labels)) {
-    if (policy.labels[name] !== value)
-      return { code: "label-missing", detail: `needs the label ${name}=${value}` };
-  }
-  return null;
-}
-
-/** The highest score; equal ones go to the smallest host id, which comes first. @returns -1 when all refused */
-function indexOfBest(verdicts: readonly Verdict[]): number {
-  let best = -1;
-  let bestScore = Number.NEGATIVE_INFINITY;
-  for (const [index, verdict] of verdicts.entries()) {
-    if (typeof verdict !== "number" || verdict <= bestScore) continue;
-    best = index;
-    bestScore = verdict;
-  }
-  return best;
-}
-
-/** All candidates of a small pod; of a large one the winner, some others that bid, and some that refused. */
 function describe(
+  chooser: Chooser,
   lot: BatchLot,
-  hosts: readonly HostState[],
-  verdicts: readonly Verdict[],
-  winner: number,
-  zones: ZoneCounts,
+  ranking: Ranking,
   silent: readonly SilentHost[],
 ): Candidate[] {
-  const all = hosts.length + silent.length <= MOST_CANDIDATES;
-  const told = all ? [...hosts.keys()] : pickSome(verdicts, winner);
-  const spoken = told.map((index): Candidate => {
+  const { hosts } = chooser;
+  const bid = (index: number, score: number): Candidate => {
     const host = hosts[index] as HostState;
-    const verdict = verdicts[index] as Verdict;
-    const known = { hostId: host.hostId, host: host.name, bid: host };
-    if (typeof verdict !== "number") return { ...known, score: null, terms: null, refusal: verdict };
-    const terms = scoreTerms(host, lot, zones.hasFewest(lot.serviceId, host.zone));
-    return { ...known, score: verdict, terms, refusal: null };
-  });
-  const unheard = silent.slice(0, MOST_CANDIDATES - spoken.length);
-  return [...spoken, ...unheard.map((one) => ({ ...one, bid: null, score: null, terms: null }))];
-}
-
-function pickSome(verdicts: readonly Verdict[], winner: number): number[] {
-  const bidders: number[] = [];
-  const refusers: number[] = [];
-  for (const [index, verdict] of verdicts.entries()) {
-    const list = typeof verdict === "number" ? bidders : refusers;
-    if (index !== winner && list.length < MOST_CANDIDATES / 2 - 1) list.push(index);
+    return bidder(host, lot, score, scoreTerms(host, lot, chooser.zoneHasFewest(lot, host)));
+  };
+  if (hosts.length + silent.length <= SMALL_POD_HOSTS) {
+    const spoken = hosts.map((host, index) => {
+      const verdict = ranking.verdictOf(index);
+      return typeof verdict === "number" ? bid(index, verdict) : refuser(host, lot, verdict);
+    });
+    return [...spoken, ...silent.map((one) => unheard(one))];
   }
-  return [...(winner < 0 ? [] : [winner]), ...bidders, ...refusers];
+  const refused = [...ranking.refused.values()].map(({ index, refusal, count }) =>
+    refuser(hosts[index] as HostState, lot, refusal, count - 1),
+  );
+  return [...ranking.best.map(({ index, score }) => bid(index, score)), ...refused, ...unheardByCode(silent)];
 }
 
 function explain(
-  refused: readonly (Refusal | null)[],
-  hosts: readonly HostState[],
+  ranking: Ranking,
+  silent: readonly SilentHost[],
+  anyHost: boolean,
+  biggestBytes: number,
   lot: Lot,
 ): { commonRefusal: string; hopeless: boolean } {
-  if (refused.length === 0) return { commonRefusal: "the pod has no hosts", hopeless: false };
-  const codes = new Set(refused.map((one) => one?.code ?? "refused"));
-  const biggest = Math.max(0, ...hosts.map((host) => host.memoryTotalBytes));
-  const hopeless =
-    hosts.length > 0 &&
-    hosts.length === refused.length &&
-    hosts.every((host) => lot.resources.memoryBytes > host.memoryTotalBytes);
+  const refusals: Refusal[] = [
+    ...[...ranking.refused.values()].map(({ refusal }) => refusal),
+    ...silent.map(({ refusal }) => refusal),
+  ];
+  const [first] = refusals;
+  if (first === undefined) return { commonRefusal: "the pod has no hosts", hopeless: false };
+  const hopeless = anyHost && silent.length === 0 && lot.resources.memoryBytes > biggestBytes;
   if (hopeless) {
     return {
-      commonRefusal: `it needs ${formatBytes(lot.resources.memoryBytes)} of memory, and the largest host offers ${formatBytes(biggest)}`,
+      commonRefusal: `it needs ${formatBytes(lot.resources.memoryBytes)} of memory, and the largest host offers ${formatBytes(biggestBytes)}`,
       hopeless,
     };
   }
-  if (codes.size > 1)
-    return { commonRefusal: `hosts refuse for different reasons: ${[...codes].sort().join(", ")}`, hopeless };
-  const first = refused[0];
-  return { commonRefusal: `${first?.code ?? "refused"} on every host (${first?.detail ?? ""})`, hopeless };
+  const codes = [...new Set(refusals.map(({ code }) => code))].sort();
+  if (codes.length > 1)
+    return { commonRefusal: `hosts refuse for different reasons: ${codes.join(", ")}`, hopeless };
+  return { commonRefusal: `${first.code} on every host (${first.detail})`, hopeless };
 }

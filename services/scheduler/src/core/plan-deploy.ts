@@ -7,6 +7,7 @@
 import { assertNever } from "@berth/shared/domain/assert.ts";
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { holdersOf, isGivenUp, isStopFirst, stepAside } from "./slot-holders.ts";
 import { slotKey, wantedSlots } from "./slots.ts";
 import type { DeployView, JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./views.ts";
 
@@ -23,7 +24,7 @@ export function planDeploy(view: ServiceView, deploy: DeployView, nowMs: number,
     case "routing": {
       const stop = reasonToStop(view, deploy, release, jobs, nowMs, limits);
       if (stop !== null) return abandon(deploy, stop);
-      return advance(view, deploy, release as ReleaseView, jobs);
+      return advance(view, deploy, release as ReleaseView, jobs, nowMs);
     }
     case "draining":
       return finishDrain(view, deploy);
@@ -112,16 +113,21 @@ function advance(
   deploy: DeployView,
   release: ReleaseView,
   jobs: readonly JobView[],
+  nowMs: number,
 ): Step[] {
   const wanted = wantedSlots(view.wishes, release);
   const bySlot = new Map<string, JobView>();
   for (const job of jobs) {
-    if (!isFinal(job.state) && job.state !== "lost" && job.desired === "run")
+    if (!isFinal(job.state) && !isGivenUp(view, job, nowMs) && job.desired === "run")
       bySlot.set(slotKey(job.process, job.slot), job);
   }
   const steps: Step[] = [];
   for (const [key, slot] of wanted) {
-    if (!bySlot.has(key)) steps.push({ kind: "create-job", release, ...slot });
+    if (bySlot.has(key)) continue;
+    const alone = isStopFirst(view, key);
+    const holders = alone ? holdersOf(view, key, nowMs) : [];
+    if (holders.length === 0) steps.push({ kind: "create-job", release, ...slot, alone });
+    else steps.push(...holders.flatMap(stepAside));
   }
   const surplus = [...bySlot].filter(([key]) => !wanted.has(key)).map(([, job]) => job);
   for (const job of surplus)

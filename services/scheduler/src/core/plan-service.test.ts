@@ -1,182 +1,8 @@
-import { canStepDeploy, type DeployState, isFinalDeploy } from "@berth/shared/domain/deploy-state.ts";
-import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
-import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { isFinalDeploy } from "@berth/shared/domain/deploy-state.ts";
+import type { HostId } from "@berth/shared/domain/ids.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { planService } from "./plan-service.ts";
-import type { DeployView, JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./views.ts";
-
-const LIMITS: PlanLimits = { deployDeadlineMs: 60_000, unplaceableAfterMs: 10_000, drainMs: 1000 };
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-type Job = Mutable<JobView>;
-type Deploy = Mutable<DeployView>;
-
-/** A service in memory: carries out steps as the executor does, and plays agents and edges. */
-class World {
-  nowMs = 1_000_000;
-  releases: ReleaseView[] = [];
-  target: ReleaseView | null = null;
-  serving: ReleaseId | null = null;
-  scale = 1;
-  deleted = false;
-  deploys: Deploy[] = [];
-  jobs: Job[] = [];
-  cancelled = new Set<DeployId>();
-  draining = new Set<HostId>();
-  routed = new Set<JobId>();
-  settled = true;
-  #next = 1;
-
-  release(): ReleaseView {
-    const n = this.#next++;
-    const release = {
-      id: `rel_${n}` as ReleaseId,
-      version: n,
-      deployId: `dep_${n}` as DeployId,
-      processes: new Set(["web"]),
-    };
-    this.releases.push(release);
-    this.target = release;
-    return release;
-  }
-
-  view(): ServiceView {
-    return {
-      serviceId: "svc_1" as ServiceId,
-      deleted: this.deleted,
-      target: this.target,
-      targetDeployExists: this.deploys.some((deploy) => deploy.id === this.target?.deployId),
-      serving: this.releases.find((release) => release.id === this.serving) ?? null,
-      wishes: [{ process: "web", scale: this.scale }],
-      openDeploys: this.deploys.filter((deploy) => !isFinalDeploy(deploy.state)),
-      jobs: this.jobs,
-      cancelled: this.cancelled,
-      drainingHosts: this.draining,
-      routed: this.settled ? this.routed : null,
-    };
-  }
-
-  /** Plans until nothing is left to do. */
-  plan(): void {
-    for (let i = 0; i < 20; i++) {
-      const steps = planService(this.view(), this.nowMs, LIMITS);
-      if (steps.length === 0) return;
-      for (const step of steps) this.apply(step);
-    }
-    throw new Error("the plan does not come to rest");
-  }
-
-  apply(step: Step): void {
-    const job = "jobId" in step ? this.jobs.find((one) => one.id === step.jobId) : undefined;
-    if (step.kind === "create-deploy") {
-      this.deploys.push({
-        id: step.release.deployId,
-        releaseId: step.release.id,
-        state: "planned",
-        createdAtMs: this.nowMs,
-        stateSinceMs: this.nowMs,
-        reasonCode: null,
-        reason: null,
-      });
-    } else if (step.kind === "create-job") this.#createJob(step.release, step.process, step.slot);
-    else if (step.kind === "set-serving") this.serving = step.releaseId;
-    else if (step.kind === "set-rotation" && job !== undefined) {
-      job.rotation = step.rotation;
-      job.rotationSinceMs = this.nowMs;
-      this.settled = false;
-    } else if (step.kind === "leave-host" && job !== undefined) {
-      job.leaving = true;
-    } else if (step.kind === "stop-job" && job !== undefined) {
-      job.desired = "stop";
-      job.ready = false;
-      if (job.state === "requested") job.state = "finished";
-    } else if (step.kind === "step-deploy")
-      this.#stepDeploy(step.deployId, step.to, step.reasonCode, step.reason);
-  }
-
-  #createJob(release: ReleaseView, process: string, slot: number): void {
-    const double = this.jobs.find(
-      (job) =>
-        job.releaseId === release.id &&
-        job.slot === slot &&
-        !isFinal(job.state) &&
-        job.state !== "lost" &&
-        !job.leaving &&
-        job.desired === "run",
-    );
-    expect(double, "two live jobs of one slot").toBeUndefined();
-    this.jobs.push({
-      id: `job_${this.#next++}` as JobId,
-      releaseId: release.id,
-      deployId: release.deployId,
-      process,
-      slot,
-      state: "requested",
-      desired: "run",
-      rotation: "out",
-      rotationSinceMs: this.nowMs,
-      leaving: false,
-      ready: false,
-      hostId: null,
-      restartsCount: 0,
-      reasonCode: null,
-      reason: null,
-      lastLines: [],
-      updatedAtMs: this.nowMs,
-      unplaceable: null,
-    });
-  }
-
-  #stepDeploy(id: DeployId, to: DeployState, reasonCode: string | null, reason: string | null): void {
-    const deploy = this.deploys.find((one) => one.id === id);
-    if (deploy === undefined) throw new Error(`no deploy ${id}`);
-    expect(canStepDeploy(deploy.state, to), `${deploy.state} → ${to}`).toBe(true);
-    deploy.state = to;
-    deploy.stateSinceMs = this.nowMs;
-    if (reasonCode !== null) Object.assign(deploy, { reasonCode, reason });
-  }
-
-  /** Agents carry out what is asked: everything starts and gets ready, what shall stop stops. */
-  agents(outcome: "ready" | "failed" = "ready"): void {
-    for (const job of this.jobs) {
-      job.updatedAtMs = this.nowMs;
-      if (isFinal(job.state)) continue;
-      if (job.desired === "stop") Object.assign(job, { state: "finished", ready: false });
-      else if (outcome === "ready") Object.assign(job, { state: "running", ready: true });
-      else if (!job.ready)
-        Object.assign(job, { state: "failed", reasonCode: "crashed", reason: "exit code 1" });
-    }
-  }
-
-  /** The router computes the table and every edge acknowledges it. */
-  edges(): void {
-    this.routed = new Set(this.jobs.filter((job) => job.ready && job.rotation === "in").map((job) => job.id));
-    this.settled = true;
-  }
-
-  settle(outcome: "ready" | "failed" = "ready"): void {
-    for (let i = 0; i < 12; i++) {
-      this.plan();
-      this.agents(outcome);
-      this.plan();
-      this.edges();
-      this.nowMs += 2000;
-    }
-  }
-
-  live(): Job[] {
-    return this.jobs.filter((job) => !isFinal(job.state));
-  }
-}
-
-function deployed(scale = 1): World {
-  const world = new World();
-  world.scale = scale;
-  world.release();
-  world.settle();
-  return world;
-}
+import { deployed, type Job, LIMITS, PlannedService } from "../testing/planned-service.ts";
 
 describe("planService", () => {
   test("the first release is started, routed and called done", () => {
@@ -204,7 +30,7 @@ describe("planService", () => {
   });
 
   test("a failed deploy tells what the app printed last", () => {
-    const world = new World();
+    const world = new PlannedService();
     world.release();
     world.plan();
     const [job] = world.live();
@@ -256,7 +82,7 @@ describe("planService", () => {
   });
 
   test("a job that no host can ever take fails the deploy at once; one that must wait, later", () => {
-    const hopeless = new World();
+    const hopeless = new PlannedService();
     hopeless.release();
     hopeless.plan();
     for (const job of hopeless.jobs)
@@ -264,7 +90,7 @@ describe("planService", () => {
     hopeless.plan();
     expect(hopeless.deploys[0]).toMatchObject({ state: "failed", reasonCode: "unplaceable" });
 
-    const waiting = new World();
+    const waiting = new PlannedService();
     waiting.release();
     waiting.plan();
     for (const job of waiting.jobs)
@@ -277,7 +103,7 @@ describe("planService", () => {
   });
 
   test("a deploy that never gets ready ends at its deadline and says what it waited for", () => {
-    const world = new World();
+    const world = new PlannedService();
     world.release();
     world.plan();
     world.nowMs += LIMITS.deployDeadlineMs;
@@ -330,6 +156,22 @@ describe("planService", () => {
     expect(old.state).toBe("finished");
     expect(world.routed.size).toBe(2);
     expect(other.state).toBe("running");
+  });
+
+  test("a restart replaces start-first the instances that were there, and each once", () => {
+    const world = deployed(2);
+    const old = world.live() as Job[];
+    for (const job of old) Object.assign(job, { hostId: "hst_1", restartAsked: true });
+    world.plan();
+    expect(old.map((job) => [job.leaving, job.rotation, job.desired])).toEqual([
+      [true, "in", "run"],
+      [true, "in", "run"],
+    ]);
+    world.settle();
+    expect(old.map((job) => job.state)).toEqual(["finished", "finished"]);
+    expect(world.live()).toHaveLength(2);
+    expect(world.routed.size).toBe(2);
+    expect(world.deploys).toHaveLength(1);
   });
 
   test("a removed service stops everything", () => {

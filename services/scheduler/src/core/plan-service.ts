@@ -6,6 +6,15 @@
  */
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { planDeploy } from "./plan-deploy.ts";
+import {
+  claimedSlots,
+  holdersOf,
+  isGivenUp,
+  isStopFirst,
+  mayComeBack,
+  retire,
+  stepAside,
+} from "./slot-holders.ts";
 import { restartDelayMs, slotKey, wantedSlots } from "./slots.ts";
 import type { DeployView, JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./views.ts";
 
@@ -17,7 +26,9 @@ export function planService(view: ServiceView, nowMs: number, limits: PlanLimits
   for (const deploy of view.openDeploys) steps.push(...planDeploy(view, deploy, nowMs, limits));
   if (view.serving !== null) steps.push(...keepServing(view, view.serving, nowMs));
   steps.push(...retireOthers(view, nowMs, limits));
-  return steps;
+  // A slot is free for a new job once the step that ends the old one is taken.
+  const creates = (step: Step) => step.kind === "create-job";
+  return [...steps.filter((step) => !creates(step)), ...steps.filter(creates)];
 }
 
 /** The deploy and its first jobs at once: a round less until the hosts are asked. */
@@ -56,59 +67,91 @@ function planRemoval(view: ServiceView): Step[] {
   return steps;
 }
 
-function retire(job: JobView): Step[] {
-  if (isFinal(job.state) || job.desired === "stop") return [];
-  return [
-    { kind: "set-rotation", jobId: job.id, rotation: "out" },
-    { kind: "stop-job", jobId: job.id },
-  ];
-}
-
 /** Every wished-for slot of the release in rotation has a live job; ready ones take traffic; surplus slots leave. */
 function keepServing(view: ServiceView, serving: ReleaseView, nowMs: number): Step[] {
-  const steps: Step[] = [];
   const wanted = wantedSlots(view.wishes, serving);
-  const { live, leaving, failed } = bySlot(view, serving);
+  const claimed = claimedSlots(view);
+  const { live, leaving, away, lost, failed } = bySlot(view, serving, nowMs);
+  const steps = [...welcomeBack(view, wanted, live, away)];
+  for (const job of lost) if (mayComeBack(view, job)) steps.push({ kind: "send-away", jobId: job.id });
   for (const [key, slot] of wanted) {
+    const alone = isStopFirst(view, key);
+    if (alone && claimed.has(key)) continue;
     const job = live.get(key);
     if (job === undefined) {
       const past = failed.get(key) ?? [];
       const lastMs = Math.max(0, ...past.map((one) => one.updatedAtMs));
-      if (nowMs >= lastMs + restartDelayMs(past.length))
-        steps.push({ kind: "create-job", release: serving, ...slot });
-    } else if (job.ready && job.rotation === "out") {
-      steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
+      const free = !alone || holdersOf(view, key, nowMs).length === 0;
+      if (free && nowMs >= lastMs + restartDelayMs(past.length))
+        steps.push({ kind: "create-job", release: serving, ...slot, alone });
+      continue;
     }
-    if (job?.hostId != null && view.drainingHosts.has(job.hostId))
-      steps.push({ kind: "leave-host", jobId: job.id });
+    const moves =
+      job.hostId !== null && job.state !== "lost" && (job.restartAsked || view.drainingHosts.has(job.hostId));
+    if (moves && alone) steps.push(...stepAside(job));
+    else if (job.ready && job.rotation === "out")
+      steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
+    if (moves && !alone) steps.push({ kind: "leave-host", jobId: job.id });
   }
   for (const [key, job] of live) {
     if (wanted.has(key)) continue;
-    if (job.rotation === "in") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "draining" });
-    if (job.rotation === "out") steps.push({ kind: "stop-job", jobId: job.id });
+    if (job.state === "lost") steps.push(...retire(job));
+    else if (job.rotation === "in") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "draining" });
+    else if (job.rotation === "out") steps.push({ kind: "stop-job", jobId: job.id });
   }
   return [...steps, ...letLeave(view, live, leaving)];
 }
 
 interface JobsBySlot {
+  /** Who holds the slot; a lost job does until it is given up. */
   readonly live: ReadonlyMap<string, JobView>;
   readonly leaving: readonly JobView[];
+  readonly away: readonly JobView[];
+  /** Given up, and not yet away or stopped. */
+  readonly lost: readonly JobView[];
   readonly failed: ReadonlyMap<string, readonly JobView[]>;
 }
 
-function bySlot(view: ServiceView, serving: ReleaseView): JobsBySlot {
+function bySlot(view: ServiceView, serving: ReleaseView, nowMs: number): JobsBySlot {
   const live = new Map<string, JobView>();
   const leaving: JobView[] = [];
+  const away: JobView[] = [];
+  const lost: JobView[] = [];
   const failed = new Map<string, JobView[]>();
   for (const job of view.jobs) {
     if (job.releaseId !== serving.id) continue;
     const key = slotKey(job.process, job.slot);
     if (job.state === "failed") failed.set(key, [...(failed.get(key) ?? []), job]);
-    else if (job.state === "finished" || job.state === "lost" || job.desired === "stop") continue;
+    else if (job.state === "finished" || job.desired === "stop") continue;
+    else if (job.away) away.push(job);
     else if (job.leaving) leaving.push(job);
+    else if (isGivenUp(view, job, nowMs)) lost.push(job);
     else live.set(key, job);
   }
-  return { live, leaving, failed };
+  return { live, leaving, away, lost, failed };
+}
+
+/** The host of a replaced job is back: the job takes its slot again, and the one that replaced it leaves start-first. */
+function welcomeBack(
+  view: ServiceView,
+  wanted: ReadonlyMap<string, unknown>,
+  live: ReadonlyMap<string, JobView>,
+  away: readonly JobView[],
+): Step[] {
+  const steps: Step[] = [];
+  const taken = new Set<string>();
+  for (const job of away) {
+    if (job.state === "lost") continue;
+    const key = slotKey(job.process, job.slot);
+    if (!wanted.has(key) || taken.has(key) || !mayComeBack(view, job)) steps.push(...retire(job));
+    else if (job.ready) {
+      taken.add(key);
+      const current = live.get(key);
+      if (current !== undefined) steps.push({ kind: "leave-host", jobId: current.id });
+      steps.push({ kind: "take-back", jobId: job.id });
+    }
+  }
+  return steps;
 }
 
 /** A job that leaves its host goes when the one that took its slot is served by every edge; a useless one at once. */
@@ -131,15 +174,16 @@ function letLeave(
 
 /**
  * Jobs of neither the release in rotation nor an open deploy leave: out of the routes first, then, when every edge
- * acknowledged that and the drain time passed, they stop. Lost jobs stop when their host comes back.
+ * acknowledged that and the drain time passed, they stop. Lost jobs that were given up stop when their host comes back.
  */
 function retireOthers(view: ServiceView, nowMs: number, limits: PlanLimits): Step[] {
   const steps: Step[] = [];
   const openReleases = new Set(view.openDeploys.map((deploy) => deploy.releaseId));
   for (const job of view.jobs) {
     if (isFinal(job.state) || job.desired === "stop") continue;
+    const wanted = job.releaseId === view.serving?.id || openReleases.has(job.releaseId);
     if (job.state === "lost") {
-      steps.push(...retire(job));
+      if (!wanted || !waitsForItsHost(view, job, nowMs)) steps.push(...retire(job));
       continue;
     }
     if (job.rotation === "draining") {
@@ -147,10 +191,15 @@ function retireOthers(view: ServiceView, nowMs: number, limits: PlanLimits): Ste
       if (gone && nowMs >= job.rotationSinceMs + limits.drainMs) steps.push(...retire(job));
       continue;
     }
-    if (job.releaseId === view.serving?.id || openReleases.has(job.releaseId)) continue;
+    if (wanted) continue;
     if (view.target?.id === job.releaseId && !view.targetDeployExists) continue;
     if (job.rotation === "in") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "draining" });
     else steps.push(...retire(job));
   }
   return steps;
+}
+
+function waitsForItsHost(view: ServiceView, job: JobView, nowMs: number): boolean {
+  if (job.leaving) return false;
+  return job.away || isGivenUp(view, job, nowMs) ? mayComeBack(view, job) : true;
 }

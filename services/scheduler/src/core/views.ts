@@ -2,6 +2,7 @@
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
 import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
+import type { PartitionPolicy } from "@berth/shared/domain/service-policy.ts";
 
 export interface ProcessWish {
   readonly process: string;
@@ -38,6 +39,12 @@ export interface JobView {
   readonly rotationSinceMs: number;
   /** Its slot is given to another job, which takes over before this one stops. */
   readonly leaving: boolean;
+  /** Somebody asked, after it was made, to restart its process. */
+  readonly restartAsked: boolean;
+  /** Replaced while its host was silent; it takes its slot back when the host returns. */
+  readonly away: boolean;
+  /** What its host was told with it. */
+  readonly partition: PartitionPolicy;
   readonly ready: boolean;
   readonly hostId: HostId | null;
   readonly restartsCount: number;
@@ -51,6 +58,14 @@ export interface JobView {
     readonly hopeless: boolean;
     readonly sinceMs: number;
   } | null;
+}
+
+/** What is known of a host right now. */
+export interface HostSight {
+  readonly state: "alive" | "suspect" | "lost";
+  readonly lastHeartbeatAtMs: number;
+  /** Most hosts of its pod fell silent at once: nothing of it is given up. */
+  readonly frozen: boolean;
 }
 
 export interface ServiceView {
@@ -70,6 +85,9 @@ export interface ServiceView {
   readonly cancelled: ReadonlySet<DeployId>;
   /** Hosts that an operator empties: their jobs move, start-first. */
   readonly drainingHosts: ReadonlySet<HostId>;
+  /** Hosts that were not removed. */
+  readonly hosts: ReadonlyMap<HostId, HostSight>;
+  readonly policy: PartitionPolicy;
   /** Jobs in the route table that every live edge acknowledged; null while the newest table is not acknowledged. */
   readonly routed: ReadonlySet<JobId> | null;
 }
@@ -90,7 +108,11 @@ export type Step =
       readonly release: ReleaseView;
       readonly process: string;
       readonly slot: number;
+      /** Only when nothing else can run in the slot, which who commits it checks again. */
+      readonly alone: boolean;
     }
+  | { readonly kind: "send-away"; readonly jobId: JobId }
+  | { readonly kind: "take-back"; readonly jobId: JobId }
   | { readonly kind: "set-rotation"; readonly jobId: JobId; readonly rotation: "out" | "in" | "draining" }
   | { readonly kind: "leave-host"; readonly jobId: JobId }
   | { readonly kind: "stop-job"; readonly jobId: JobId }

@@ -12,13 +12,17 @@ export function onHostHeartbeat(given: {
   wake: () => void;
 }) {
   return async (heartbeat: z.infer<typeof HostHeartbeat.payload>): Promise<void> => {
-    await given.hosts.heard(heartbeat);
+    const word = await given.hosts.heard(heartbeat);
+    if (word === "refused") return;
+    const settled = word === "settled";
+    // Stored: from here on the host's silence counts from later than this beat was sent.
+    const { bootId, monotonicMs, hostId, jobs, unknown = [] } = heartbeat;
+    if (settled && monotonicMs !== undefined) given.desired.answer(hostId, { bootId, monotonicMs });
     if (!heartbeat.whole) return;
-    const { hostId, jobs } = heartbeat;
-    // A list may come late: what it does not name counts from when it was made.
-    const atMs = Math.min(heartbeat.atMs, Date.now());
-    given.desired.report(hostId, { atMs, jobs: [...jobs, ...(heartbeat.unknown ?? [])] });
-    const changed = await given.observations.takeWhole(hostId, atMs, jobs);
+    // A list may come late: what it does not name counts from when it was made, and not at all beside another's.
+    const atMs = settled ? Math.min(heartbeat.atMs, Date.now()) : 0;
+    if (settled) given.desired.report(hostId, { atMs, jobs: [...jobs, ...unknown] });
+    const changed = await given.observations.takeWhole(hostId, atMs, jobs, unknown);
     if (changed) given.wake();
   };
 }

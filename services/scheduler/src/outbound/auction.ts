@@ -3,11 +3,13 @@
  *
  * What must stay true: the award is stored before it is sent, and an unanswered award is not a refusal: it is sent
  * again, and the job stays awarded until the host's own word or the end of its lease.
+ *
+ * A large batch goes out in waves: while hosts answer one, the next is stored. The answers are not waited for: a host
+ * that does not answer must not hold up the others, and what it was awarded counts as taken until it spoke.
  */
 import { AwardJobs } from "@berth/shared/contracts/job.ts";
 import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
 import type { Refusal } from "@berth/shared/domain/placement.ts";
-import { DEFAULT_WEIGHTS } from "@berth/shared/domain/placement.ts";
 import { formatBytes } from "@berth/shared/domain/resources.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
@@ -16,17 +18,20 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import { withSpan } from "@berth/shared/kit/telemetry.ts";
 import type { Kysely } from "kysely";
-import { sql } from "kysely";
 import { isAskedAgain } from "../core/ask-again.ts";
-import { givenBack } from "../core/judge-absence.ts";
-import type { BatchLot, Placement } from "../core/place-batch.ts";
-import { placeBatch } from "../core/place-batch.ts";
+import type { BatchLot } from "../core/batch-lot.ts";
+import type { Placement } from "../core/place-batch.ts";
+import { placePods } from "../core/place-pods.ts";
 import type { JobView } from "../core/views.ts";
+import { AnswerBook } from "./answer-book.ts";
+import { type Answered, type Decided, storeDecisions } from "./auction-record.ts";
+import { type AuctionJob, type Board, lotOf, type StoredHost } from "./auction-view.ts";
 import type { HostRegistry } from "./host-registry.ts";
 import type { Leadership } from "./leader.ts";
-import type { Snapshot, StoredJob } from "./snapshot.ts";
+import type { Rebalancer } from "./rebalancer.ts";
 import type { Progress } from "./steps.ts";
 import type { Tables } from "./tables.ts";
+import { Waves } from "./waves.ts";
 
 interface Given {
   readonly db: Kysely<Tables>;
@@ -35,76 +40,96 @@ interface Given {
   readonly hosts: HostRegistry;
   readonly leadership: Leadership;
   readonly awardLeaseMs: number;
+  readonly rebalancer: Pick<Rebalancer, "refusalsFor">;
+  /** Lines for whoever waits for a deploy. */
+  readonly tell: (progress: readonly Progress[]) => void;
+  /** A job is up for auction again. */
+  readonly wake: () => void;
 }
 
 interface Award {
-  readonly job: StoredJob;
+  readonly job: AuctionJob;
   readonly hostId: HostId;
   readonly epoch: number;
   readonly decisionId: string;
   /** As stored: the agent must not take the job up after the record may have given it away. */
   readonly leaseExpiresAtMs: number;
+  /** Null when it is sent again. */
+  readonly placement: Extract<Placement, { outcome: "placed" }> | null;
 }
 
 const DECLINE_MEMORY_MS = 5000;
+/** An award that nobody answered is forgotten here after this; the record still has it. */
+const SENT_MEMORY_MS = 60_000;
 
 export class Auctioneer {
   readonly #given: Given;
+  readonly #answers: AnswerBook;
+  readonly #waves = new Waves<Award>();
   /** Jobs that no host takes, why, and since when. Rebuilt by the next auction, so memory is enough. */
   readonly unplaceable = new Map<JobId, NonNullable<JobView["unplaceable"]>>();
   readonly #declines = new Map<JobId, Map<HostId, { refusal: Refusal; untilMs: number }>>();
   readonly #lastRefusal = new Map<JobId, string>();
-  /** When this process sent an award, by job and epoch. */
+  /** When this process sent an award that is not answered, by job and epoch. */
   readonly #sentAtMs = new Map<string, number>();
 
   constructor(given: Given) {
     this.#given = given;
+    this.#answers = new AnswerBook(given.db);
   }
 
-  /** Places every requested job of the snapshot that some host takes. @returns what to tell the pushers */
-  async run(
-    snapshot: Snapshot,
-    heldLater: ReadonlySet<string>,
-  ): Promise<{ progress: Progress[]; again: boolean }> {
-    const requested = snapshot.jobs.filter(
-      ({ view }) => view.state === "requested" && view.desired === "run" && !heldLater.has(view.id),
-    );
+  /** Places every requested job that some host takes. Ends when all awards are on their way. */
+  async run(jobs: readonly AuctionJob[], { hosts, strategies }: Board): Promise<void> {
+    const requested = jobs.filter(({ state }) => state === "requested");
     this.#forget(requested);
-    await this.#askAgain(snapshot);
-    if (requested.length === 0) return { progress: [], again: false };
-    const bids = await this.#given.hosts.bids(snapshot.hosts);
-    const placements = placeBatch(
-      requested.map((job) => this.#lot(job)),
+    await this.#askAgain(
+      jobs.filter(({ state }) => state === "awarded"),
+      hosts,
+    );
+    if (requested.length === 0) return;
+    const bids = await this.#given.hosts.bids(hosts);
+    const placements = placePods(
+      requested.map((job) => this.#lot(job, hosts)),
       bids.states,
       bids.silent,
-      DEFAULT_WEIGHTS,
-      new Map(snapshot.hosts.map((host) => [host.id, host.policy])),
+      {
+        strategies,
+        ofHost: new Map(hosts.map(({ id, pod }) => [id, pod])),
+        ofService: new Map(requested.map(({ serviceId, pod }) => [serviceId, pod])),
+      },
+      new Map(hosts.map((host) => [host.id, host.policy])),
     );
-    const byId = new Map(requested.map((job) => [job.view.id, job]));
-    const awards = await this.#store(placements, byId);
-    crashPoint("scheduler.awards-stored");
-    const progress = await withSpan(
-      "auction",
-      { "berth.lots": requested.length, "berth.bids": bids.states.length },
-      () => this.#send(awards, placements, snapshot),
+    const byId = new Map(requested.map((job) => [job.id, job]));
+    const names = new Map(hosts.map((host) => [host.id, host.name]));
+    const news = placements.filter((one) => one.outcome === "placed" || this.#isNews(one));
+    await withSpan("auction", { "berth.lots": requested.length, "berth.bids": bids.states.length }, () =>
+      this.#carryOut(news, byId, names),
     );
-    const declined = progress.some((one) => one.declined);
-    return { progress: progress.flatMap((one) => one.told), again: declined };
+  }
+
+  async #carryOut(
+    placements: readonly Placement[],
+    byId: ReadonlyMap<JobId, AuctionJob>,
+    names: ReadonlyMap<HostId, string>,
+  ): Promise<void> {
+    const hostOf = (one: Placement) => (one.outcome === "placed" ? one.hostId : null);
+    for (const wave of this.#waves.cut(placements, hostOf)) {
+      const awards = await this.#store(wave, byId);
+      crashPoint("scheduler.awards-stored");
+      await this.#sendAll(awards, names);
+    }
   }
 
   /**
-   * Sends unanswered awards again. The answers are not waited for: a host that does not answer must not hold up the
-   * others' rounds, and an acceptance is stored when it comes, if the award still stands then.
+   * Sends unanswered awards again. An agent answers the same job and epoch the same way, and an acceptance is stored
+   * when it comes, if the award still stands then.
    */
-  async #askAgain(snapshot: Snapshot): Promise<void> {
-    const standing = snapshot.jobs.filter(({ view }) => view.state === "awarded");
-    const keys = new Set(standing.map(awardKey));
-    for (const key of this.#sentAtMs.keys()) if (!keys.has(key)) this.#sentAtMs.delete(key);
+  async #askAgain(standing: readonly AuctionJob[], hosts: readonly StoredHost[]): Promise<void> {
     const nowMs = Date.now();
+    for (const [key, atMs] of this.#sentAtMs) if (nowMs - atMs > SENT_MEMORY_MS) this.#sentAtMs.delete(key);
     const unanswered = standing.filter((job) => {
-      const { view, leaseExpiresAtMs } = job;
-      const sentAtMs = this.#sentAtMs.get(awardKey(job)) ?? null;
-      return isAskedAgain({ ...view, leaseExpiresAtMs, sentAtMs }, nowMs);
+      const sentAtMs = this.#sentAtMs.get(awardKey(job.id, job.epoch)) ?? null;
+      return isAskedAgain({ ...job, sentAtMs }, nowMs);
     });
     if (unanswered.length === 0) return;
     const decisions = await this.#given.db
@@ -113,104 +138,57 @@ export class Auctioneer {
       .where(
         "job_id",
         "in",
-        unanswered.map(({ view }) => view.id),
+        unanswered.map(({ id }) => id),
       )
       .execute();
-    const awards = unanswered.flatMap((job) => {
-      const made = decisions.find((one) => one.job_id === job.view.id && one.epoch === job.epoch);
-      const { hostId } = job.view;
-      return made === undefined || hostId === null
-        ? []
-        : [
-            {
-              job,
-              hostId,
-              epoch: job.epoch,
-              decisionId: made.id,
-              leaseExpiresAtMs: job.leaseExpiresAtMs ?? 0,
-            },
-          ];
+    const decisionOf = new Map(decisions.map((one) => [awardKey(one.job_id, one.epoch), one.id]));
+    const awards = unanswered.flatMap((job): Award[] => {
+      const decisionId = decisionOf.get(awardKey(job.id, job.epoch));
+      const { hostId, epoch, leaseExpiresAtMs } = job;
+      if (decisionId === undefined || hostId === null || leaseExpiresAtMs === null) return [];
+      return [{ job, hostId, epoch, decisionId, leaseExpiresAtMs, placement: null }];
     });
     this.#given.log.info("awards.asked-again", { jobs: awards.length });
-    void this.#send(awards, [], snapshot).catch((error: unknown) =>
-      this.#given.log.warn("awards.not-asked-again", { error: describeError(error) }),
-    );
+    await this.#sendAll(awards, new Map(hosts.map((host) => [host.id, host.name])));
   }
 
-  #forget(requested: readonly StoredJob[]): void {
-    const open = new Set(requested.map((job) => job.view.id));
+  #forget(requested: readonly AuctionJob[]): void {
+    const open = new Set(requested.map((job) => job.id));
     for (const map of [this.unplaceable, this.#declines, this.#lastRefusal]) {
       for (const id of map.keys()) if (!open.has(id)) map.delete(id);
     }
   }
 
-  #lot(job: StoredJob): BatchLot {
+  #lot(job: AuctionJob, hosts: readonly StoredHost[]): BatchLot {
     const nowMs = Date.now();
-    const declinedBy = new Map<HostId, Refusal>();
-    for (const [hostId, decline] of this.#declines.get(job.view.id) ?? []) {
+    const declinedBy = new Map<HostId, Refusal>(this.#given.rebalancer.refusalsFor(job, hosts));
+    for (const [hostId, decline] of this.#declines.get(job.id) ?? []) {
       if (decline.untilMs > nowMs) declinedBy.set(hostId, decline.refusal);
     }
-    return {
-      jobId: job.view.id,
-      orgId: job.spec.orgId,
-      serviceId: job.serviceId,
-      process: job.view.process,
-      slot: job.view.slot,
-      resources: job.spec.resources,
-      imageDigest: job.spec.image.digest,
-      imageBytes: job.spec.image.bytes,
-      constraints: job.spec.constraints,
-      declinedBy,
-    };
+    return { ...lotOf(job.id, job.spec), slot: job.slot, declinedBy };
   }
 
-  /** Decisions and awards in one transaction. An unplaceable decision is stored again only when its reason changed. */
-  async #store(placements: readonly Placement[], byId: ReadonlyMap<JobId, StoredJob>): Promise<Award[]> {
+  async #store(placements: readonly Placement[], byId: ReadonlyMap<JobId, AuctionJob>): Promise<Award[]> {
     const leaseUntil = new Date(Date.now() + this.#given.awardLeaseMs);
-    return this.#given.db.transaction().execute(async (trx) => {
+    const decided = placements.flatMap((placement): (Decided & { job: AuctionJob })[] => {
+      const job = byId.get(placement.jobId);
+      if (job === undefined) return [];
+      const { serviceId, epoch } = job;
+      return [{ job, placement, serviceId, epoch, decisionId: newId("decision") }];
+    });
+    const taken = await this.#given.db.transaction().execute(async (trx) => {
       await this.#given.leadership.fence(trx);
-      const awards: Award[] = [];
-      for (const placement of placements) {
-        const job = byId.get(placement.jobId);
-        if (job === undefined) continue;
-        if (placement.outcome === "unplaceable" && !this.#isNews(placement)) continue;
-        const placed = placement.outcome === "placed";
-        const epoch = job.epoch + 1;
-        if (placed) {
-          const taken = await sql`
-            update jobs set state = 'awarded', epoch = ${epoch}, host_id = ${placement.hostId}, observed_sequence = -1, lease_expires_at = ${leaseUntil}, updated_at = now()
-             where id = ${placement.jobId} and state = 'requested' and desired = 'run' and epoch = ${job.epoch} returning id`.execute(
-            trx,
-          );
-          if (taken.rows.length === 0) continue;
-        }
-        const decisionId = newId("decision");
-        await trx
-          .insertInto("decisions")
-          .values({
-            id: decisionId,
-            job_id: placement.jobId,
-            service_id: job.serviceId,
-            epoch,
-            outcome: placement.outcome,
-            winner_host_id: placed ? placement.hostId : null,
-            candidates: JSON.stringify(placement.candidates),
-            common_refusal: placed ? null : placement.commonRefusal,
-          })
-          .execute();
-        if (placed)
-          awards.push({
-            job,
-            hostId: placement.hostId,
-            epoch,
-            decisionId,
-            leaseExpiresAtMs: leaseUntil.getTime(),
-          });
-      }
-      return awards;
+      return storeDecisions(trx, decided, leaseUntil);
+    });
+    return decided.flatMap(({ job, placement, epoch, decisionId }): Award[] => {
+      if (placement.outcome !== "placed" || !taken.has(job.id)) return [];
+      const leaseExpiresAtMs = leaseUntil.getTime();
+      const { hostId } = placement;
+      return [{ job, hostId, epoch: epoch + 1, decisionId, leaseExpiresAtMs, placement }];
     });
   }
 
+  /** An unplaceable decision is stored again only when its reason changed. */
   #isNews(placement: Extract<Placement, { outcome: "unplaceable" }>): boolean {
     const { jobId, commonRefusal: reason, hopeless } = placement;
     const since = this.unplaceable.get(jobId)?.sinceMs ?? Date.now();
@@ -221,100 +199,87 @@ export class Auctioneer {
     return true;
   }
 
-  async #send(
-    awards: readonly Award[],
-    placements: readonly Placement[],
-    snapshot: Snapshot,
-  ): Promise<{ told: Progress[]; declined: boolean }[]> {
-    const names = new Map(snapshot.hosts.map((host) => [host.id, host.name]));
-    const byHost = Map.groupBy(awards, (award) => award.hostId);
-    const sent = await Promise.all(
-      [...byHost].map(([hostId, group]) =>
-        this.#award(hostId, group, names.get(hostId) ?? hostId, placements),
-      ),
+  /** Resolves when the last one is sent, which may wait for answers to earlier ones. */
+  async #sendAll(awards: readonly Award[], names: ReadonlyMap<HostId, string>): Promise<void> {
+    await this.#waves.send(
+      awards,
+      ({ hostId }) => hostId,
+      (hostId, group) => this.#award(hostId as HostId, group, names.get(hostId as HostId) ?? hostId),
     );
-    return sent;
   }
 
-  async #award(
-    hostId: HostId,
-    awards: readonly Award[],
-    hostName: string,
-    placements: readonly Placement[],
-  ): Promise<{ told: Progress[]; declined: boolean }> {
-    const told: Progress[] = [];
-    let declined = false;
-    const leaderEpoch = this.#given.leadership.epoch;
-    if (leaderEpoch === null) return { told, declined };
-    for (const { job, epoch } of awards) this.#sentAtMs.set(awardKey({ ...job, epoch }), Date.now());
-    const jobs = awards.map((award) => ({ ...award.job.spec, epoch: award.epoch }));
+  async #award(hostId: HostId, awards: readonly Award[], hostName: string): Promise<void> {
+    const { bus, hosts, leadership, log } = this.#given;
+    const leaderEpoch = leadership.epoch;
+    if (leaderEpoch === null) return;
+    for (const { job, epoch } of awards) this.#sentAtMs.set(awardKey(job.id, epoch), Date.now());
+    const jobs = awards.map(({ job, epoch }) => ({ ...job.spec, epoch }));
+    const leaseExpiresAtMs = Math.min(...awards.map((award) => award.leaseExpiresAtMs));
+    const settle = hosts.promise(
+      hostId,
+      awards.flatMap(({ job, placement }) => (placement === null ? [] : [lotOf(job.id, job.spec)])),
+    );
     try {
-      const leaseExpiresAtMs = Math.min(...awards.map((award) => award.leaseExpiresAtMs));
-      const reply = await this.#given.bus.request(AwardJobs, { hostId, leaderEpoch, leaseExpiresAtMs, jobs });
+      const reply = await bus.request(AwardJobs, { hostId, leaderEpoch, leaseExpiresAtMs, jobs });
+      settle(reply.state);
       crashPoint("scheduler.award-answered");
-      this.#given.hosts.refresh(hostId, reply.state);
-      for (const answer of reply.answers) {
-        const award = awards.find((one) => one.job.view.id === answer.jobId && one.epoch === answer.epoch);
-        if (award === undefined) continue;
-        if (answer.answer === "accepted") {
-          await this.#accepted(award);
-          told.push({ deployId: award.job.view.deployId, line: describeAward(award, hostName, placements) });
-        } else {
-          declined = true;
-          await this.#declined(award, { code: answer.code, detail: answer.detail });
-        }
-      }
+      await this.#take(awards, reply.answers, hostName);
     } catch (error) {
-      this.#given.log.warn("award.unanswered", { hostId, jobs: awards.length, error: describeError(error) });
-      for (const award of awards) await this.#answer(award, "no-answer");
+      settle(null);
+      log.warn("award.unanswered", { hostId, jobs: awards.length, error: describeError(error) });
+      await this.#write(awards.map((award) => ({ ...answerOf(award), answer: "no-answer" })));
     }
-    return { told, declined };
   }
 
-  /** The agent may be heard before its answer is: then the state is further already, and only the stage is added. */
-  async #accepted(award: Award): Promise<void> {
-    await this.#answer(award, "accepted");
-    const endedAtMs = Date.now();
-    await sql`
-      update jobs set state = case when state = 'awarded' then 'accepted' else state end, updated_at = now(),
-             stages = jsonb_build_array(jsonb_build_object(
-               'name', 'auction', 'startedAtMs', extract(epoch from created_at) * 1000, 'endedAtMs', ${endedAtMs}::float8)) || stages
-       where id = ${award.job.view.id} and epoch = ${award.epoch}
-         and not stages @> '[{"name": "auction"}]'`.execute(this.#given.db);
+  async #take(awards: readonly Award[], answers: readonly Answer[], hostName: string): Promise<void> {
+    const byKey = new Map(awards.map((award) => [awardKey(award.job.id, award.epoch), award]));
+    const heard = answers.flatMap((answer) => {
+      const award = byKey.get(awardKey(answer.jobId, answer.epoch));
+      return award === undefined ? [] : [{ award, answer }];
+    });
+    for (const { award, answer } of heard)
+      if (answer.answer === "declined") this.#remember(award, { code: answer.code, detail: answer.detail });
+    await this.#write(heard.map(({ award, answer }) => ({ ...answerOf(award), answer: answer.answer })));
+    const accepted = heard.filter(({ answer }) => answer.answer === "accepted");
+    for (const { award } of heard) this.#sentAtMs.delete(awardKey(award.job.id, award.epoch));
+    if (accepted.length > 0)
+      this.#given.tell(
+        accepted.map(({ award }) => ({ deployId: award.job.deployId, line: describeAward(award, hostName) })),
+      );
+    if (accepted.length < heard.length) this.#given.wake();
   }
 
-  async #declined(award: Award, refusal: Refusal): Promise<void> {
-    const jobId = award.job.view.id;
-    const declines = this.#declines.get(jobId) ?? new Map();
+  #remember(award: Award, refusal: Refusal): void {
+    const declines = this.#declines.get(award.job.id) ?? new Map();
     declines.set(award.hostId, { refusal, untilMs: Date.now() + DECLINE_MEMORY_MS });
-    this.#declines.set(jobId, declines);
-    this.#given.log.info("award.declined", { jobId, hostId: award.hostId, ...refusal });
-    await this.#answer(award, "declined");
-    await sql`update jobs set state = case when desired = 'stop' then ${givenBack("stop")} else ${givenBack("run")} end,
-                              host_id = null, lease_expires_at = null, updated_at = now()
-               where id = ${jobId} and epoch = ${award.epoch} and state = 'awarded'`.execute(this.#given.db);
+    this.#declines.set(award.job.id, declines);
+    this.#given.log.info("award.declined", { jobId: award.job.id, hostId: award.hostId, ...refusal });
   }
 
-  async #answer(award: Award, answer: "accepted" | "declined" | "no-answer"): Promise<void> {
-    await this.#given.db
-      .updateTable("decisions")
-      .set({ answer })
-      .where("id", "=", award.decisionId)
-      .execute();
+  /** What is not written down stays awarded, and is asked for again. */
+  async #write(answers: readonly Answered[]): Promise<void> {
+    await this.#answers
+      .write(answers)
+      .catch((error: unknown) =>
+        this.#given.log.warn("answers.not-stored", { jobs: answers.length, error: describeError(error) }),
+      );
   }
 }
 
-function awardKey({ view, epoch }: Pick<StoredJob, "view" | "epoch">): string {
-  return `${view.id} ${epoch}`;
+type Answer = (typeof AwardJobs.reply)["_output"]["answers"][number];
+
+function answerOf({ job, epoch, decisionId }: Award): Omit<Answered, "answer"> {
+  return { decisionId, jobId: job.id, epoch, atMs: Date.now() };
 }
 
-function describeAward(award: Award, hostName: string, placements: readonly Placement[]): string {
-  const placement = placements.find((one) => one.jobId === award.job.view.id);
-  const bids = placement?.candidates.filter((one) => one.refusal === null) ?? [];
-  const winner = bids.find((one) => one.hostId === award.hostId);
-  const free =
-    winner?.bid === undefined || winner.bid === null
-      ? ""
-      : `, ${formatBytes(winner.bid.memoryFreeBytes)} free`;
-  return `${award.job.view.process}.${award.job.view.slot} goes to ${hostName} (best of ${bids.length} bid${bids.length === 1 ? "" : "s"}${free})`;
+function awardKey(jobId: string, epoch: number): string {
+  return `${jobId} ${epoch}`;
+}
+
+function describeAward({ job, hostId, placement }: Award, hostName: string): string {
+  const what = `${job.process}.${job.slot} goes to ${hostName}`;
+  if (placement === null) return what;
+  const bid = placement.candidates.find((one) => one.hostId === hostId)?.bid ?? null;
+  const free = bid === null ? "" : `, ${formatBytes(bid.memoryFreeBytes)} free`;
+  return `${what} (best of ${placement.bidders} bid${placement.bidders === 1 ? "" : "s"}${free})`;
 }

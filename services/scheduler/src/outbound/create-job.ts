@@ -2,12 +2,13 @@
 import { ImageProfile, ProcessTable } from "@berth/shared/contracts/build.ts";
 import { ProcessSettings } from "@berth/shared/contracts/http/api.ts";
 import { JobSpec } from "@berth/shared/contracts/job.ts";
-import type { ReleaseId } from "@berth/shared/domain/ids.ts";
 import { DEFAULT_RESOURCES } from "@berth/shared/domain/resources.ts";
+import { partitionOf, ServicePolicy, STOP_GRACE_MS } from "@berth/shared/domain/service-policy.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import type { Transaction } from "kysely";
 import { sql } from "kysely";
 import { z } from "zod";
+import type { Step } from "../core/views.ts";
 import type { Tables } from "./tables.ts";
 
 interface ReleaseRow {
@@ -26,19 +27,26 @@ interface ReleaseRow {
   profile: unknown;
   config_version: number;
   process_settings: unknown;
+  policy: unknown;
+  env: unknown;
   traceparent: string | null;
+}
+
+/** A single writer's lease counts on its stop: it may be given less time, never more. */
+function stopGraceMs(wantedMs: number, singleWriter: boolean): number {
+  return singleWriter ? Math.min(wantedMs, STOP_GRACE_MS) : wantedMs;
 }
 
 export async function createJob(
   trx: Transaction<Tables>,
-  releaseId: ReleaseId,
-  process: string,
-  slot: number,
+  step: Extract<Step, { kind: "create-job" }>,
   readinessDeadlineMs: number,
 ): Promise<void> {
+  const { process, slot } = step;
+  const releaseId = step.release.id;
   const found = await sql<ReleaseRow>`
     select s.org_id, s.environment_id, r.service_id, r.deploy_id, s.name as service_name, e.name as environment_name, r.version, r.commit,
-           r.image_repository, r.image_digest, r.image_bytes, r.processes, r.profile, r.config_version, r.process_settings, r.traceparent
+           r.image_repository, r.image_digest, r.image_bytes, r.processes, r.profile, r.config_version, r.process_settings, r.traceparent, r.env, s.policy
       from api.releases r join api.services s on s.id = r.service_id join api.environments e on e.id = s.environment_id
      where r.id = ${releaseId}`.execute(trx);
   const row = found.rows[0];
@@ -47,6 +55,9 @@ export async function createJob(
     .array(ProcessSettings)
     .parse(row.process_settings)
     .find((one) => one.process === process);
+  const policy = ServicePolicy.parse(row.policy);
+  const { apart, labels, runtime, nearServiceId } = policy;
+  if (step.alone && !(await isSlotFree(trx, { serviceId: row.service_id, process, slot }))) return;
   const jobId = newId("job");
   const spec = JobSpec.parse({
     jobId,
@@ -69,15 +80,46 @@ export async function createJob(
       ...DEFAULT_RESOURCES,
       ...(settings === undefined ? {} : { memoryBytes: settings.memoryBytes, cpuMillis: settings.cpuMillis }),
     },
-    readiness: { httpPath: settings?.healthPath ?? null, deadlineMs: readinessDeadlineMs, aliveMs: 2000 },
-    stopGraceMs: 10_000,
+    constraints: { apart, labels, runtime, nearServiceId },
+    partition: partitionOf(policy),
+    readiness: {
+      httpPath: settings?.healthPath ?? null,
+      deadlineMs: settings?.startDeadlineMs ?? readinessDeadlineMs,
+      aliveMs: 2000,
+    },
+    stopGraceMs: stopGraceMs(settings?.stopGraceMs ?? STOP_GRACE_MS, policy.singleWriter),
+    env: row.env,
     configVersion: row.config_version,
     traceparent: row.traceparent,
   });
   await sql`
     insert into jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec)
     values (${jobId}, ${row.org_id}, ${row.environment_id}, ${row.service_id}, ${releaseId}, ${row.deploy_id}, ${process}, ${slot}, ${JSON.stringify(spec)})
-    on conflict (service_id, release_id, process, slot) where state not in ('finished', 'failed', 'lost') and desired = 'run' and not leaving do nothing`.execute(
+    on conflict (service_id, release_id, process, slot) where state not in ('finished', 'failed', 'lost') and desired = 'run' and not leaving and not away do nothing`.execute(
     trx,
   );
+}
+
+/**
+ * A single writer's slot is taken only when nobody else can run there. Its host may have spoken since the plan was
+ * made: its row is locked, so that a heartbeat comes before this or after the commit.
+ */
+export async function isSlotFree(
+  trx: Transaction<Tables>,
+  {
+    serviceId,
+    process,
+    slot,
+  }: { readonly serviceId: string; readonly process: string; readonly slot: number },
+): Promise<boolean> {
+  await sql`
+    select host_id from hosts_seen where host_id in (
+      select host_id from jobs where service_id = ${serviceId} and process = ${process} and slot = ${slot} and state = 'lost')
+     order by host_id for share`.execute(trx);
+  const holders = await sql`
+    select 1 from jobs j left join hosts_seen s on s.host_id = j.host_id left join api.hosts h on h.id = j.host_id
+     where j.service_id = ${serviceId} and j.process = ${process} and j.slot = ${slot} and j.state not in ('finished', 'failed')
+       and not (j.state = 'lost' and j.desired = 'stop' and (s.state = 'lost' or h.removed_at is not null))
+     limit 1`.execute(trx);
+  return holders.rows.length === 0;
 }

@@ -3,20 +3,42 @@
  *
  * What must stay true: a set is called whole only by `core/desired-set.ts`.
  */
-import { HostDesired } from "@berth/shared/contracts/job.ts";
+import { HostDesired, MAX_PINNED_IMAGES } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
-import { desiredJobs, findStrangers, type HostReport, heldLater, isWhole } from "../core/desired-set.ts";
+import {
+  desiredByHost,
+  findStrangers,
+  type HostReport,
+  isWhole,
+  ReportedEpochs,
+} from "../core/desired-set.ts";
+import { type ReleaseImage, rollbackTargets } from "../core/rollback-targets.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 const REPEAT_EVERY_MS = 4000;
+/** Pins are many and change slowly; agents take them for fresh ten times as long. */
+const PINS_EVERY_MS = 60_000;
+
+/** A heartbeat as a lease counts from it: by the host's own monotonic clock. */
+interface Beat {
+  readonly bootId: string;
+  readonly monotonicMs: number;
+}
+
+export type Beats = ReadonlyMap<HostId, Beat>;
 
 export class DesiredSets {
   readonly #bus: Bus;
   readonly #log: Log;
   readonly #sent = new Map<HostId, { content: string; atMs: number }>();
+  readonly #pinned = new Map<HostId, { content: string; atMs: number }>();
   readonly #reports = new Map<HostId, HostReport>();
+  /** Jobs of each host's list that the last reading did not know. */
+  readonly #strangers = new Map<HostId, ReadonlySet<string>>();
+  readonly #epochs = new ReportedEpochs();
+  readonly #beats = new Map<HostId, Beat>();
   #revision = 0;
 
   constructor(given: { bus: Bus; log: Log }) {
@@ -26,7 +48,20 @@ export class DesiredSets {
 
   /** Takes a host's own list; one that came out of order is dropped. */
   report(hostId: HostId, report: HostReport): void {
-    if (report.atMs >= (this.#reports.get(hostId)?.atMs ?? 0)) this.#reports.set(hostId, report);
+    if (report.atMs < (this.#reports.get(hostId)?.atMs ?? 0)) return;
+    this.#reports.set(hostId, report);
+    this.#epochs.take(hostId, report.jobs);
+  }
+
+  /** Takes a stored heartbeat; one that came out of order is dropped. */
+  answer(hostId: HostId, beat: Beat): void {
+    const known = this.#beats.get(hostId);
+    if (known?.bootId !== beat.bootId || beat.monotonicMs > known.monotonicMs) this.#beats.set(hostId, beat);
+  }
+
+  /** The newest stored heartbeats: to be taken before the record is read, because a set answers what was known then. */
+  beats(): Beats {
+    return new Map(this.#beats);
   }
 
   /** Every job that hosts reported: a snapshot tells which of them the record knows. */
@@ -34,41 +69,73 @@ export class DesiredSets {
     return [...this.#reports.values()].flatMap(({ jobs }) => jobs.map(({ jobId }) => jobId));
   }
 
-  /** Jobs of the snapshot that must not be auctioned: a host holds a later epoch of them. */
-  heldLater(snapshot: Snapshot): ReadonlySet<string> {
-    return heldLater(this.#reports.values(), snapshot.reported);
+  /** True for a job that must not be auctioned: a host holds a later epoch of it. */
+  isHeldLater(job: { readonly id: string; readonly epoch: number }): boolean {
+    return this.#epochs.isHeldLater(job.id, job.epoch);
   }
 
   #isWhole(hostId: HostId, known: ReadonlyMap<string, number>, nowMs: number): boolean {
     const report = this.#reports.get(hostId);
     const strangers = findStrangers(report?.jobs ?? [], known);
-    if (strangers.size > 0)
+    // A list that came after the reading began may name what was made since: the next reading knows that.
+    const lasting = [...strangers].filter((jobId) => this.#strangers.get(hostId)?.has(jobId) === true);
+    this.#strangers.set(hostId, strangers);
+    if (lasting.length > 0)
       this.#log.error("host.unknown-jobs", {
         hostId,
-        jobs: [...strangers].slice(0, 10),
+        jobs: lasting.slice(0, 10),
         next: "the record may be older than the hosts; nothing is stopped",
       });
     return isWhole(report, known, nowMs);
   }
 
-  send(snapshot: Snapshot, leaderEpoch: number): void {
+  /** @param releases null when they were not read: then no set tells of images */
+  send(
+    snapshot: Snapshot,
+    leaderEpoch: number,
+    beats: Beats,
+    releases: readonly ReleaseImage[] | null,
+  ): void {
     const nowMs = Date.now();
+    const byHost = desiredByHost(snapshot.jobs);
     for (const host of snapshot.hosts) {
-      const jobs = desiredJobs(snapshot.jobs, host.id);
+      const jobs = byHost.get(host.id) ?? [];
       const whole = this.#isWhole(host.id, snapshot.reported, nowMs);
       const content = JSON.stringify([whole, jobs]);
       const last = this.#sent.get(host.id);
-      if (last !== undefined && last.content === content && nowMs - last.atMs < REPEAT_EVERY_MS) continue;
+      const pins = whole ? this.#pinsToTell(snapshot, host.id, releases, nowMs) : null;
+      const isToldEnough = last !== undefined && nowMs - last.atMs < REPEAT_EVERY_MS;
+      if (isToldEnough && last.content === content && pins === null) continue;
       this.#sent.set(host.id, { content, atMs: nowMs });
       this.#revision += 1;
+      const answersBeat = beats.get(host.id);
       this.#bus.signal(HostDesired, {
         hostId: host.id,
         leaderEpoch,
         revision: this.#revision,
         whole,
         madeAtMs: snapshot.readAtMs,
+        ...(answersBeat === undefined ? {} : { answersBeat }),
         jobs,
+        ...(pins === null ? {} : { pinnedImages: pins }),
       });
     }
+  }
+
+  /** @returns null when the host was told the same a short while ago */
+  #pinsToTell(
+    { jobs }: Snapshot,
+    hostId: HostId,
+    releases: readonly ReleaseImage[] | null,
+    nowMs: number,
+  ): string[] | null {
+    if (releases === null) return null;
+    const here = new Set(jobs.filter(({ view }) => view.hostId === hostId).map((job) => job.serviceId));
+    const pins = rollbackTargets(releases, here, MAX_PINNED_IMAGES);
+    const content = pins.join();
+    const last = this.#pinned.get(hostId);
+    if (last?.content === content && nowMs - last.atMs < PINS_EVERY_MS) return null;
+    this.#pinned.set(hostId, { content, atMs: nowMs });
+    return pins;
   }
 }

@@ -27,9 +27,10 @@ interface StoredRow {
   observed_sequence: number;
   lease_expires_at: Date | null;
   updated_at: Date;
+  single_writer: boolean;
 }
 
-const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, rotation, host_id, observed_sequence, lease_expires_at, updated_at`;
+const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, rotation, host_id, observed_sequence, lease_expires_at, updated_at, coalesce((spec->'partition'->>'singleWriter')::boolean, false) as single_writer`;
 
 export interface Taken {
   readonly changed: boolean;
@@ -42,7 +43,12 @@ export interface Observations {
   /** @returns true when something changed, with lines for the pusher */
   take(hostId: HostId, observed: ObservedJob): Promise<Taken>;
   /** A heartbeat's whole list, made at `atMs`: what the host did not hold then is over. @returns true when something changed */
-  takeWhole(hostId: HostId, atMs: number, observed: readonly ObservedJob[]): Promise<boolean>;
+  takeWhole(
+    hostId: HostId,
+    atMs: number,
+    observed: readonly ObservedJob[],
+    unknown?: readonly { readonly jobId: string }[],
+  ): Promise<boolean>;
 }
 
 export function createObservations(given: { db: Kysely<Tables>; log: Log }): Observations {
@@ -55,9 +61,9 @@ export function createObservations(given: { db: Kysely<Tables>; log: Log }): Obs
           )
         ).rows[0];
         if (row === undefined) return NOTHING;
-        return takeOne(trx, given.log, row, hostId, observed);
+        return takeOne(trx, given.log, row, hostId, observed, false);
       }),
-    takeWhole: (hostId, atMs, observed) =>
+    takeWhole: (hostId, atMs, observed, unknown = []) =>
       given.db.transaction().execute(async (trx) => {
         const ids = observed.map((job) => job.jobId);
         const rows = (
@@ -70,12 +76,13 @@ export function createObservations(given: { db: Kysely<Tables>; log: Log }): Obs
         for (const job of observed) {
           const row = known.get(job.jobId);
           if (row !== undefined && !isFinal(row.state))
-            changed = (await takeOne(trx, given.log, row, hostId, job)).changed || changed;
+            changed = (await takeOne(trx, given.log, row, hostId, job, true)).changed || changed;
         }
         const held = new Set<string>(ids);
+        const here = new Set(unknown.map((job) => job.jobId));
         for (const row of rows) {
           if (row.host_id === hostId && !held.has(row.id))
-            changed = (await takeAbsence(trx, row, atMs)) || changed;
+            changed = (await takeAbsence(trx, row, atMs, here.has(row.id))) || changed;
         }
         return changed;
       }),
@@ -90,11 +97,13 @@ async function takeOne(
   row: StoredRow,
   hostId: HostId,
   observed: ObservedJob,
+  listed: boolean,
 ): Promise<Taken> {
   const verdict = judgeObservation(
     { epoch: row.epoch, state: row.state, hostId: row.host_id, observedSequence: row.observed_sequence },
     hostId,
     observed,
+    listed,
   );
   if (verdict.kind === "illegal")
     log.warn("observation.illegal", { jobId: row.id, from: row.state, to: observed.state });
@@ -117,17 +126,30 @@ async function takeOne(
 }
 
 /** The host lives and does not hold the job: an award that it never got, or a job that it lost or has removed. */
-async function takeAbsence(trx: Transaction<Tables>, row: StoredRow, atMs: number): Promise<boolean> {
+async function takeAbsence(
+  trx: Transaction<Tables>,
+  row: StoredRow,
+  atMs: number,
+  unknownHere: boolean,
+): Promise<boolean> {
   const to = judgeAbsence(
     {
       state: row.state,
       desired: row.desired,
       leaseExpiresAtMs: row.lease_expires_at?.getTime() ?? null,
       updatedAtMs: row.updated_at.getTime(),
+      singleWriter: row.single_writer,
     },
     atMs,
+    unknownHere,
   );
   if (to === "wait") return false;
+  if (to === "stop") {
+    await sql`update jobs set desired = 'stop', ready = false, reason = 'its host lost its record of it', updated_at = now() where id = ${row.id}`.execute(
+      trx,
+    );
+    return true;
+  }
   if (to === "requested")
     await sql`update jobs set state = 'requested', host_id = null, lease_expires_at = null, updated_at = now() where id = ${row.id}`.execute(
       trx,

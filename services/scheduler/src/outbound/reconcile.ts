@@ -1,16 +1,23 @@
-/** One round of the scheduler: read whole, plan each service, carry out, auction, tell the hosts. */
+/**
+ * The two loops of the scheduler. Planning: read whole, plan each service, carry out, tell the hosts. Auction: read what
+ * waits, place it, store and send the awards.
+ */
 import { DeployProgressed } from "@berth/shared/contracts/deploy.ts";
 import { RotationChanged } from "@berth/shared/contracts/route.ts";
 import type { DeployId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
+import { ASK_AGAIN_MS } from "../core/ask-again.ts";
 import { planService } from "../core/plan-service.ts";
 import type { PlanLimits } from "../core/views.ts";
 import type { Auctioneer } from "./auction.ts";
+import { type Board, readAuctionJobs, readBoard } from "./auction-view.ts";
 import type { DesiredSets } from "./host-desired.ts";
 import type { HostRegistry } from "./host-registry.ts";
 import type { Leadership } from "./leader.ts";
+import type { Rebalancer } from "./rebalancer.ts";
+import type { ReleaseImages } from "./release-images.ts";
 import { readSnapshot } from "./snapshot.ts";
 import type { Progress } from "./steps.ts";
 import { applySteps } from "./steps.ts";
@@ -23,11 +30,15 @@ export interface RoundGiven {
   readonly leadership: Leadership;
   readonly hosts: HostRegistry;
   readonly auctioneer: Auctioneer;
+  readonly rebalancer: Rebalancer;
   readonly desired: DesiredSets;
+  readonly releaseImages: ReleaseImages;
   readonly limits: PlanLimits;
   readonly readinessDeadlineMs: number;
   /** The outbox has something. */
   readonly committed: () => void;
+  /** Jobs may wait for a host. */
+  readonly wakeAuction: () => void;
 }
 
 /** Rounds that one wake may take: each follows from what the one before wrote. */
@@ -37,7 +48,12 @@ export async function reconcile(given: RoundGiven): Promise<void> {
   if (given.leadership.epoch === null) return;
   await given.hosts.judge((trx) => given.leadership.fence(trx));
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const snapshot = await readSnapshot(given.db, given.auctioneer.unplaceable, given.desired.reported());
+    const beats = given.desired.beats();
+    const snapshot = await readSnapshot(given.db, {
+      unplaceable: given.auctioneer.unplaceable,
+      reported: given.desired.reported(),
+      frozenHosts: given.hosts.frozenHosts,
+    });
     let planned = 0;
     for (const service of snapshot.services) {
       const steps = planService(service, Date.now(), given.limits);
@@ -50,14 +66,35 @@ export async function reconcile(given: RoundGiven): Promise<void> {
     }
     if (planned > 0) {
       given.committed();
+      given.wakeAuction();
       continue;
     }
-    const auction = await given.auctioneer.run(snapshot, given.desired.heldLater(snapshot));
-    tell(given.bus, auction.progress);
+    if (await given.rebalancer.run(snapshot)) continue;
+    given.wakeAuction();
     const leaderEpoch = given.leadership.epoch;
-    if (leaderEpoch !== null) given.desired.send(snapshot, leaderEpoch);
-    if (!auction.again) return;
+    const releases = await given.releaseImages.recent(Date.now());
+    if (leaderEpoch !== null) given.desired.send(snapshot, leaderEpoch, beats, releases);
+    return;
   }
+}
+
+/** Policies that an auction may go by for this long; cordoned, drained and removed hosts are checked again at storing. */
+const BOARD_FRESH_MS = 250;
+
+/** One auction of all that waits. Runs beside the planning: what one stores the other reads the next time. */
+export function createAuction(given: Pick<RoundGiven, "db" | "leadership" | "auctioneer" | "desired">) {
+  let board: Board = { hosts: [], strategies: new Map() };
+  let readAtMs = 0;
+  return async (): Promise<void> => {
+    if (given.leadership.epoch === null) return;
+    const jobs = await readAuctionJobs(given.db, ASK_AGAIN_MS);
+    const open = jobs.filter((job) => job.state !== "requested" || !given.desired.isHeldLater(job));
+    if (open.length > 0 && Date.now() - readAtMs > BOARD_FRESH_MS) {
+      board = await readBoard(given.db);
+      readAtMs = Date.now();
+    }
+    await given.auctioneer.run(open, board);
+  };
 }
 
 /** Sends lines to whoever waits for the deploys. */

@@ -2,69 +2,32 @@
  * The scheduler's statements on a real PostgreSQL: the lease and its fence, the hosts' judgement, a host's whole list.
  * `BERTH_TEST_POSTGRES_URL` names one whose user may create databases.
  */
-import { readFile } from "node:fs/promises";
-import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
-import { connectDatabase, type Database } from "@berth/shared/kit/database.ts";
+import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
-import pg from "pg";
+import { sql } from "kysely";
+import type pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { adminUrl, TestRecord } from "../testing/test-record.ts";
+import { storeAnswers, storeDecisions } from "./auction-record.ts";
+import { recordEvent, trimEvents } from "./events.ts";
 import { HostRegistry } from "./host-registry.ts";
 import { contendForLeadership, StaleLeader } from "./leader.ts";
 import { createObservations } from "./observations.ts";
-import type { Tables } from "./tables.ts";
-
-const adminUrl = process.env.BERTH_TEST_POSTGRES_URL;
-const name = `scheduler_test_${process.pid}`;
-
-async function withClient(
-  database: string | null,
-  work: (client: pg.Client) => Promise<unknown>,
-): Promise<void> {
-  const url = new URL(adminUrl ?? "");
-  if (database !== null) url.pathname = `/${database}`;
-  const client = new pg.Client({ connectionString: url.href });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
-}
-
-/** Tables only: the overview also needs the tables of git and builder. */
-async function createTables(client: pg.Client): Promise<void> {
-  for (const file of ["api/migrations/0001-tables.sql", "scheduler/migrations/0001-scheduler.sql"]) {
-    const schema = file.split("/")[0];
-    const text = await readFile(new URL(`../../../${file}`, import.meta.url), "utf8");
-    await client.query(
-      `create schema ${schema}; set search_path to ${schema}; ${text.split(/^create view/im)[0]}`,
-    );
-  }
-}
+import { readReleaseImages } from "./release-images.ts";
+import { applySteps } from "./steps.ts";
 
 describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
-  let database: Database<Tables>;
+  let record: TestRecord;
+  let database: TestRecord["database"];
   const hostId = newId("host") as HostId;
 
   beforeAll(async () => {
-    await withClient(null, (admin) => admin.query(`create database ${name}`));
-    await withClient(name, createTables);
-    const url = new URL(adminUrl ?? "");
-    url.pathname = `/${name}`;
-    database = connectDatabase<Tables>({ url: url.href, schema: "scheduler", log: silentLog });
+    record = await TestRecord.start(`scheduler_test_${process.pid}`);
+    database = record.database;
   });
-
-  afterAll(async () => {
-    await database.close();
-    await withClient(null, (admin) => admin.query(`drop database ${name} with (force)`));
-  });
-
-  beforeEach(() =>
-    withClient(name, (client) =>
-      client.query("truncate scheduler.jobs, scheduler.hosts_seen, scheduler.leader; delete from api.hosts"),
-    ),
-  );
+  afterAll(() => record?.close());
+  beforeEach(() => record.empty());
 
   const elected = async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -72,17 +35,7 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
     await promise;
     return lead;
   };
-  const addJob = async (state: string, seconds: number): Promise<JobId> => {
-    const id = newId("job") as JobId;
-    await withClient(name, (client) =>
-      client.query(
-        `insert into scheduler.jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec, epoch, state, host_id, lease_expires_at, updated_at)
-         values ($1, 'o', 'e', $1, 'r', 'd', 'web', 1, '{}', 1, $2, $3, now() - $4 * interval '1 second', now() - $4 * interval '1 second')`,
-        [id, state, hostId, seconds],
-      ),
-    );
-    return id;
-  };
+  const addJob = (state: string, seconds: number) => record.addJob(hostId, state, seconds);
   const stateOf = async (id: string) =>
     (await database.db.selectFrom("jobs").select("state").where("id", "=", id).executeTakeFirst())?.state;
 
@@ -100,6 +53,101 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
     await Promise.all([first.close(), second.close()]);
   });
 
+  test("a deploy begins with its plan, and its job has what release, sizes and policy say", async () => {
+    const ids = { org: newId("org"), env: newId("environment"), svc: newId("service") as ServiceId };
+    const [releaseId, deployId] = [newId("release") as ReleaseId, newId("deploy") as DeployId];
+    const web = { process: "web", scale: 2, memoryBytes: 64 * 1024 ** 2, cpuMillis: 250, healthPath: "/up" };
+    const settings = [
+      { ...web, startDeadlineMs: 9000, stopGraceMs: 1000 },
+      { ...web, process: "old" },
+    ];
+    const { env } = ids;
+    await record.asAdmin(async (client) => {
+      const run = (text: string, ...values: unknown[]) => client.query(text, values);
+      await run("insert into api.orgs (id, name) values ($1, 'acme')", ids.org);
+      await run("insert into api.environments (id, org_id, name) values ($1, $2, 'prod')", env, ids.org);
+      await run(
+        "insert into api.services (id, org_id, environment_id, name, hostname_label, policy) values ($1, $2, $3, 'shop', 'shop-prod', $4)",
+        ...[ids.svc, ids.org, env, { apart: true, labels: { disk: "ssd" } }],
+      );
+      await run(
+        `insert into api.releases (id, service_id, version, deploy_id, commit, image_repository, image_digest, image_bytes, processes,
+           profile, config_version, process_settings, description, cause, env)
+         values ($1, $2, 1, $3, $4, 'o/s', $5, 10, $6, $7, 0, $8, 'push', 'push', '{"COLOUR": "blue"}')`,
+        ...[releaseId, ids.svc, deployId, "a".repeat(40), `sha256:${"b".repeat(64)}`],
+        ...[{ web: { command: "run" }, old: { command: "old" } }],
+        ...[{ port: 8080, rootFilesystem: "read-only", runsAsRoot: false }, JSON.stringify(settings)],
+      );
+      await run(
+        "insert into api.processes (service_id, process, scale, memory_bytes, cpu_millis) values ($1, 'web', 2, 1, 1)",
+        ids.svc,
+      );
+    });
+    const release = { id: releaseId, version: 1, deployId, processes: new Set(["web", "old"]) };
+    const leadership = await elected();
+    const given = { db: database.db, leadership, readinessDeadlineMs: 60_000 };
+    const told = await applySteps(given, ids.svc, [
+      { kind: "create-deploy", release },
+      { kind: "create-job", release, process: "web", slot: 1, alone: false },
+      { kind: "create-job", release, process: "old", slot: 1, alone: false },
+    ]);
+    await leadership.close();
+    expect(told.map(({ line }) => line)[0]).toBe("Plan: v1 is the first release: web=2");
+    const jobs = await database.db
+      .selectFrom("jobs")
+      .select(["process", "spec"])
+      .orderBy("process")
+      .execute();
+    expect(jobs.map(({ spec }) => spec)).toMatchObject([
+      { process: "old", readiness: { deadlineMs: 60_000 }, stopGraceMs: 10_000 },
+      {
+        ...{ process: "web", command: "run", env: { COLOUR: "blue" }, stopGraceMs: 1000 },
+        resources: { memoryBytes: 64 * 1024 ** 2, cpuMillis: 250 },
+        readiness: { httpPath: "/up", deadlineMs: 9000 },
+        constraints: { apart: true, labels: { disk: "ssd" } },
+      },
+    ]);
+  });
+
+  test("awards are stored for jobs that wait and hosts that take work; answers are, whatever came first", async () => {
+    const away = newId("host") as HostId;
+    await record.asAdmin(async (client) => {
+      for (const [i, id] of [hostId, away].entries())
+        await client.query(
+          `insert into api.hosts (id, name, node_address, subnet, zone, agent_key, logshipper_key, curve_key, cordoned)
+           values ($1, $1, '127.0.0.1', $2, 'z', $1, $1, $1, $3)`,
+          [id, `10.98.${i}.0/24`, id === away],
+        );
+    });
+    const jobs = { waits: await addJob("requested", 1), cordoned: await addJob("requested", 1) };
+    const others = { runs: await addJob("running", 1), later: await addJob("requested", 1) };
+    const decide = (jobId: JobId, at: HostId, epoch = 1) => ({
+      ...{ decisionId: newId("decision"), serviceId: jobId as never, epoch },
+      placement: { outcome: "placed" as const, jobId, hostId: at, bidders: 1, candidates: [] },
+    });
+    const decided = [decide(jobs.waits, hostId), decide(jobs.cordoned, away), decide(others.runs, hostId)];
+    const taken = await database.db
+      .transaction()
+      .execute((trx) =>
+        storeDecisions(trx, [...decided, decide(others.later, hostId, 7)], new Date(Date.now() + 10_000)),
+      );
+    expect([...taken]).toEqual([jobs.waits]);
+    expect(await stateOf(jobs.waits)).toBe("awarded");
+    expect(await stateOf(jobs.cordoned)).toBe("requested");
+    const told = await database.db.selectFrom("decisions").select(["job_id", "epoch", "answer"]).execute();
+    expect(told).toEqual([{ job_id: jobs.waits, epoch: 2, answer: "none" }]);
+
+    const answer = (said: "accepted" | "declined" | "no-answer", jobId: JobId, epoch: number) => ({
+      ...{ decisionId: decided[0]?.decisionId ?? "", jobId, epoch, answer: said, atMs: Date.now() },
+    });
+    await storeAnswers(database.db, [answer("no-answer", jobs.waits, 2), answer("accepted", others.runs, 1)]);
+    expect([await stateOf(jobs.waits), await stateOf(others.runs)]).toEqual(["awarded", "running"]);
+    await storeAnswers(database.db, [answer("declined", jobs.waits, 1)]);
+    expect(await stateOf(jobs.waits)).toBe("awarded");
+    await storeAnswers(database.db, [answer("declined", jobs.waits, 2), answer("declined", others.runs, 1)]);
+    expect([await stateOf(jobs.waits), await stateOf(others.runs)]).toEqual(["requested", "running"]);
+  });
+
   test("a list ends what it does not name only when it was made after the record's last word", async () => {
     const observations = createObservations({ db: database.db, log: silentLog });
     const old = await addJob("running", 60);
@@ -112,7 +160,7 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
 
   test("a host that is silent for long is lost, and its jobs with it", async () => {
     const job = await addJob("running", 1);
-    await withClient(name, async (client) => {
+    await record.asAdmin(async (client) => {
       for (const [i, id] of [hostId, newId("host"), newId("host")].entries()) {
         await client.query(
           `insert into api.hosts (id, name, node_address, subnet, zone, agent_key, logshipper_key, curve_key)
@@ -120,7 +168,7 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
           [id, `h${i}`, `10.99.${i}.0/24`],
         );
         await client.query(
-          "insert into scheduler.hosts_seen values ($1, 'alive', now() - $2 * interval '1 second', 'b', '{}')",
+          "insert into scheduler.hosts_seen (host_id, state, last_heartbeat_at, boot_id, heartbeat) values ($1, 'alive', now() - $2 * interval '1 second', 'b', '{}')",
           [id, i === 0 ? 30 : 0],
         );
       }
@@ -130,7 +178,7 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
     await expect.poll(() => hosts.judge(async () => {})).toBe(true);
     await expect
       .poll(async () => {
-        await withClient(name, (client) =>
+        await record.asAdmin((client) =>
           client.query("update scheduler.hosts_seen set last_heartbeat_at = now() where host_id <> $1", [
             hostId,
           ]),
@@ -139,5 +187,89 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
         return stateOf(job);
       })
       .toBe("lost");
+  });
+
+  test("each change leaves its event in its own transaction; what is rolled back leaves none", async () => {
+    await record.asAdmin((client) => client.query("truncate scheduler.events"));
+    const job = await addJob("requested", 0);
+    const { db } = database;
+    await db
+      .updateTable("jobs")
+      .set({ state: "failed", reason_code: "crashed", reason: "exit code 1\nsecret output" })
+      .where("id", "=", job)
+      .execute();
+    await db.updateTable("jobs").set({ restarts_count: 3 }).where("id", "=", job).execute();
+    const undone = db.transaction().execute(async (trx) => {
+      await recordEvent(trx, { kind: "evictions.frozen", details: {} });
+      throw new Error("undone");
+    });
+    await expect(undone).rejects.toThrow("undone");
+    const seen = { host_id: hostId, last_heartbeat_at: new Date(), boot_id: "b1" };
+    await db
+      .insertInto("hosts_seen")
+      .values({ ...seen, state: "alive", heartbeat: "{}" })
+      .execute();
+    for (const alarms of [[{ code: "disk", detail: "1" }], [{ code: "disk", detail: "2" }], []])
+      await db
+        .updateTable("hosts_seen")
+        .set({ heartbeat: JSON.stringify({ state: { unavailable: [], alarms } }) })
+        .execute();
+    await db.updateTable("hosts_seen").set({ state: "suspect", boot_id: "b2" }).execute();
+    const events = await sql<{ kind: string; details: object }>`
+      select kind, details from events order by id`.execute(db);
+    expect(events.rows.map(({ kind }) => kind)).toEqual([
+      ...["job.requested", "job.failed", "host.first-heard", "host.alarms", "host.alarms"],
+      ...["host.suspect", "host.booted"],
+    ]);
+    expect(events.rows[1]?.details).toMatchObject({
+      from: "requested",
+      reasonCode: "crashed",
+      reason: "exit code 1",
+    });
+  });
+
+  test("an org's history is bounded, and pushes out no other's", async () => {
+    await record.asAdmin((client) =>
+      client.query(`truncate scheduler.events;
+        insert into scheduler.events (kind, org_id, at) select 'k' || n, case when n <= 10 then 'noisy' end, now() from generate_series(1, 12) n;
+        insert into scheduler.events (kind, org_id, at) values ('old', 'quiet', now() - interval '40 days'), ('new', 'quiet', now())`),
+    );
+    await trimEvents(database.db, 3);
+    const left = await sql<{ kind: string }>`select kind from events order by id`.execute(database.db);
+    expect(left.rows.map(({ kind }) => kind)).toEqual(["k8", "k9", "k10", "k11", "k12", "new"]);
+  });
+
+  test("images for rollbacks: the newest ten releases and the current one of services with a job", async () => {
+    const [here, elsewhere] = [newId("service"), newId("service")];
+    const add = async (client: pg.Client, service: string, version: number) =>
+      client.query(
+        `insert into api.releases (id, service_id, version, deploy_id, commit, image_repository, image_digest, image_bytes,
+           processes, profile, config_version, process_settings, description, cause)
+         values ($1, $2, $3, $1, 'c', 'r', $4, 1, '{}', '{}', 0, '{}', '', 'push')`,
+        [`${service}-${version}`, service, version, `sha256:${version}`],
+      );
+    await record.asAdmin(async (client) => {
+      await client.query("insert into api.orgs (id, name) values ('o', 'o') on conflict do nothing");
+      await client.query("insert into api.environments (id, org_id, name) values ('e', 'o', 'e')");
+      for (const [at, service] of [here, elsewhere].entries()) {
+        await client.query(
+          `insert into api.services (id, org_id, environment_id, name, hostname_label, current_release_id)
+           values ($1, 'o', 'e', $2, $2, $3)`,
+          [service, `s${at}`, `${service}-1`],
+        );
+        for (let version = 1; version <= 12; version++) await add(client, service, version);
+      }
+    });
+    expect(await readReleaseImages(database.db)).toEqual([]);
+    const job = await addJob("running", 1);
+    await record.asAdmin((client) =>
+      client.query("update scheduler.jobs set service_id = $1 where id = $2", [here, job]),
+    );
+    const images = await readReleaseImages(database.db);
+    const versions = images.map(({ version }) => version).sort((a, b) => a - b);
+    expect(versions).toEqual([1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    expect(images.filter(({ isCurrent }) => isCurrent)).toEqual([
+      { serviceId: here, version: 1, digest: "sha256:1", isCurrent: true },
+    ]);
   });
 });

@@ -8,10 +8,11 @@ import { RouteTable } from "@berth/shared/contracts/route.ts";
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
 import type { DeployId, HostId, JobId, OrgId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
+import { partitionOf, ServicePolicy } from "@berth/shared/domain/service-policy.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
-import type { HostPolicy } from "../core/place-batch.ts";
-import type { DeployView, JobView, ProcessWish, ReleaseView, ServiceView } from "../core/views.ts";
+import type { HostPolicy } from "../core/candidates.ts";
+import type { DeployView, HostSight, JobView, ProcessWish, ReleaseView, ServiceView } from "../core/views.ts";
 import type { Tables } from "./tables.ts";
 
 export interface StoredJob {
@@ -27,6 +28,7 @@ export interface StoredHost {
   readonly id: HostId;
   readonly name: string;
   readonly policy: HostPolicy;
+  readonly sight: HostSight;
 }
 
 export interface Snapshot {
@@ -42,11 +44,18 @@ export interface Snapshot {
 
 type Unplaceable = ReadonlyMap<JobId, JobView["unplaceable"]>;
 
-/** @param reported jobs that hosts say they hold */
+/** What the process knows and the record does not. */
+export interface SnapshotGiven {
+  readonly unplaceable: Unplaceable;
+  /** Jobs that hosts say they hold. */
+  readonly reported: readonly string[];
+  /** Hosts of pods in which nothing is given up now. */
+  readonly frozenHosts: ReadonlySet<HostId>;
+}
+
 export function readSnapshot(
   db: Kysely<Tables>,
-  unplaceable: Unplaceable,
-  reported: readonly string[],
+  { unplaceable, reported, frozenHosts }: SnapshotGiven,
 ): Promise<Snapshot> {
   const readAtMs = Date.now();
   return db
@@ -54,9 +63,11 @@ export function readSnapshot(
     .setIsolationLevel("repeatable read")
     .execute(async (trx) => {
       const jobs = await readJobs(trx, unplaceable);
-      const hosts = await readHosts(trx);
-      const drainingHosts = new Set(hosts.filter((host) => host.policy.draining).map((host) => host.id));
-      const services = await readServices(trx, jobs, drainingHosts);
+      const hosts = await readHosts(trx, frozenHosts);
+      const services = await readServices(trx, jobs, {
+        drainingHosts: new Set(hosts.filter((host) => host.policy.draining).map((host) => host.id)),
+        hosts: new Map(hosts.map((host) => [host.id, host.sight])),
+      });
       const known = await sql<{
         id: string;
         epoch: number;
@@ -73,17 +84,28 @@ interface HostRow {
   dedicated_to: OrgId | null;
   cordoned: boolean;
   draining: boolean;
+  state: "alive" | "suspect" | "lost" | null;
+  last_heartbeat_at: Date | null;
 }
 
-async function readHosts(trx: Transaction<Tables>): Promise<StoredHost[]> {
+async function readHosts(trx: Transaction<Tables>, frozenHosts: ReadonlySet<HostId>): Promise<StoredHost[]> {
   const rows = await sql<HostRow>`
-    select id, name, labels, dedicated_to, cordoned, draining from api.hosts where removed_at is null`.execute(
-    trx,
-  );
-  return rows.rows.map(({ id, name, labels, dedicated_to: dedicatedTo, cordoned, draining }) => ({
-    id,
-    name,
-    policy: { labels, dedicatedTo, cordoned, draining },
+    select h.id, h.name, h.labels, h.dedicated_to, h.cordoned, h.draining, s.state, s.last_heartbeat_at
+      from api.hosts h left join hosts_seen s on s.host_id = h.id where h.removed_at is null`.execute(trx);
+  return rows.rows.map((row) => ({
+    id: row.id,
+    name: row.name,
+    policy: {
+      labels: row.labels,
+      dedicatedTo: row.dedicated_to,
+      cordoned: row.cordoned,
+      draining: row.draining,
+    },
+    sight: {
+      state: row.state ?? "alive",
+      lastHeartbeatAtMs: row.last_heartbeat_at?.getTime() ?? 0,
+      frozen: frozenHosts.has(row.id),
+    },
   }));
 }
 
@@ -101,6 +123,8 @@ interface JobRow {
   rotation: "out" | "in" | "draining";
   rotation_since: Date;
   leaving: boolean;
+  restart_asked: boolean;
+  away: boolean;
   ready: boolean;
   host_id: HostId | null;
   observed_sequence: number;
@@ -115,17 +139,25 @@ interface JobRow {
 async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Promise<StoredJob[]> {
   const rows = await sql<JobRow>`
     select j.id, j.service_id, j.release_id, j.deploy_id, j.process, j.slot, j.spec, j.epoch, j.state, j.desired, j.rotation,
-           j.rotation_since, j.leaving, j.ready, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
+           j.rotation_since, j.leaving, j.away,
+           exists (select 1 from api.restarts a where a.service_id = j.service_id and a.process = j.process
+                   and a.requested_at > j.created_at) as restart_asked,
+           j.ready, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
            j.lease_expires_at, j.updated_at
       from jobs j
      where j.state not in ('finished', 'failed')
         or j.updated_at > now() - interval '10 minutes'
         or j.deploy_id in (select id from deploys where finished_at is null)
      order by j.created_at`.execute(trx);
-  return rows.rows.map((row) => ({
+  return rows.rows.map((row) => toStoredJob(row, unplaceable));
+}
+
+function toStoredJob(row: JobRow, unplaceable: Unplaceable): StoredJob {
+  const spec = JobSpec.parse({ ...(row.spec as object), epoch: Math.max(1, row.epoch) });
+  return {
     serviceId: row.service_id,
     epoch: row.epoch,
-    spec: JobSpec.parse({ ...(row.spec as object), epoch: Math.max(1, row.epoch) }),
+    spec,
     observedSequence: row.observed_sequence,
     leaseExpiresAtMs: row.lease_expires_at?.getTime() ?? null,
     view: {
@@ -139,6 +171,9 @@ async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Pro
       rotation: row.rotation,
       rotationSinceMs: row.rotation_since.getTime(),
       leaving: row.leaving,
+      restartAsked: row.restart_asked,
+      away: row.away,
+      partition: spec.partition,
       ready: row.ready,
       hostId: row.host_id,
       restartsCount: row.restarts_count,
@@ -148,12 +183,13 @@ async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Pro
       updatedAtMs: row.updated_at.getTime(),
       unplaceable: unplaceable.get(row.id) ?? null,
     },
-  }));
+  };
 }
 
 interface ServiceRow {
   id: ServiceId;
   environment_id: string;
+  policy: unknown;
   deleted: boolean;
   target_id: ReleaseId | null;
   target_version: number | null;
@@ -169,11 +205,11 @@ interface ServiceRow {
 async function readServices(
   trx: Transaction<Tables>,
   jobs: readonly StoredJob[],
-  drainingHosts: ReadonlySet<HostId>,
+  pod: Pick<ServiceView, "drainingHosts" | "hosts">,
 ): Promise<ServiceView[]> {
   const busy = [...new Set(jobs.map((job) => job.serviceId))];
   const services = await sql<ServiceRow>`
-    select s.id, s.environment_id, s.deleted_at is not null as deleted,
+    select s.id, s.environment_id, s.policy, s.deleted_at is not null as deleted,
            t.id as target_id, t.version as target_version, t.deploy_id as target_deploy_id, t.processes as target_processes,
            exists (select 1 from deploys d where d.id = t.deploy_id) as target_deploy_exists,
            r.id as serving_id, r.version as serving_version, r.deploy_id as serving_deploy_id, r.processes as serving_processes
@@ -215,17 +251,21 @@ async function readServices(
     routes.rows.map((row) => [row.environment_id, row.settled ? routedJobs(row.sites) : null]),
   );
   const cancelled = new Set(cancels.rows.map((row) => row.deploy_id));
+  const wishesOf = Map.groupBy(wishes.rows, (wish) => wish.service_id);
+  const deploysOf = Map.groupBy(deploys.rows, (deploy) => deploy.service_id);
+  const jobsOf = Map.groupBy(jobs, (job) => job.serviceId);
   return services.rows.map((row) => ({
     serviceId: row.id,
     deleted: row.deleted,
     target: release(row.target_id, row.target_version, row.target_deploy_id, row.target_processes),
     targetDeployExists: row.target_deploy_exists,
     serving: release(row.serving_id, row.serving_version, row.serving_deploy_id, row.serving_processes),
-    wishes: wishes.rows.filter((wish) => wish.service_id === row.id) satisfies readonly ProcessWish[],
-    openDeploys: deploys.rows.filter((deploy) => deploy.service_id === row.id).map(deployView),
-    jobs: jobs.filter((job) => job.serviceId === row.id).map((job) => job.view),
+    wishes: (wishesOf.get(row.id) ?? []) satisfies readonly ProcessWish[],
+    openDeploys: (deploysOf.get(row.id) ?? []).map(deployView),
+    jobs: (jobsOf.get(row.id) ?? []).map((job) => job.view),
     cancelled,
-    drainingHosts,
+    ...pod,
+    policy: partitionOf(ServicePolicy.parse(row.policy)),
     routed: routed.get(row.environment_id) ?? null,
   }));
 }

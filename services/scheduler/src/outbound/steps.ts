@@ -10,6 +10,7 @@ import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
 import type { ReleaseView, Step } from "../core/views.ts";
 import { createJob } from "./create-job.ts";
+import { planInWords } from "./deploy-plan.ts";
 import type { Leadership } from "./leader.ts";
 import type { Tables } from "./tables.ts";
 
@@ -52,7 +53,7 @@ async function applyStep(
     case "create-deploy":
       return createDeploy(trx, serviceId, step.release);
     case "create-job":
-      await createJob(trx, step.release.id, step.process, step.slot, given.readinessDeadlineMs);
+      await createJob(trx, step, given.readinessDeadlineMs);
       return [];
     case "set-rotation":
       await sql`update jobs set rotation = ${step.rotation}, rotation_since = now(), updated_at = now() where id = ${step.jobId} and rotation <> ${step.rotation}`.execute(
@@ -61,6 +62,16 @@ async function applyStep(
       return [];
     case "leave-host":
       await sql`update jobs set leaving = true, updated_at = now() where id = ${step.jobId}`.execute(trx);
+      return [];
+    case "send-away":
+      await sql`update jobs set away = true, updated_at = now() where id = ${step.jobId} and state = 'lost'`.execute(
+        trx,
+      );
+      return [];
+    case "take-back":
+      await sql`update jobs set away = false, leaving = false, updated_at = now() where id = ${step.jobId}`.execute(
+        trx,
+      );
       return [];
     case "stop-job":
       // A job that no host was asked to take is over at once.
@@ -88,15 +99,19 @@ async function createDeploy(
   serviceId: ServiceId,
   release: ReleaseView,
 ): Promise<Progress[]> {
+  const plan = await planInWords(trx, serviceId, release);
   const made = await sql`
-    insert into deploys (id, service_id, release_id, state, stages)
-    select ${release.deployId}, ${serviceId}, r.id, 'planned',
+    insert into deploys (id, service_id, release_id, state, plan, stages)
+    select ${release.deployId}, ${serviceId}, r.id, 'planned', ${plan},
            jsonb_build_array(jsonb_build_object('name', 'plan', 'startedAtMs', extract(epoch from r.created_at) * 1000, 'endedAtMs', extract(epoch from clock_timestamp()) * 1000))
       from api.releases r where r.id = ${release.id}
     on conflict (id) do nothing returning id`.execute(trx);
   return made.rows.length === 0
     ? []
-    : [{ deployId: release.deployId, line: `Release v${release.version}: asking the hosts for bids` }];
+    : [
+        { deployId: release.deployId, line: `Plan: ${plan}` },
+        { deployId: release.deployId, line: `Release v${release.version}: asking the hosts for bids` },
+      ];
 }
 
 async function stepDeploy(

@@ -20,6 +20,8 @@ export interface JobsTable {
   desired: Generated<string>;
   rotation: Generated<string>;
   rotation_since: Generated<Date>;
+  leaving: Generated<boolean>;
+  away: Generated<boolean>;
   ready: Generated<boolean>;
   host_id: string | null;
   observed_sequence: Generated<number>;
@@ -43,6 +45,7 @@ export interface DeploysTable {
   state: string;
   reason_code: string | null;
   reason: string | null;
+  plan: Generated<string | null>;
   stages: Json;
   created_at: Time;
   state_since: Time;
@@ -68,6 +71,7 @@ export interface HostsSeenTable {
   last_heartbeat_at: Date;
   boot_id: string;
   heartbeat: Json;
+  cloned: ColumnType<unknown, string | undefined, string | null>;
 }
 
 export interface Tables {

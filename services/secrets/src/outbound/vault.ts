@@ -44,6 +44,19 @@ export type ChangeOutcome =
   | ({ readonly kind: "changed" } & VersionInfo)
   | { readonly kind: "refused"; readonly reason: string };
 
+export type RestoreOutcome =
+  | { readonly kind: "restored"; readonly version: number }
+  | { readonly kind: "refused"; readonly reason: string };
+
+interface NextVersion {
+  readonly orgId: OrgId;
+  readonly serviceId: ServiceId;
+  readonly version: number;
+  readonly set: VariableSet;
+  readonly requestId: string;
+  readonly changedBy: string;
+}
+
 const EMPTY: VariableSet = { values: {}, infos: [] };
 
 export class Vault {
@@ -91,13 +104,8 @@ export class Vault {
   /** Stores the next version. The same `requestId` answers the same version again. */
   change(orgId: OrgId, change: VarsChange, changedBy: string, requestId: string): Promise<ChangeOutcome> {
     return this.#db.transaction().execute(async (trx) => {
-      await sql`select pg_advisory_xact_lock(hashtextextended(${change.serviceId}, 0))`.execute(trx);
-      const repeated = await trx
-        .selectFrom("variable_sets")
-        .select(["version", "infos"])
-        .where("service_id", "=", change.serviceId)
-        .where("request_id", "=", requestId)
-        .executeTakeFirst();
+      await lockVariables(trx, change.serviceId);
+      const repeated = await findRepeated(trx, change.serviceId, requestId);
       if (repeated !== undefined)
         return { kind: "changed", version: repeated.version, variables: repeated.infos as VariableInfo[] };
       const key = await this.#dataKey(trx, orgId);
@@ -109,25 +117,32 @@ export class Vault {
       });
       if (next.kind === "refused") return next;
       const version = last.version + 1;
-      const sealed = seal(
-        key,
-        Buffer.from(JSON.stringify(next.set.values)),
-        context(change.serviceId, version),
-        randomBytes(12),
-      );
-      await trx
-        .insertInto("variable_sets")
-        .values({
-          service_id: change.serviceId,
-          version,
-          org_id: orgId,
-          sealed,
-          infos: JSON.stringify(next.set.infos),
-          request_id: requestId,
-          changed_by: changedBy,
-        })
-        .execute();
+      const { serviceId } = change;
+      await this.#store(trx, key, { orgId, serviceId, version, set: next.set, requestId, changedBy });
       return { kind: "changed", version, variables: next.set.infos };
+    });
+  }
+
+  /** Stores an earlier version as the next one; nothing is stored when it is the newest already. */
+  restore(
+    orgId: OrgId,
+    serviceId: ServiceId,
+    version: number,
+    changedBy: string,
+    requestId: string,
+  ): Promise<RestoreOutcome> {
+    return this.#db.transaction().execute(async (trx) => {
+      await lockVariables(trx, serviceId);
+      const repeated = await findRepeated(trx, serviceId, requestId);
+      if (repeated !== undefined) return { kind: "restored", version: repeated.version };
+      const key = await this.#dataKey(trx, orgId);
+      const last = await this.#read(trx, key, serviceId, null);
+      if (last.version === version) return { kind: "restored", version };
+      if (version > last.version)
+        return { kind: "refused", reason: `there is no version ${version} of the variables` };
+      const set = version === 0 ? EMPTY : (await this.#read(trx, key, serviceId, version)).set;
+      await this.#store(trx, key, { orgId, serviceId, version: last.version + 1, set, requestId, changedBy });
+      return { kind: "restored", version: last.version + 1 };
     });
   }
 
@@ -189,6 +204,23 @@ export class Vault {
     return open(this.#masterKey, row.wrapped, `data-key/${orgId}`);
   }
 
+  async #store(trx: Transaction<VaultTables>, key: Buffer, next: NextVersion): Promise<void> {
+    const { serviceId, version, set } = next;
+    const clear = Buffer.from(JSON.stringify(set.values));
+    await trx
+      .insertInto("variable_sets")
+      .values({
+        service_id: serviceId,
+        version,
+        org_id: next.orgId,
+        sealed: seal(key, clear, context(serviceId, version), randomBytes(12)),
+        infos: JSON.stringify(set.infos),
+        request_id: next.requestId,
+        changed_by: next.changedBy,
+      })
+      .execute();
+  }
+
   async #read(
     trx: Transaction<VaultTables>,
     key: Buffer,
@@ -213,6 +245,20 @@ export class Vault {
     >;
     return { version: row.version, set: { values, infos: row.infos as VariableInfo[] } };
   }
+}
+
+/** Two changes of one service's variables never overtake each other. */
+async function lockVariables(trx: Transaction<VaultTables>, serviceId: ServiceId): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${serviceId}, 0))`.execute(trx);
+}
+
+function findRepeated(trx: Transaction<VaultTables>, serviceId: ServiceId, requestId: string) {
+  return trx
+    .selectFrom("variable_sets")
+    .select(["version", "infos"])
+    .where("service_id", "=", serviceId)
+    .where("request_id", "=", requestId)
+    .executeTakeFirst();
 }
 
 function context(serviceId: ServiceId, version: number): string {

@@ -1,7 +1,7 @@
 /** Who the caller is, orgs and environments. */
 import { z } from "zod";
 import { EnvironmentId, OrgId } from "../../domain/ids.ts";
-import { EnvironmentName, OrgName } from "../../domain/names.ts";
+import { EnvironmentName, OrgName, PodName } from "../../domain/names.ts";
 
 import { OrgPath } from "./paths.ts";
 import { route } from "./route.ts";
@@ -49,6 +49,8 @@ export const Environment = z.strictObject({
   org: OrgName,
   name: EnvironmentName,
   servicesCount: z.int(),
+  /** Its jobs run on this pod's hosts only. */
+  pod: PodName.default("main"),
   createdAt: z.string(),
 });
 export const listEnvironments = route({
@@ -64,6 +66,6 @@ export const createEnvironment = route({
   role: "owner",
   summary: "Make an environment",
   params: OrgPath,
-  body: z.strictObject({ name: EnvironmentName }),
+  body: z.strictObject({ name: EnvironmentName, pod: PodName.default("main") }),
   reply: Environment,
 });

@@ -1,5 +1,13 @@
 /** The customer API, version 1: every route. Services and environments are named, not numbered. */
 export * from "./accounts.ts";
+export * from "./alarms.ts";
 export * from "./deploys.ts";
+export * from "./events.ts";
+export * from "./host-details.ts";
 export * from "./hosts.ts";
+export * from "./networks.ts";
+export * from "./pods.ts";
+export * from "./policies.ts";
+export * from "./rebalance.ts";
+export * from "./releases.ts";
 export * from "./services.ts";

@@ -1,9 +1,10 @@
 /** Deploys, releases and builds. */
 import { z } from "zod";
 import { DeployState, Stage } from "../../domain/deploy-state.ts";
-import { BuildId, DeployId, ReleaseId } from "../../domain/ids.ts";
-import { EnvironmentName, GitCommit, OrgName, ProcessName, ServiceName } from "../../domain/names.ts";
+import { BuildId, DeployId } from "../../domain/ids.ts";
+import { EnvironmentName, GitCommit, OrgName, ServiceName } from "../../domain/names.ts";
 import { BuildState } from "../build.ts";
+import { ReleaseCause } from "../release.ts";
 import { Span } from "../telemetry.ts";
 
 import { DeployPath, Page, SERVICE, ServicePath } from "./paths.ts";
@@ -17,7 +18,7 @@ export const Deploy = z.strictObject({
   /** The furthest that it has come, in one word. */
   state: z.enum(["queued", "building", "built", ...DeployState.options]),
   final: z.boolean(),
-  cause: z.enum(["push", "config", "scale"]),
+  cause: ReleaseCause,
   commit: GitCommit.nullable(),
   release: z.int().nullable(),
   buildId: BuildId.nullable(),
@@ -51,6 +52,8 @@ export const showDeploy = route({
   params: DeployPath,
   reply: z.strictObject({
     deploy: Deploy,
+    /** How it was going to go, and whether with downtime; null before it began. */
+    plan: z.string().nullable().default(null),
     url: z.string(),
     timeline: Timeline,
     traceId: z.string().nullable(),
@@ -85,27 +88,6 @@ export const watchDeploy = route({
   params: DeployPath,
   reply: DeployEvent,
   shape: "events",
-});
-
-export const Release = z.strictObject({
-  id: ReleaseId,
-  version: z.int(),
-  commit: GitCommit,
-  imageDigest: z.string(),
-  configVersion: z.int(),
-  processes: z.array(z.strictObject({ process: ProcessName, command: z.string() })),
-  description: z.string(),
-  createdAt: z.string(),
-  current: z.boolean(),
-});
-export const listReleases = route({
-  method: "GET",
-  path: `${SERVICE}/releases`,
-  role: "member",
-  summary: "Releases of a service, newest first",
-  params: ServicePath,
-  query: Page,
-  reply: z.strictObject({ releases: z.array(Release) }),
 });
 
 export const showBuild = route({

@@ -1,10 +1,13 @@
 /** Hosts of the pod, and how a machine joins. */
 import { z } from "zod";
 import { HostId } from "../../domain/ids.ts";
-import { HostName, OrgName } from "../../domain/names.ts";
+import { HostName, OrgName, PodName } from "../../domain/names.ts";
 import { HostState } from "../../domain/placement.ts";
 
 import { route } from "./route.ts";
+
+/** Something wrong with a host that an operator should look at. */
+export const HostAlarm = z.strictObject({ code: z.string().max(60), detail: z.string().max(500) });
 
 export const Host = z.strictObject({
   id: HostId,
@@ -25,8 +28,10 @@ export const Host = z.strictObject({
   labels: z.record(z.string(), z.string()),
   /** The only org whose work it takes. */
   dedicatedTo: OrgName.nullable(),
+  pod: PodName.default("main"),
+  alarms: z.array(HostAlarm).default([]),
 });
-const HostPath = z.strictObject({ host: HostName });
+export const HostPath = z.strictObject({ host: HostName });
 const LabelName = z
   .string()
   .regex(
@@ -69,8 +74,14 @@ export const createJoinToken = route({
   path: "/v1/hosts/join-tokens",
   role: "operator",
   summary: "A one-time token with which one machine joins",
-  body: z.strictObject({ lifetimeMinutes: z.int().min(1).max(1440).default(60) }),
-  reply: z.strictObject({ token: z.string(), expiresAt: z.string() }),
+  body: z.strictObject({
+    lifetimeMinutes: z.int().min(1).max(1440).default(60),
+    /** The pod that the machine joins. */
+    pod: PodName.default("main"),
+    /** Its zone, unless the machine names another one. */
+    zone: z.string().min(1).max(40).optional(),
+  }),
+  reply: z.strictObject({ token: z.string(), expiresAt: z.string(), pod: PodName.default("main") }),
 });
 
 /** Proves possession of a one-time token; everything else about the host is made on the host. */
@@ -83,7 +94,8 @@ export const joinHost = route({
     token: z.string().max(200),
     name: HostName,
     nodeAddress: z.ipv4(),
-    zone: z.string().max(40).default("default"),
+    /** When left out, the token's, else `default`. */
+    zone: z.string().max(40).optional(),
     /** NKey public keys (`U…`) of the two processes and the curve public key (`X…`) of the agent. */
     agentKey: z.string().regex(/^U[A-Z2-7]{55}$/),
     logshipperKey: z.string().regex(/^U[A-Z2-7]{55}$/),

@@ -19,6 +19,10 @@ export const ProcessSettings = z.strictObject({
   memoryBytes: z.int().min(16 * MIB),
   cpuMillis: z.int().min(10),
   healthPath: z.string().nullable(),
+  /** From start to ready; null: the platform's own. */
+  startDeadlineMs: z.int().nullable().default(null),
+  /** From SIGTERM to SIGKILL; null: the platform's own. */
+  stopGraceMs: z.int().nullable().default(null),
 });
 
 export const Service = z.strictObject({
@@ -160,7 +164,13 @@ export const whyService = route({
   summary: "Why the jobs are where they are: bids, scores, refusals",
   params: ServicePath,
   query: Page,
-  reply: z.strictObject({ decisions: z.array(Decision) }),
+  reply: z.strictObject({
+    decisions: z.array(Decision),
+    /** Instances that nobody replaces while their host is silent, and why. */
+    waiting: z
+      .array(z.strictObject({ process: ProcessName, slot: z.int(), host: z.string(), reason: z.string() }))
+      .default([]),
+  }),
 });
 export const listVars = route({
   method: "GET",

@@ -4,11 +4,12 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { type Agent, createServer, request, type Server } from "node:http";
-import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
 import { systemClock } from "@berth/shared/kit/clock.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
+import { freePort } from "@berth/shared/testing/free-port.ts";
 import { expect, vi } from "vitest";
 import { type Acknowledgement, createEdge, type Edge, type EdgeGiven } from "../edge.ts";
 
@@ -27,15 +28,6 @@ export interface Rig {
   proxy: ChildProcess;
   startProxy(): Promise<ChildProcess>;
   openEdge(): Edge;
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 export async function startRig(binary: string, more: Partial<EdgeGiven> = {}): Promise<Rig> {

@@ -10,13 +10,14 @@ import {
   readDeploy,
   readDeploys,
   readFirstResponse,
+  readPlan,
   readTimeline,
   readTraceparent,
 } from "../../outbound/deploy-store.ts";
 import type { Addresses } from "../../outbound/service-store.ts";
 import { readService, serviceUrl } from "../../outbound/service-store.ts";
 import { readTrace } from "../../outbound/span-store.ts";
-import { readBuild, readDecisions, readInstances, readReleases } from "../../outbound/status-store.ts";
+import { readBuild, readDecisions, readInstances, readWaiting } from "../../outbound/status-store.ts";
 import type { Db } from "../../outbound/tables.ts";
 import { notFound } from "./errors.ts";
 import type { Asked, Handlers } from "./handler.ts";
@@ -29,13 +30,7 @@ interface Given {
 
 type DeployHandlers = Pick<
   Handlers,
-  | "serviceStatus"
-  | "whyService"
-  | "listDeploys"
-  | "showDeploy"
-  | "cancelDeploy"
-  | "listReleases"
-  | "showBuild"
+  "serviceStatus" | "whyService" | "listDeploys" | "showDeploy" | "cancelDeploy" | "showBuild"
 >;
 
 export function deployHandlers(given: Given): DeployHandlers {
@@ -52,15 +47,13 @@ export function deployHandlers(given: Given): DeployHandlers {
     },
     whyService: async ({ object, query }) => ({
       decisions: await readDecisions(db, object.serviceId, query.limit),
+      waiting: await readWaiting(db, object.serviceId),
     }),
     listDeploys: async ({ object, query }) => ({
       deploys: await readDeploys(db, object.serviceId, query.limit),
     }),
     showDeploy: (asked) => showDeploy(given, asked),
     cancelDeploy: (asked) => cancelDeploy(given, asked),
-    listReleases: async ({ object, query }) => ({
-      releases: await readReleases(db, object.serviceId, query.limit),
-    }),
     showBuild: async ({ object }) => {
       const build = await readBuild(db, object.buildId);
       if (build === undefined) throw notFound(`build ${object.buildId}`);
@@ -82,6 +75,7 @@ async function showDeploy({ db, addresses }: Given, { object }: Asked<"showDeplo
   const timeline = await readTimeline(db, deploy, first);
   return {
     deploy,
+    plan: await readPlan(db, deploy.id),
     url: serviceUrl(addresses, object.hostnameLabel),
     timeline,
     traceId,

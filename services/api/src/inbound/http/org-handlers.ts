@@ -2,6 +2,7 @@
 import { BerthError } from "@berth/shared/contracts/errors.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { audited } from "../../outbound/audited.ts";
+import { mustBePod } from "../../outbound/pod-store.ts";
 import { readEnvironments, readOrgs } from "../../outbound/service-store.ts";
 import type { Db } from "../../outbound/tables.ts";
 import { violatedConstraint } from "../../outbound/tables.ts";
@@ -54,9 +55,10 @@ export function orgHandlers({ db }: { db: Db }): OrgHandlers {
       const createdAt = new Date();
       await nameTaken("environment", `${object.org}/${body.name}`, () =>
         audited(db, actor, async (trx) => {
+          await mustBePod(trx, body.pod);
           await trx
             .insertInto("environments")
-            .values({ id, org_id: object.orgId, name: body.name, created_at: createdAt })
+            .values({ id, org_id: object.orgId, name: body.name, pod: body.pod, created_at: createdAt })
             .execute();
           return {
             result: null,
@@ -64,12 +66,12 @@ export function orgHandlers({ db }: { db: Db }): OrgHandlers {
               action: "environment.created",
               target: id,
               orgId: object.orgId,
-              details: { name: body.name },
+              details: body,
             },
           };
         }),
       );
-      return { id, org: object.org, name: body.name, servicesCount: 0, createdAt: createdAt.toISOString() };
+      return { id, org: object.org, ...body, servicesCount: 0, createdAt: createdAt.toISOString() };
     },
   };
 }

@@ -21,13 +21,13 @@ test.each(allRoutes())("%s: the path names what its reach looks for, and its rol
     deploy: ["deployId"],
     build: ["buildId"],
   }[AUTHORIZATION[name]];
-  // Operators reach every host, by its name.
-  expect(named.filter((one) => one !== "host")).toEqual(expected);
+  // Operators reach every host and pod, by its name. A release is found inside its service.
+  expect(named.filter((one) => !["host", "pod", "version"].includes(one ?? ""))).toEqual(expected);
   expect(route.role === "anyone").toBe(AUTHORIZATION[name] === "anyone");
   expect(route.role === "operator").toBe(AUTHORIZATION[name] === "pod");
 });
 
 test("the routes that stream are the ones whose handlers are given a stream", () => {
   const streams = allRoutes().filter(([, route]) => route.shape === "events");
-  expect(streams.map(([name]) => name).toSorted()).toEqual(["readLogs", "watchDeploy"]);
+  expect(streams.map(([name]) => name).toSorted()).toEqual(["readLogs", "watchDeploy", "watchEvents"]);
 });

@@ -9,7 +9,7 @@ import type { z } from "zod";
 type Contract = typeof contract;
 export type RouteName = { [K in keyof Contract]: Contract[K] extends HttpRoute ? K : never }[keyof Contract];
 export type Route<N extends RouteName> = Contract[N];
-export type EventRouteName = "watchDeploy" | "readLogs";
+export type EventRouteName = "watchDeploy" | "readLogs" | "watchEvents";
 export type JsonRouteName = Exclude<RouteName, EventRouteName>;
 
 /**
@@ -26,11 +26,15 @@ export const AUTHORIZATION = {
   createOrg: "pod",
   listEnvironments: "self",
   createEnvironment: "org",
+  showNetwork: "environment",
+  rotateNetworkKeys: "environment",
   listServices: "environment",
   createService: "environment",
   showService: "service",
   removeService: "service",
   scaleService: "service",
+  showServicePolicy: "service",
+  changeServicePolicy: "service",
   serviceStatus: "service",
   whyService: "service",
   listVars: "service",
@@ -40,9 +44,26 @@ export const AUTHORIZATION = {
   cancelDeploy: "deploy",
   watchDeploy: "deploy",
   listReleases: "service",
+  showRelease: "service",
+  changeRelease: "service",
+  removeRelease: "service",
+  rollbackService: "service",
+  redeployService: "service",
+  restartService: "service",
   showBuild: "build",
   readLogs: "service",
+  listEvents: "self",
+  watchEvents: "self",
+  listPods: "pod",
+  createPod: "pod",
+  changePod: "pod",
+  listAlarms: "pod",
+  planRebalance: "pod",
+  startRebalance: "pod",
+  listRebalances: "pod",
   listHosts: "pod",
+  showHost: "pod",
+  hostUsage: "pod",
   changeHost: "pod",
   removeHost: "pod",
   createJoinToken: "pod",

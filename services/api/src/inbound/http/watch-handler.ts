@@ -9,7 +9,7 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import { dropOverlap } from "../../core/merge-lines.ts";
 import type { Deploy, FirstResponse } from "../../outbound/deploy-store.ts";
-import { readBuildLog, readFirstResponse } from "../../outbound/deploy-store.ts";
+import { readBuildLog, readFirstResponse, readPlan } from "../../outbound/deploy-store.ts";
 import type { Addresses } from "../../outbound/service-store.ts";
 import { serviceUrl } from "../../outbound/service-store.ts";
 import type { Db } from "../../outbound/tables.ts";
@@ -52,6 +52,8 @@ export function watchHandler(given: Given): Pick<Handlers, "watchDeploy"> {
         for (let i = 0; i < stored.length; i += LINES_PER_EVENT) {
           stream.send({ type: "output", lines: stored.slice(i, i + LINES_PER_EVENT) });
         }
+        const plan = await readPlan(given.db, deploy.id);
+        if (plan !== null) stream.send({ type: "step", lines: [`Plan: ${plan}`] });
         if (!deploy.final) stream.send({ type: "step", lines: [`the deploy is ${deploy.state}`] });
         live.connect(stream, stored);
         await untilFinal(given, deploy, stream, serviceUrl(given.addresses, object.hostnameLabel));

@@ -1,0 +1,189 @@
+/**
+ * What an app's repository says of how it wants to run: the form of `berth.yaml`, and what the platform makes of it.
+ *
+ * Only keys that change what runs are here: an accepted key that does nothing would be a lie. Every key is described
+ * in docs/BERTH-YAML.md, which is compared with this file both ways.
+ */
+import { z } from "zod";
+import { ProcessName, VariableName } from "./names.ts";
+import { GIB, MIB, parseBytes } from "./resources.ts";
+
+/** All that is not a secret travels with every job, fifty of which must fit into one message. */
+export const MAX_ENV_BYTES = 8192;
+const MAX_ENV_NAMES = 100;
+/** A deploy that has not ended by then is rolled back, whatever its app says. */
+const MAX_START_DEADLINE_MS = 300_000;
+const MAX_STOP_GRACE_MS = 300_000;
+const MOST_LABELS = 20;
+
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
+
+function readDuration(text: string): number | null {
+  const match = /^(\d{1,7})(ms|s|m)$/.exec(text);
+  return match === null ? null : Number(match[1]) * (UNITS_MS[match[2] ?? ""] ?? Number.NaN);
+}
+
+/** A text with a unit; `read` answers null when it is not one. */
+function measured(
+  read: (text: string) => number | null,
+  [min, max]: readonly [number, number],
+  words: { readonly example: string; readonly range: string },
+) {
+  return z.union([z.string(), z.number()]).transform((given, context) => {
+    const value = typeof given === "string" && /[a-z]/i.test(given) ? read(given) : null;
+    if (value !== null && value >= min && value <= max) return value;
+    const message =
+      value === null
+        ? `${JSON.stringify(given)} needs a number with a unit, for example ${words.example}`
+        : `must be ${words.range}`;
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  });
+}
+
+const memory = measured(parseBytes, [16 * MIB, 1024 * GIB], { example: "512MB", range: "16MB to 1024GB" });
+const startDeadline = measured(readDuration, [1000, MAX_START_DEADLINE_MS], {
+  example: "90s",
+  range: "1s to 5m: a deploy has five minutes",
+});
+const stopGrace = measured(readDuration, [0, MAX_STOP_GRACE_MS], { example: "30s", range: "0s to 5m" });
+
+const commandText = z
+  .string()
+  .trim()
+  .min(1, "must not be empty")
+  .max(4096, "must have at most 4096 characters")
+  .regex(/^[^\u0000-\u0008\u000b-\u001f\u007f]*$/, "must not have control characters");
+
+export const AppProcess = z.strictObject({
+  command: commandText.optional(),
+  scale: z.int("must be a whole number").min(0).max(500).optional(),
+  memory: memory.optional(),
+  cpu: z
+    .number("must be a number of CPUs, for example 0.5")
+    .min(0.01)
+    .max(256)
+    .transform((cpus) => Math.round(cpus * 1000))
+    .optional(),
+  health: z
+    .string()
+    .max(500)
+    .startsWith("/", "must be a path that starts with /, for example /healthz")
+    .optional(),
+  "start-deadline": startDeadline.optional(),
+  "stop-grace": stopGrace.optional(),
+});
+
+const envValue = z
+  .union([z.string(), z.number(), z.boolean()], "must be a text, a number or a boolean")
+  .transform(String);
+
+export const AppPlacement = z.strictObject({
+  apart: z.boolean("must be true or false").optional(),
+  labels: z
+    .record(
+      z
+        .string()
+        .regex(
+          /^[a-z]([a-z0-9./-]{0,61}[a-z0-9])?$/,
+          "a label's name is lower-case letters, digits, '.', '/' and '-'",
+        ),
+      z.string("must be a text").max(63),
+    )
+    .refine((labels) => Object.keys(labels).length <= MOST_LABELS, `at most ${MOST_LABELS} labels`)
+    .optional(),
+});
+
+/** `berth.yaml` as people write it. */
+export const AppFile = z.strictObject({
+  processes: z
+    .record(ProcessName, AppProcess)
+    .refine((processes) => Object.keys(processes).length <= 32, "at most 32 processes")
+    .refine(onlyWebHasHealth, "only web has a health path: other processes get no requests")
+    .optional(),
+  placement: AppPlacement.optional(),
+  env: z
+    .record(VariableName, envValue)
+    .refine((env) => Object.keys(env).length <= MAX_ENV_NAMES, `at most ${MAX_ENV_NAMES} names`)
+    .refine(
+      (env) => JSON.stringify(env).length <= MAX_ENV_BYTES,
+      `at most ${MAX_ENV_BYTES} bytes all together`,
+    )
+    .optional(),
+});
+export type AppFile = z.output<typeof AppFile>;
+
+function onlyWebHasHealth(processes: Readonly<Record<string, { health?: string | undefined }>>): boolean {
+  return Object.entries(processes).every(([name, { health }]) => health === undefined || name === "web");
+}
+
+/** What a process of the file is set to; what is left out stays as it is. */
+export const ProcessWishes = z.strictObject({
+  scale: z.int().min(0).max(500).optional(),
+  memoryBytes: z
+    .int()
+    .min(16 * MIB)
+    .optional(),
+  cpuMillis: z.int().min(10).optional(),
+  healthPath: z.string().max(500).optional(),
+  startDeadlineMs: z.int().min(1000).max(MAX_START_DEADLINE_MS).optional(),
+  stopGraceMs: z.int().min(0).max(MAX_STOP_GRACE_MS).optional(),
+});
+export type ProcessWishes = z.infer<typeof ProcessWishes>;
+
+/** What goes from the build to the release. Commands are in the build's process table. */
+export const AppConfig = z.strictObject({
+  processes: z.record(ProcessName, ProcessWishes).default({}),
+  placement: z
+    .strictObject({
+      apart: z.boolean().optional(),
+      labels: z.record(z.string(), z.string().max(63)).optional(),
+    })
+    .default({}),
+  env: z.record(VariableName, z.string().max(MAX_ENV_BYTES)).default({}),
+});
+export type AppConfig = z.infer<typeof AppConfig>;
+
+export interface AppWishes {
+  readonly config: AppConfig;
+  readonly commands: Readonly<Record<string, string>>;
+}
+
+export function toWishes(file: AppFile): AppWishes {
+  const commands: Record<string, string> = {};
+  const processes: Record<string, ProcessWishes> = {};
+  for (const [name, given] of Object.entries(file.processes ?? {})) {
+    const { command, memory: memoryBytes, cpu: cpuMillis, health: healthPath, scale } = given;
+    if (command !== undefined) commands[name] = command;
+    processes[name] = ProcessWishes.parse({
+      ...{ scale, memoryBytes, cpuMillis, healthPath },
+      startDeadlineMs: given["start-deadline"],
+      stopGraceMs: given["stop-grace"],
+    });
+  }
+  return { commands, config: AppConfig.parse({ processes, placement: file.placement, env: file.env }) };
+}
+
+/** The nearest of the known names, when it is near enough to be meant. */
+export function nearestName(given: string, known: readonly string[]): string | null {
+  const ranked = known
+    .map((name) => ({ name, distance: editDistance(given.toLowerCase(), name) }))
+    .sort((a, b) => a.distance - b.distance);
+  const [best] = ranked;
+  return best !== undefined && best.distance <= Math.max(1, Math.floor(best.name.length / 2))
+    ? best.name
+    : null;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_none, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

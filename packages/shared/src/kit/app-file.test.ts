@@ -1,0 +1,108 @@
+import { expect, test } from "vitest";
+import { readAppFile } from "./app-file.ts";
+
+const told = (text: string) => {
+  const read = readAppFile(text);
+  return read.kind === "read"
+    ? []
+    : read.problems.map(({ line, column, text }) => `${line}:${column} ${text}`);
+};
+
+test("every key becomes what the platform works with", () => {
+  const text = `processes:
+  web:
+    command: node server.js
+    scale: 2
+    memory: 512MB
+    cpu: 0.5
+    health: /up
+    start-deadline: 2m
+    stop-grace: 30s
+  worker: {}
+placement:
+  apart: true
+  labels: {disk: ssd}
+env:
+  GREETING: hello
+  RETRIES: 3
+`;
+  expect(readAppFile(text)).toEqual({
+    kind: "read",
+    wishes: {
+      commands: { web: "node server.js" },
+      config: {
+        processes: {
+          web: {
+            ...{ scale: 2, memoryBytes: 512 * 1024 ** 2, cpuMillis: 500, healthPath: "/up" },
+            ...{ startDeadlineMs: 120_000, stopGraceMs: 30_000 },
+          },
+          worker: {},
+        },
+        placement: { apart: true, labels: { disk: "ssd" } },
+        env: { GREETING: "hello", RETRIES: "3" },
+      },
+    },
+  });
+});
+
+test.each([
+  ["an empty file is fine", "", []],
+  ["only comments", "# nothing\n", []],
+  ["an unknown key", "proceses:\n  web: {}\n", ['1:1 unknown key "proceses"; did you mean processes?']],
+  [
+    "an unknown key deeper, and a second problem",
+    "processes:\n  web:\n    memroy: 1GB\n    scale: two\n",
+    [
+      '3:5 unknown key "memroy" in processes.web; did you mean memory?',
+      "4:12 processes.web.scale: must be a whole number",
+    ],
+  ],
+  [
+    "nothing like it",
+    "processes:\n  web:\n    zzzzzz: 1\n",
+    [expect.stringContaining("known are: command, scale")],
+  ],
+  [
+    "no unit",
+    "processes:\n  web:\n    memory: 512\n",
+    ["3:13 processes.web.memory: 512 needs a number with a unit, for example 512MB"],
+  ],
+  [
+    "a wrong unit",
+    "processes:\n  web:\n    stop-grace: 30 secs\n",
+    [expect.stringContaining("for example 30s")],
+  ],
+  [
+    "out of range",
+    "processes:\n  web:\n    memory: 1KB\n",
+    ["3:13 processes.web.memory: must be 16MB to 1024GB"],
+  ],
+  [
+    "a name",
+    "processes:\n  Web: {}\n",
+    [expect.stringMatching(/^2:3 processes\.Web: a process name must be/)],
+  ],
+  [
+    "the platform's variable",
+    "env:\n  PORT: 80\n",
+    [expect.stringMatching(/^2:3 env\.PORT: .*set by the platform/)],
+  ],
+  [
+    "health of a worker",
+    "processes:\n  worker:\n    health: /x\n",
+    [expect.stringContaining("only web has a health path")],
+  ],
+  [
+    "a list instead of a map",
+    "processes:\n- web\n",
+    [expect.stringMatching(/^2:1 processes: expected record/)],
+  ],
+  ["an alias", "env: &a\n  A: b\nplacement: *a\n", ["3:12 aliases (*name) are not used here; write it out"]],
+  ["the same key twice", "env:\n  A: 1\n  A: 2\n", [expect.stringMatching(/^3:3 Map keys must be unique/)]],
+  ["a tag", "env:\n  A: !!js/function 'x'\n", [expect.stringMatching(/^2:6 Unresolved tag/)]],
+  ["broken", "processes: [\n", [expect.stringMatching(/^\d+:\d+ /)]],
+  ["two documents", "env: {}\n---\nenv: {}\n", [expect.stringMatching(/multiple documents/)]],
+  ["too large", `# ${"x".repeat(70_000)}`, ["1:1 the file is larger than 64 KiB"]],
+] as [string, string, unknown[]][])("%s", (_what, text, expected) => {
+  expect(told(text)).toEqual(expected);
+});

@@ -1,0 +1,227 @@
+/**
+ * The host's packet rules, as text for nft and iptables.
+ *
+ * Default deny: a container reaches its own environment and the internet, and nothing else: not the host, not other
+ * hosts, not other environments, not private ranges, not the metadata address, not SMTP. Into a bridge come its own
+ * environment's tunnel and the edges of the pod's hosts, through the mesh.
+ *
+ * Two barriers, each closed by itself. Our nftables table marks what it allows, and drops the rest. The engine's
+ * iptables let through only what carries the mark, and routing (core/routing.ts) has no way for a container without
+ * the mark of a sound source: when somebody flushes the table, nothing is marked any more, and nothing passes.
+ *
+ * The number of rules does not grow: environments and hosts are elements of sets.
+ */
+import type { DesiredHost } from "./network-state.ts";
+
+export const TABLE = "berth";
+export const CHAIN = "BERTH";
+export const CHAIN_IN = "BERTH-IN";
+/** Set in prerouting: the source address may come from this interface. Routing finds no container without it. */
+export const SOUND_MARK = "0x01000000";
+/** Set in input and forward: allowed. */
+export const ALLOWED_MARK = "0x02000000";
+export const BRIDGES = "bn-+";
+export const TUNNELS = "wb-+";
+export const MESHES = "wm-+";
+/** UDP: the probes through the tunnels. */
+export const PROBE_PORT = 7427;
+
+/** Not the internet: private, shared, link-local, documentation, multicast, reserved. */
+const CLOSED = [
+  "0.0.0.0/8",
+  "10.0.0.0/8",
+  "100.64.0.0/10",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "172.16.0.0/12",
+  "192.0.0.0/24",
+  "192.168.0.0/16",
+  "198.18.0.0/15",
+  "224.0.0.0/4",
+  "240.0.0.0/4",
+];
+
+export interface FirewallView extends DesiredHost {
+  /** Private ranges that containers may reach all the same, such as that of a package mirror. */
+  readonly allowedPrivate: readonly string[];
+}
+
+/** One transaction: the old table goes and the new one comes, with no moment between. */
+export function nftRules(view: FirewallView): string {
+  return `table inet ${TABLE} {}
+delete table inet ${TABLE}
+table inet ${TABLE} {
+${sets(view)}
+  chain prerouting {
+    type filter hook prerouting priority -310; policy accept;
+    iifname @ours meta nfproto ipv6 counter drop
+    iifname . ip saddr @own meta mark set meta mark | ${SOUND_MARK} accept
+    iifname @bridges counter drop
+    iifname @tunnels counter drop
+  }
+  chain inbound {
+    type filter hook prerouting priority -90; policy accept;
+    iifname != @bridges ip daddr ${view.podCidr} meta mark set meta mark | ${SOUND_MARK}
+  }
+  chain allow {
+    meta mark set meta mark | ${ALLOWED_MARK} accept
+  }
+  chain input {
+    type filter hook input priority -10; policy accept;
+    iifname @bridges jump container_to_host
+    iifname @tunnels jump tunnel_to_host
+    iifname "${view.meshName}" jump mesh_to_host
+  }
+  chain container_to_host {
+    ct state established,related goto allow
+    iifname . ip daddr @gateways udp dport 53 goto allow
+    iifname . ip daddr @gateways tcp dport 53 goto allow
+    counter drop
+  }
+  chain tunnel_to_host {
+    udp dport ${PROBE_PORT} ip daddr @probed goto allow
+    ct state established,related goto allow
+    counter drop
+  }
+  chain mesh_to_host {
+    ct state established,related goto allow
+    udp dport ${PROBE_PORT} ip daddr ${view.meshAddress} goto allow
+    counter drop
+  }
+  chain forward {
+    type filter hook forward priority -10; policy accept;
+    iifname . oifname @pairs jump inside
+    iifname @bridges jump from_container
+    iifname "${view.meshName}" oifname @bridges ip saddr @edges goto allow
+    iifname @ours counter drop
+    oifname @bridges ct state established,related goto allow
+    oifname @ours counter drop
+  }
+  chain inside {
+    iifname . ip daddr @reach goto allow
+  }
+  chain from_container {
+    ct state established,related goto allow
+    oifname @ours counter drop
+    ip daddr @nodes counter drop
+    ip daddr @allowed_private goto allow
+    ip daddr @closed counter drop
+    tcp dport 25 counter drop
+    goto allow
+  }
+  chain source_nat {
+    type nat hook postrouting priority 90; policy accept;
+    ip saddr ${view.podCidr} ip daddr != @pod masquerade
+  }
+}
+`;
+}
+
+function sets(view: FirewallView): string {
+  const { networks, meshName, podCidr, hostCidr } = view;
+  const bridges = networks.map(({ bridge }) => bridge);
+  const tunnels = networks.map(({ tunnelName }) => tunnelName);
+  const lines = [
+    set("bridges", "ifname", names(bridges)),
+    set("tunnels", "ifname", names(tunnels)),
+    set("ours", "ifname", names([...bridges, ...tunnels, meshName])),
+    // Who may speak from where.
+    set("own", "ifname . ipv4_addr; flags interval", [
+      ...networks.map(({ bridge, slice }) => `"${bridge}" . ${slice}`),
+      ...networks.map(({ tunnelName, subnet }) => `"${tunnelName}" . ${subnet}`),
+    ]),
+    // The inside of an environment: bridge to bridge, bridge to tunnel and back.
+    set(
+      "pairs",
+      "ifname . ifname",
+      networks.flatMap(({ bridge, tunnelName }) => [
+        `"${bridge}" . "${bridge}"`,
+        `"${bridge}" . "${tunnelName}"`,
+        `"${tunnelName}" . "${bridge}"`,
+      ]),
+    ),
+    set("reach", "ifname . ipv4_addr; flags interval", [
+      ...networks.map(({ bridge, subnet }) => `"${bridge}" . ${subnet}`),
+      ...networks.map(({ tunnelName, slice }) => `"${tunnelName}" . ${slice}`),
+    ]),
+    set(
+      "gateways",
+      "ifname . ipv4_addr",
+      networks.map(({ bridge, gateway }) => `"${bridge}" . ${gateway}`),
+    ),
+    set(
+      "probed",
+      "ipv4_addr",
+      networks.map(({ gateway }) => gateway),
+    ),
+    set("edges", "ipv4_addr", view.edgeAddresses),
+    set("nodes", "ipv4_addr", view.nodeAddresses),
+    set("pod", "ipv4_addr; flags interval; auto-merge", [podCidr, hostCidr]),
+    set("closed", "ipv4_addr; flags interval; auto-merge", [...CLOSED, podCidr, hostCidr]),
+    set("allowed_private", "ipv4_addr; flags interval; auto-merge", view.allowedPrivate),
+  ];
+  return lines.join("\n");
+}
+
+function set(name: string, type: string, elements: readonly string[]): string {
+  const unique = [...new Set(elements)].sort();
+  const given = unique.length === 0 ? "" : ` elements = { ${unique.join(", ")} };`;
+  return `  set ${name} { type ${type};${given} }`;
+}
+
+function names(values: readonly string[]): string[] {
+  return values.map((value) => `"${value}"`);
+}
+
+/** The engine's own FORWARD policy is DROP, and an accept in our table does not end the walk through its rules. */
+export function iptablesRules(): string {
+  const mark = `--mark ${ALLOWED_MARK}/${ALLOWED_MARK}`;
+  const ours = [BRIDGES, TUNNELS, MESHES];
+  return [
+    "*filter",
+    `:${CHAIN} - [0:0]`,
+    `:${CHAIN_IN} - [0:0]`,
+    `-A ${CHAIN} -m mark ${mark} -j ACCEPT`,
+    ...ours.flatMap((name) => [`-A ${CHAIN} -i ${name} -j DROP`, `-A ${CHAIN} -o ${name} -j DROP`]),
+    ...ours.map((name) => `-A ${CHAIN_IN} -i ${name} -m mark ! ${mark} -j DROP`),
+    "COMMIT",
+    "",
+  ].join("\n");
+}
+
+/**
+ * Whether iptables still is as it was made.
+ * @param saved what `iptables-save -t filter` prints
+ * @returns the chains whose jump is missing or comes after the engine's own rules, and whether our chains are whole
+ */
+export function iptablesProblems(saved: string): {
+  readonly chains: boolean;
+  readonly jumps: readonly Jump[];
+} {
+  const lines = saved.split("\n");
+  const count = (chain: string) => lines.filter((line) => line.startsWith(`-A ${chain} `)).length;
+  const wanted = iptablesRules().split("\n");
+  const wantedCount = (chain: string) => wanted.filter((line) => line.startsWith(`-A ${chain} `)).length;
+  const isFirst = ({ parent, chain }: Jump) => {
+    const rules = lines.filter((line) => line.startsWith(`-A ${parent} `));
+    const own = rules.indexOf(`-A ${parent} -j ${chain}`);
+    const engines = rules.findIndex(
+      (line) => / -j DOCKER/.test(line) || / (-i|-o) (bn-|br-|docker)/.test(line),
+    );
+    return own !== -1 && (engines === -1 || own < engines);
+  };
+  return {
+    chains: [CHAIN, CHAIN_IN].some((chain) => count(chain) !== wantedCount(chain)),
+    jumps: JUMPS.filter((jump) => !isFirst(jump)),
+  };
+}
+
+export interface Jump {
+  readonly parent: string;
+  readonly chain: string;
+}
+
+export const JUMPS: readonly Jump[] = [
+  { parent: "FORWARD", chain: CHAIN },
+  { parent: "INPUT", chain: CHAIN_IN },
+];

@@ -1,0 +1,65 @@
+/**
+ * Names inside an environment, as text for its resolver.
+ *
+ *   SERVICE.internal                every ready instance of the service's `web` process, else of all its processes
+ *   PROCESS.SERVICE.internal        every ready instance of the process
+ *   SLOT.PROCESS.SERVICE.internal   one instance
+ */
+import type { InstanceName } from "@berth/shared/contracts/network.ts";
+
+/** Seconds that an answer may be kept: a replaced instance is forgotten within them. */
+export const NAME_TTL_SECONDS = 5;
+export const ZONE = "internal";
+
+/** One line per address: `ADDRESS NAME NAME …`, in a canonical order. */
+export function hostsText(names: readonly InstanceName[]): string {
+  const withWeb = new Set(names.filter(({ process }) => process === "web").map(({ service }) => service));
+  const byAddress = new Map<string, string[]>();
+  for (const { service, process, slot, address } of names) {
+    const [own, parent] = [label(service), label(process)];
+    const isMain = process === "web" || !withWeb.has(service);
+    const its = [
+      `${slot}.${parent}.${own}.${ZONE}`,
+      `${parent}.${own}.${ZONE}`,
+      ...(isMain ? [`${own}.${ZONE}`] : []),
+    ];
+    byAddress.set(address, [...(byAddress.get(address) ?? []), ...its]);
+  }
+  return [...byAddress]
+    .map(([address, its]) => `${address} ${its.sort().join(" ")}\n`)
+    .sort()
+    .join("");
+}
+
+/** A process may be called `mail_worker`; a name in the DNS may not. */
+function label(text: string): string {
+  return text.toLowerCase().replaceAll(/[^a-z0-9-]/g, "-");
+}
+
+/** One resolver per environment: it knows no other environment's names, so it cannot tell them. */
+export function resolverConfig(given: {
+  readonly gateway: string;
+  readonly hostsFile: string;
+  readonly pidFile: string;
+}): string {
+  return [
+    `listen-address=${given.gateway}`,
+    // Only this address, also when the bridge comes later than the resolver.
+    "bind-dynamic",
+    "except-interface=lo",
+    `pid-file=${given.pidFile}`,
+    "user=nobody",
+    "no-hosts",
+    `addn-hosts=${given.hostsFile}`,
+    // The zone is answered here and never asked for elsewhere.
+    `local=/${ZONE}/`,
+    `local-ttl=${NAME_TTL_SECONDS}`,
+    "domain-needed",
+    "bogus-priv",
+    // An outside name that points to a private address is no answer: it would lead around the packet rules' intent.
+    "stop-dns-rebind",
+    "cache-size=1000",
+    "dns-forward-max=150",
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,258 @@
+/**
+ * What a host holds of its networks: enough to make all of it again from disk alone.
+ *
+ * `desiredNetwork` turns it into what the kernel and the engine are to have. Pure.
+ */
+import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
+import { addressOf, type Cidr, contains, overlaps, parseCidr } from "@berth/shared/domain/cidr.ts";
+import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
+
+export interface KeyPair {
+  readonly privateKey: string;
+  readonly publicKey: string;
+}
+
+/** One environment on this host. `leaving`: nothing of it is to be here, but the network service does not know yet. */
+export interface HeldNetwork {
+  readonly format: 1;
+  readonly environmentId: EnvironmentId;
+  readonly keys: KeyPair;
+  readonly keyGeneration: number;
+  readonly state: "joined" | "leaving";
+  readonly network: EnvironmentNetwork;
+}
+
+/**
+ * Whether a host that is in a network has to join it once more, and with which keys: `again` where the network service
+ * does not know it or knows another key, `new-keys` where the environment's keys were rotated and this host has not
+ * followed, because another join was under way or the service was away.
+ */
+export function joinNeed(
+  { network, keys, keyGeneration }: HeldNetwork,
+  isKnown: boolean,
+  hostId: string,
+): "none" | "again" | "new-keys" {
+  if (network.keyGeneration > keyGeneration) return "new-keys";
+  const isOwnKeyKnown = network.members.some(
+    (member) => member.hostId === hostId && member.publicKey === keys.publicKey,
+  );
+  return isKnown && isOwnKeyKnown ? "none" : "again";
+}
+
+export interface HeldMesh {
+  readonly format: 1;
+  readonly keys: KeyPair;
+  readonly mesh: Mesh | null;
+}
+
+export interface Peer {
+  readonly hostId: string;
+  readonly publicKey: string;
+  readonly nodeAddress: string;
+  readonly port: number;
+  readonly allowedIps: readonly string[];
+  /** The peer's own part of it: its first address answers probes. */
+  readonly ownSubnet: string;
+}
+
+export interface Tunnel {
+  /** Name of the interface. */
+  readonly name: string;
+  readonly privateKey: string;
+  readonly publicKey: string;
+  readonly port: number;
+  readonly mtu: number;
+  /**
+   * Address of the interface itself. Of an environment's tunnel it is the bridge's once more: from an interface without
+   * any address the kernel takes nothing for itself when it looks for the way back.
+   */
+  readonly address: string;
+  readonly peers: readonly Peer[];
+}
+
+export interface DesiredNetwork {
+  readonly environmentId: EnvironmentId;
+  readonly bridge: string;
+  /** The engine's name of it. */
+  readonly engineNetwork: string;
+  readonly subnet: string;
+  readonly slice: string;
+  readonly gateway: string;
+  readonly mtu: number;
+  /** Name of the tunnel's interface, whether it is needed or not. */
+  readonly tunnelName: string;
+  /** Null while no other host is a member. */
+  readonly tunnel: Tunnel | null;
+}
+
+export interface DesiredHost {
+  readonly podCidr: string;
+  readonly hostCidr: string;
+  readonly networks: readonly DesiredNetwork[];
+  readonly meshName: string;
+  readonly meshAddress: string;
+  /** Null while this is the pod's only host. */
+  readonly mesh: Tunnel | null;
+  /** Mesh addresses of the other hosts: their edges reach our containers. */
+  readonly edgeAddresses: readonly string[];
+  readonly nodeAddresses: readonly string[];
+}
+
+export interface HostIdentity {
+  readonly hostId: HostId;
+  readonly podId: string;
+  readonly nodeAddress: string;
+  /** The host's own subnet. */
+  readonly subnet: string;
+  readonly meshPort: number;
+  /** Of every tunnel and every bridge. */
+  readonly mtu: number;
+}
+
+/** At most 13 characters, of which 10 are random: unique on a machine. */
+export function interfaceNames(environmentId: string): {
+  bridge: string;
+  tunnel: string;
+  engineNetwork: string;
+} {
+  const key = environmentId.slice(-10);
+  return { bridge: `bn-${key}`, tunnel: `wb-${key}`, engineNetwork: `berth-${environmentId}` };
+}
+
+export function meshNameOf(podId: string): string {
+  const letters = podId.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+  return `wm-${letters.slice(-10)}`;
+}
+
+/** The WireGuard overhead over IPv6, so that a node address of either family will do. */
+const OVERHEAD_BYTES = 80;
+const ETHERNET_MTU = 1500;
+
+export function tunnelMtu(underlayMtu: number): number {
+  return Math.max(1280, Math.min(ETHERNET_MTU, underlayMtu) - OVERHEAD_BYTES);
+}
+
+/** @param mesh what was told last; without one nothing is desired */
+export function desiredHost(
+  identity: HostIdentity,
+  mesh: HeldMesh,
+  held: readonly HeldNetwork[],
+): DesiredHost | null {
+  if (mesh.mesh === null) return null;
+  const { podCidr, hostCidr, hosts } = mesh.mesh;
+  const others = hosts.filter(({ hostId }) => hostId !== identity.hostId);
+  const meshAddress = addressOfSlice(identity.subnet);
+  const peers = others.flatMap(({ hostId, publicKey, nodeAddress, port, subnet, slices }) =>
+    publicKey === null
+      ? []
+      : [{ hostId, publicKey, nodeAddress, port, allowedIps: [subnet, ...slices].sort(), ownSubnet: subnet }],
+  );
+  return {
+    podCidr,
+    hostCidr,
+    networks: held
+      .filter(({ state }) => state === "joined")
+      .flatMap((one) => desiredNetwork(identity, one) ?? []),
+    meshName: meshNameOf(identity.podId),
+    meshAddress,
+    mesh:
+      peers.length === 0
+        ? null
+        : {
+            name: meshNameOf(identity.podId),
+            ...mesh.keys,
+            port: identity.meshPort,
+            mtu: identity.mtu,
+            address: meshAddress,
+            peers,
+          },
+    edgeAddresses: others.map(({ subnet }) => addressOfSlice(subnet)).sort(),
+    nodeAddresses: [
+      ...new Set([identity.nodeAddress, ...hosts.map(({ nodeAddress }) => nodeAddress)]),
+    ].sort(),
+  };
+}
+
+function desiredNetwork(identity: HostIdentity, held: HeldNetwork): DesiredNetwork | null {
+  const { network, environmentId, keys } = held;
+  const own = network.members.find(({ hostId }) => hostId === identity.hostId);
+  if (own === undefined) return null;
+  const { bridge, tunnel: tunnelName, engineNetwork } = interfaceNames(environmentId);
+  const { mtu } = identity;
+  const peers = network.members
+    .filter(({ hostId }) => hostId !== identity.hostId)
+    .map(({ hostId, publicKey, nodeAddress, port, slice }) => ({
+      hostId,
+      publicKey,
+      nodeAddress,
+      port,
+      allowedIps: [slice],
+      ownSubnet: slice,
+    }));
+  const tunnel = {
+    name: tunnelName,
+    ...keys,
+    port: own.port,
+    mtu,
+    address: addressOfSlice(own.slice),
+    peers,
+  };
+  return {
+    ...{ environmentId, bridge, tunnelName, engineNetwork, mtu },
+    subnet: network.subnet,
+    slice: own.slice,
+    gateway: addressOfSlice(own.slice),
+    tunnel: peers.length === 0 ? null : tunnel,
+  };
+}
+
+/** The first address of a host's part: the gateway of its containers, or its own in the mesh. */
+export function addressOfSlice(cidr: string): string {
+  const parsed = parseCidr(cidr);
+  if (parsed === null) throw new Error(`not a network: ${cidr}`);
+  return addressOf(parsed, 1);
+}
+
+/**
+ * Why a network that the host is told may not be made here, or null. The allocator has promised all of it; a host
+ * that was told otherwise keeps what it has.
+ * @param foreign networks of this machine that are not ours
+ */
+export function orderProblem(
+  network: EnvironmentNetwork,
+  hostId: string,
+  podCidr: string,
+  held: readonly HeldNetwork[],
+  foreign: readonly string[],
+): string | null {
+  const own = network.members.find((member) => member.hostId === hostId);
+  if (own === undefined) return null;
+  const [pod, subnet, slice] = [podCidr, network.subnet, own.slice].map(parseCidr);
+  if (!isCidr(pod) || !isCidr(subnet) || !isCidr(slice)) return "it holds what is no network";
+  if (!contains(pod, subnet)) return `its subnet ${network.subnet} is outside of the pod's ${podCidr}`;
+  for (const member of network.members) {
+    const its = parseCidr(member.slice);
+    if (!isCidr(its) || !contains(subnet, its))
+      return `the slice ${member.slice} is outside of ${network.subnet}`;
+    if (member !== own && overlaps(its, slice))
+      return `the slice ${member.slice} of ${member.hostId} is this host's too`;
+  }
+  const other = held.find(
+    (one) => one.environmentId !== network.environmentId && overlapsText(subnet, one.network.subnet),
+  );
+  if (other !== undefined)
+    return `its subnet ${network.subnet} overlaps ${other.network.subnet} of ${other.environmentId}`;
+  const machine = foreign.find((one) => overlapsText(subnet, one));
+  return machine === undefined
+    ? null
+    : `its subnet ${network.subnet} overlaps ${machine}, a network of this machine`;
+}
+
+function isCidr(cidr: Cidr | null | undefined): cidr is Cidr {
+  return cidr !== null && cidr !== undefined;
+}
+
+function overlapsText(a: Cidr, text: string): boolean {
+  const b = parseCidr(text);
+  return b !== null && b.bits > 0 && overlaps(a, b);
+}

@@ -1,0 +1,288 @@
+/** The plan: nothing to do where all is right, and carrying it out makes it right. */
+import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { nftRules } from "./firewall.ts";
+import { type DesiredHost, desiredHost, type HeldNetwork, joinNeed, orderProblem } from "./network-state.ts";
+import { type NetworkStep, type ObservedHost, type ObservedTunnel, planNetwork } from "./plan-network.ts";
+import { routes, routingRules } from "./routing.ts";
+
+const key = (n: number) => `${"A".repeat(40)}${String(n).padStart(2, "0")}A=`;
+const hostId = (n: number) => `hst_${String(n).padStart(26, "0")}` as HostId;
+const environmentId = (n: number) => `env_${String(n).padStart(26, "0")}` as EnvironmentId;
+const identity = {
+  hostId: hostId(1),
+  podId: "pod-test",
+  nodeAddress: "10.0.0.1",
+  subnet: "10.127.1.0/24",
+  meshPort: 7426,
+  mtu: 1420,
+};
+
+/** Environment n with the hosts 1 … members. */
+function held(n: number, members: number): HeldNetwork {
+  return {
+    format: 1,
+    environmentId: environmentId(n),
+    keys: { privateKey: `private-${n}`, publicKey: key(n) },
+    keyGeneration: 0,
+    state: "joined",
+    network: {
+      environmentId: environmentId(n),
+      version: 1,
+      subnet: `10.128.${n * 32}.0/19`,
+      keyGeneration: 0,
+      names: [],
+      members: Array.from({ length: members }, (_, i) => ({
+        hostId: hostId(i + 1),
+        slice: `10.128.${n * 32 + i}.0/24`,
+        publicKey: key(n * 8 + i),
+        nodeAddress: `10.0.0.${i + 1}`,
+        port: 21_000 + n,
+      })),
+    },
+  };
+}
+
+function desire(hosts: number, ...networks: HeldNetwork[]): DesiredHost {
+  const mesh = {
+    version: 1,
+    podCidr: "10.128.0.0/10",
+    hostCidr: "10.127.0.0/16",
+    hosts: Array.from({ length: hosts }, (_, i) => ({
+      hostId: hostId(i + 1),
+      nodeAddress: `10.0.0.${i + 1}`,
+      subnet: `10.127.${i + 1}.0/24`,
+      publicKey: key(90 + i),
+      port: 7426,
+      slices: networks.flatMap(({ network }) =>
+        network.members.filter((one) => one.hostId === hostId(i + 1)).map(({ slice }) => slice),
+      ),
+    })),
+  };
+  const desired = desiredHost(
+    identity,
+    { format: 1, keys: { privateKey: "mesh", publicKey: key(90) }, mesh },
+    networks,
+  );
+  if (desired === null) throw new Error("a mesh was told");
+  return desired;
+}
+
+const nothing: ObservedHost = {
+  engineNetworks: [],
+  links: new Set(),
+  addresses: new Map(),
+  tunnels: [],
+  routes: [],
+  rulePriorities: [],
+};
+
+/** What the kernel shows after the steps; the model of wg, ip and the engine. */
+function carryOut(observed: ObservedHost, steps: readonly NetworkStep[]): ObservedHost {
+  let now = observed;
+  for (const step of steps) now = after(now, step);
+  return now;
+}
+
+function after(now: ObservedHost, step: NetworkStep): ObservedHost {
+  switch (step.kind) {
+    case "add-rule":
+      return { ...now, rulePriorities: [...now.rulePriorities, step.rule.priority] };
+    case "remove-rule":
+      return { ...now, rulePriorities: now.rulePriorities.filter((one) => one !== step.priority) };
+    case "make-bridge":
+      return {
+        ...now,
+        engineNetworks: [
+          ...now.engineNetworks,
+          { name: step.network.engineNetwork, subnet: step.network.slice },
+        ],
+      };
+    case "remove-bridge":
+      return { ...now, engineNetworks: now.engineNetworks.filter(({ name }) => name !== step.engineNetwork) };
+    case "make-tunnel": {
+      const fresh: ObservedTunnel = { name: step.tunnel.name, publicKey: "", port: 0, peers: [] };
+      return {
+        ...now,
+        links: new Set([...now.links, step.tunnel.name]),
+        tunnels: [...without(now, step.tunnel.name), fresh],
+      };
+    }
+    case "configure-tunnel": {
+      const { name, publicKey, port, peers } = step.tunnel;
+      const seen = peers.map((peer) => ({
+        ...peer,
+        endpoint: `${peer.nodeAddress}:${peer.port}`,
+        handshakeAtMs: 0,
+        rxBytes: 0,
+        txBytes: 0,
+      }));
+      return { ...now, tunnels: [...without(now, name), { name, publicKey, port, peers: seen }] };
+    }
+    case "set-address":
+      return {
+        ...now,
+        addresses: new Map([...now.addresses, [step.tunnel.name, [step.tunnel.address]]]),
+      };
+    case "remove-tunnel":
+      return {
+        ...now,
+        links: new Set([...now.links].filter((name) => name !== step.name)),
+        tunnels: without(now, step.name),
+      };
+    case "set-route":
+      return {
+        ...now,
+        routes: [
+          ...now.routes.filter(({ table, to }) => table !== step.route.table || to !== step.route.to),
+          step.route,
+        ],
+      };
+    case "remove-route":
+      return { ...now, routes: now.routes.filter((one) => one !== step.route) };
+  }
+}
+
+function without(now: ObservedHost, name: string): ObservedTunnel[] {
+  return now.tunnels.filter((tunnel) => tunnel.name !== name);
+}
+
+const anyWorld = fc
+  .record({
+    hosts: fc.integer({ min: 1, max: 3 }),
+    environments: fc.uniqueArray(fc.integer({ min: 0, max: 6 }), { maxLength: 5 }),
+  })
+  .map(({ hosts, environments }) => desire(hosts, ...environments.map((n) => held(n, hosts))));
+
+describe("the plan", () => {
+  test("from any state, one round makes it right, and then there is nothing to do", () => {
+    fc.assert(
+      fc.property(anyWorld, anyWorld, (before, now) => {
+        const stood = carryOut(nothing, planNetwork(before, nothing));
+        expect(planNetwork(before, stood)).toEqual([]);
+        const stands = carryOut(stood, planNetwork(now, stood));
+        expect(planNetwork(now, stands)).toEqual([]);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test("nothing desired takes everything away", () => {
+    fc.assert(
+      fc.property(anyWorld, (before) => {
+        const stood = carryOut(nothing, planNetwork(before, nothing));
+        const left = carryOut(stood, planNetwork(null, stood));
+        expect(left).toMatchObject({ engineNetworks: [], tunnels: [], routes: [], rulePriorities: [] });
+        expect(left.links.size).toBe(0);
+      }),
+    );
+  });
+
+  test("a tunnel whose process died is made and configured again; the others are not touched", () => {
+    const desired = desire(2, held(0, 2), held(1, 2));
+    const stood = carryOut(nothing, planNetwork(desired, nothing));
+    const [, dead] = desired.networks;
+    const name = dead?.tunnelName ?? "";
+    const died = {
+      ...stood,
+      links: new Set([...stood.links].filter((one) => one !== name)),
+      tunnels: without(stood, name),
+    };
+    const steps = planNetwork(desired, died);
+    expect(steps.map(({ kind }) => kind)).toEqual(["make-tunnel", "configure-tunnel", "set-address"]);
+    expect(steps.every((step) => "tunnel" in step && step.tunnel.name === name)).toBe(true);
+  });
+
+  test("an interface that is there but does not answer is made again", () => {
+    const desired = desire(2, held(0, 2));
+    const stood = carryOut(nothing, planNetwork(desired, nothing));
+    const hung = { ...stood, tunnels: stood.tunnels.filter(({ name }) => !name.startsWith("wb-")) };
+    expect(planNetwork(desired, hung).map(({ kind }) => kind)).toContain("make-tunnel");
+  });
+
+  test("another host's new address or key configures, and makes nothing anew", () => {
+    const stood = carryOut(nothing, planNetwork(desire(2, held(0, 2)), nothing));
+    const moved = held(0, 2);
+    const members = moved.network.members.map((one) =>
+      one.hostId === hostId(2) ? { ...one, nodeAddress: "10.0.0.77", publicKey: key(55) } : one,
+    );
+    const steps = planNetwork(desire(2, { ...moved, network: { ...moved.network, members } }), stood);
+    expect(steps.map(({ kind }) => kind)).toEqual(["configure-tunnel"]);
+  });
+
+  test("the only host of a pod has no tunnel at all", () => {
+    const steps = planNetwork(desire(1, held(0, 1)), nothing);
+    expect(new Set(steps.map(({ kind }) => kind))).toEqual(new Set(["add-rule", "make-bridge"]));
+  });
+});
+
+describe("what does not grow", () => {
+  test("routing rules and lines of the packet filter are as many for fifty environments as for one", () => {
+    const view = (count: number) => {
+      const desired = desire(
+        3,
+        ...Array.from({ length: count }, (_, n) => ({ ...held(0, 3), environmentId: environmentId(n) })),
+      );
+      return { ...desired, allowedPrivate: [] };
+    };
+    expect(routingRules(view(50))).toEqual(routingRules(view(1)));
+    expect(nftRules(view(50)).split("\n").length).toBe(nftRules(view(1)).split("\n").length);
+    expect(routes(view(50)).length).toBe(52);
+  });
+});
+
+describe("an order", () => {
+  const podCidr = "10.128.0.0/10";
+  const told = held(1, 2).network;
+
+  test.each([
+    ["as promised", told, [held(0, 2)], ["192.168.0.0/24"], null],
+    [
+      "the subnet of another environment",
+      told,
+      [{ ...held(1, 2), environmentId: environmentId(9) }],
+      [],
+      "overlaps 10.128.32.0/19 of",
+    ],
+    ["a network of the machine", told, [], ["10.128.0.0/16"], "a network of this machine"],
+    ["outside of the pod's range", { ...told, subnet: "10.64.0.0/19" }, [], [], "outside of the pod's"],
+    [
+      "a slice outside of the subnet",
+      { ...told, subnet: "10.128.64.0/19" },
+      [],
+      [],
+      "outside of 10.128.64.0/19",
+    ],
+    [
+      "another host's slice is ours",
+      { ...told, members: told.members.map((one) => ({ ...one, slice: "10.128.32.0/24" })) },
+      [],
+      [],
+      "is this host's too",
+    ],
+  ])("%s", (_name, network, holding, foreign, expected) => {
+    const problem = orderProblem(network, identity.hostId, podCidr, holding, foreign);
+    if (expected === null) expect(problem).toBeNull();
+    else expect(problem).toContain(expected);
+  });
+});
+
+describe("a network is joined once more", () => {
+  const known: HeldNetwork = { ...held(1, 2), keys: { privateKey: "own", publicKey: key(8) } };
+
+  test("not while the service knows it and the key that this host has", () => {
+    expect(joinNeed(known, true, hostId(1))).toBe("none");
+  });
+
+  test("where the service does not know it, or knows another key", () => {
+    expect(joinNeed(known, false, hostId(1))).toBe("again");
+    expect(joinNeed({ ...known, keys: held(2, 1).keys }, true, hostId(1))).toBe("again");
+  });
+
+  test("with new keys where a rotation passed this host by", () => {
+    const rotated = { ...known, network: { ...known.network, keyGeneration: 3 } };
+    expect(joinNeed(rotated, true, hostId(1))).toBe("new-keys");
+    expect(joinNeed({ ...rotated, keyGeneration: 3 }, true, hostId(1))).toBe("none");
+  });
+});

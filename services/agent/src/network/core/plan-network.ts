@@ -1,0 +1,143 @@
+/**
+ * What is to be done so that the host's networks are as they should be.
+ *
+ * Pure: desired and observed in, steps out, in an order in which each may be carried out. What is right is left
+ * alone, so an agent that starts again does nothing to a tunnel that stands.
+ */
+
+import type { DesiredHost, DesiredNetwork, Peer, Tunnel } from "./network-state.ts";
+import { isOurPriority, type Route, type RoutingRule, routes, routingRules } from "./routing.ts";
+
+export interface ObservedPeer {
+  readonly publicKey: string;
+  /** `address:port`, or null when none is known. */
+  readonly endpoint: string | null;
+  readonly allowedIps: readonly string[];
+  readonly handshakeAtMs: number;
+  readonly rxBytes: number;
+  readonly txBytes: number;
+}
+
+export interface ObservedTunnel {
+  readonly name: string;
+  readonly publicKey: string;
+  readonly port: number;
+  readonly peers: readonly ObservedPeer[];
+}
+
+export interface ObservedHost {
+  /** The engine's networks that are ours: name → subnet and bridge. */
+  readonly engineNetworks: readonly { readonly name: string; readonly subnet: string }[];
+  readonly links: ReadonlySet<string>;
+  /** Interface → its IPv4 addresses. */
+  readonly addresses: ReadonlyMap<string, readonly string[]>;
+  /** Tunnels that answer. */
+  readonly tunnels: readonly ObservedTunnel[];
+  readonly routes: readonly Route[];
+  readonly rulePriorities: readonly number[];
+}
+
+export type NetworkStep =
+  | { readonly kind: "add-rule"; readonly rule: RoutingRule }
+  | { readonly kind: "remove-rule"; readonly priority: number }
+  | { readonly kind: "make-bridge"; readonly network: DesiredNetwork }
+  | { readonly kind: "remove-bridge"; readonly engineNetwork: string }
+  | { readonly kind: "make-tunnel"; readonly tunnel: Tunnel }
+  | { readonly kind: "configure-tunnel"; readonly tunnel: Tunnel }
+  | { readonly kind: "set-address"; readonly tunnel: Tunnel }
+  | { readonly kind: "remove-tunnel"; readonly name: string }
+  | { readonly kind: "set-route"; readonly route: Route }
+  | { readonly kind: "remove-route"; readonly route: Route };
+
+/** @param desired null: nothing was ever told, or everything is to go */
+export function planNetwork(desired: DesiredHost | null, observed: ObservedHost): NetworkStep[] {
+  const tunnels = desired === null ? [] : wantedTunnels(desired);
+  return [
+    ...planRules(desired, observed),
+    ...planBridges(desired?.networks ?? [], observed),
+    ...tunnels.flatMap((tunnel) => planTunnel(tunnel, observed)),
+    ...planRoutes(desired === null ? [] : routes(desired), observed),
+    ...removedTunnels(tunnels, observed),
+  ];
+}
+
+export function wantedTunnels(desired: DesiredHost): Tunnel[] {
+  const ofNetworks = desired.networks.flatMap(({ tunnel }) => (tunnel === null ? [] : [tunnel]));
+  return desired.mesh === null ? ofNetworks : [desired.mesh, ...ofNetworks];
+}
+
+/** Rules come first and go last: without them packets to containers would take the default route. */
+function planRules(desired: DesiredHost | null, { rulePriorities }: ObservedHost): NetworkStep[] {
+  const wanted = desired === null ? [] : routingRules(desired);
+  const present = new Set(rulePriorities);
+  return [
+    ...wanted
+      .filter(({ priority }) => !present.has(priority))
+      .map((rule) => ({ kind: "add-rule" as const, rule })),
+    ...rulePriorities
+      .filter((priority) => isOurPriority(priority) && !wanted.some((rule) => rule.priority === priority))
+      .map((priority) => ({ kind: "remove-rule" as const, priority })),
+  ];
+}
+
+function planBridges(networks: readonly DesiredNetwork[], { engineNetworks }: ObservedHost): NetworkStep[] {
+  const right = (network: DesiredNetwork) =>
+    engineNetworks.some(({ name, subnet }) => name === network.engineNetwork && subnet === network.slice);
+  const wrong = engineNetworks.filter(
+    ({ name, subnet }) => !networks.some((one) => one.engineNetwork === name && one.slice === subnet),
+  );
+  return [
+    ...wrong.map(({ name }) => ({ kind: "remove-bridge" as const, engineNetwork: name })),
+    ...networks
+      .filter((network) => !right(network))
+      .map((network) => ({ kind: "make-bridge" as const, network })),
+  ];
+}
+
+function planTunnel(tunnel: Tunnel, { tunnels, links, addresses }: ObservedHost): NetworkStep[] {
+  const steps: NetworkStep[] = [];
+  const found = tunnels.find(({ name }) => name === tunnel.name);
+  const stands = found !== undefined && links.has(tunnel.name);
+  if (!stands) steps.push({ kind: "make-tunnel", tunnel });
+  if (!stands || !isConfigured(tunnel, found)) steps.push({ kind: "configure-tunnel", tunnel });
+  const { address } = tunnel;
+  const hasAddress = (addresses.get(tunnel.name) ?? []).includes(address);
+  if (!stands || !hasAddress) steps.push({ kind: "set-address", tunnel });
+  return steps;
+}
+
+function isConfigured(wanted: Tunnel, found: ObservedTunnel): boolean {
+  return (
+    found.publicKey === wanted.publicKey &&
+    found.port === wanted.port &&
+    found.peers.length === wanted.peers.length &&
+    wanted.peers.every((peer) => found.peers.some((one) => isPeer(peer, one)))
+  );
+}
+
+function isPeer(wanted: Peer, found: ObservedPeer): boolean {
+  return (
+    found.publicKey === wanted.publicKey &&
+    found.endpoint === `${wanted.nodeAddress}:${wanted.port}` &&
+    [...found.allowedIps].sort().join() === [...wanted.allowedIps].sort().join()
+  );
+}
+
+function planRoutes(wanted: readonly Route[], { routes: found }: ObservedHost): NetworkStep[] {
+  const same = (a: Route, b: Route) =>
+    a.table === b.table && a.to === b.to && a.device === b.device && a.source === b.source;
+  return [
+    ...wanted
+      .filter((route) => !found.some((one) => same(one, route)))
+      .map((route) => ({ kind: "set-route" as const, route })),
+    ...found
+      .filter((route) => !wanted.some((one) => one.table === route.table && one.to === route.to))
+      .map((route) => ({ kind: "remove-route" as const, route })),
+  ];
+}
+
+function removedTunnels(wanted: readonly Tunnel[], { links }: ObservedHost): NetworkStep[] {
+  return [...links]
+    .filter((name) => /^w[bm]-/.test(name) && !wanted.some((tunnel) => tunnel.name === name))
+    .map((name) => ({ kind: "remove-tunnel" as const, name }));
+}

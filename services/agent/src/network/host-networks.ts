@@ -1,0 +1,365 @@
+/**
+ * All networks of this host: joins environments, keeps bridges, tunnels, routes and rules as they should be, leaves.
+ *
+ * What must stay true: rules are in place before a container can be in a bridge; what is on disk is enough to make
+ * all of it again without the control plane; an agent that starts again touches nothing that is right; an order
+ * that overlaps what the host holds is refused.
+ */
+import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
+import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
+import type { Clock } from "@berth/shared/kit/clock.ts";
+import { describeError, type Log } from "@berth/shared/kit/log.ts";
+import type { Engine } from "../outbound/docker.ts";
+import { EngineError } from "../outbound/engine-call.ts";
+import {
+  type DesiredHost,
+  desiredHost,
+  type HeldMesh,
+  type HeldNetwork,
+  type HostIdentity,
+  interfaceNames,
+  joinNeed,
+  orderProblem,
+  tunnelMtu,
+} from "./core/network-state.ts";
+import { planNetwork } from "./core/plan-network.ts";
+import { type NetworkFiles, newKeys } from "./shell/network-files.ts";
+import type { NetworkHands } from "./shell/network-hands.ts";
+import type { Resolvers } from "./shell/resolvers.ts";
+import { isUdpPortFree } from "./shell/udp-port.ts";
+
+/** What the network service is asked; each may throw when it is away. */
+export interface NetworkAsk {
+  join(asked: {
+    readonly environmentId: EnvironmentId;
+    readonly publicKey: string;
+    readonly keyGeneration: number;
+    readonly busyPorts: number[];
+  }): Promise<
+    { answer: "joined"; network: EnvironmentNetwork; mesh: Mesh } | { answer: "refused"; reason: string }
+  >;
+  leave(environmentId: EnvironmentId): Promise<void>;
+  joinMesh(publicKey: string, port: number): Promise<Mesh>;
+  get(
+    known: Record<string, number>,
+    meshVersion: number,
+  ): Promise<{
+    versions: Record<string, number>;
+    networks: readonly EnvironmentNetwork[];
+    mesh: Mesh | null;
+  }>;
+}
+
+export interface JobNetwork {
+  /** The engine's name of it. */
+  readonly networkName: string;
+  /** Address at which containers ask for names. */
+  readonly resolver: string;
+}
+
+export interface HostNetworksGiven {
+  readonly identity: Omit<HostIdentity, "mtu">;
+  readonly engine: Engine;
+  readonly hands: NetworkHands;
+  readonly resolvers: Resolvers;
+  readonly files: NetworkFiles;
+  readonly ask: NetworkAsk;
+  readonly allowedPrivate: readonly string[];
+  /** How long an environment without jobs stays joined: a new deploy finds its network standing. */
+  readonly leaveAfterMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const MAX_BUSY_PORTS = 20;
+
+export class HostNetworks {
+  readonly #given: HostNetworksGiven;
+  readonly #held = new Map<EnvironmentId, HeldNetwork>();
+  readonly #joining = new Map<EnvironmentId, Promise<void>>();
+  readonly #unusedSinceMs = new Map<EnvironmentId, number>();
+  /** Environments whose bridge was seen to stand as it should. */
+  #standing: ReadonlySet<string> = new Set();
+  #mesh: HeldMesh | null = null;
+  #neighbours: { readonly revision: number; readonly nodeAddresses: readonly string[] } = {
+    revision: -1,
+    nodeAddresses: [],
+  };
+  #foreign: readonly string[] = [];
+  #mtu = 1500;
+  #running: Promise<void> = Promise.resolve();
+  #next: Promise<void> | null = null;
+
+  constructor(given: HostNetworksGiven) {
+    this.#given = given;
+  }
+
+  /** Start is recovery: everything from disk, then as it should be. */
+  async open(): Promise<void> {
+    const { files, hands, log } = this.#given;
+    const { networks, mesh, damaged } = await files.load();
+    if (damaged.length > 0) log.error("network.files-damaged", { files: damaged });
+    for (const held of networks) this.#held.set(held.environmentId, held);
+    this.#mesh = mesh;
+    await hands.open();
+    await this.apply();
+    log.info("network.open", { environments: networks.length });
+  }
+
+  /** Number of environments that this host is in. */
+  get count(): number {
+    return this.#held.size;
+  }
+
+  /**
+   * The environment's network, which stands when this resolves.
+   * @throws EngineError 409 when the host is not let in; another error is worth another try
+   */
+  async ensure(environmentId: EnvironmentId): Promise<JobNetwork> {
+    this.#unusedSinceMs.delete(environmentId);
+    const isJoined = this.#held.get(environmentId)?.state === "joined";
+    if (!isJoined) await this.#joinOnce(environmentId);
+    if (!isJoined || !this.#standing.has(environmentId)) await this.apply();
+    const network = this.desired()?.networks.find((one) => one.environmentId === environmentId);
+    if (network === undefined || !this.#standing.has(environmentId))
+      throw new Error(`the network of ${environmentId} does not stand yet`);
+    return { networkName: network.engineNetwork, resolver: network.gateway };
+  }
+
+  /**
+   * One join of an environment at a time: two with different keys might be answered in another order than they were
+   * stored, and the others would send to a key that nobody has.
+   */
+  #joinOnce(environmentId: EnvironmentId, fresh: { keyGeneration: number } | null = null): Promise<void> {
+    const under = this.#joining.get(environmentId);
+    if (under !== undefined) return under;
+    const joining = this.#join(environmentId, fresh).finally(() => this.#joining.delete(environmentId));
+    this.#joining.set(environmentId, joining);
+    return joining;
+  }
+
+  async #join(environmentId: EnvironmentId, fresh: { keyGeneration: number } | null): Promise<void> {
+    const { ask, files, log, identity } = this.#given;
+    const before = this.#held.get(environmentId);
+    const keys = fresh === null ? (before?.keys ?? newKeys()) : newKeys();
+    const keyGeneration = fresh?.keyGeneration ?? before?.keyGeneration ?? 0;
+    const busyPorts: number[] = [];
+    for (;;) {
+      const reply = await ask.join({ environmentId, publicKey: keys.publicKey, keyGeneration, busyPorts });
+      if (reply.answer === "refused") throw new EngineError("network", 409, new Error(reply.reason));
+      const { network, mesh } = reply;
+      const port = network.members.find(({ hostId }) => hostId === identity.hostId)?.port ?? 0;
+      const isOwn = before?.network.members.some(
+        (member) => member.hostId === identity.hostId && member.port === port,
+      );
+      if (isOwn !== true && busyPorts.length < MAX_BUSY_PORTS && !(await isUdpPortFree(port))) {
+        busyPorts.push(port);
+        continue;
+      }
+      this.#foreign = await this.#given.hands.foreignNetworks();
+      const held = [...this.#held.values()];
+      const problem = orderProblem(network, identity.hostId, mesh.podCidr, held, this.#foreign);
+      if (problem !== null) {
+        log.error("network.order-refused", { environmentId, problem });
+        throw new EngineError(
+          "network",
+          409,
+          new Error(`this host cannot join the environment's network: ${problem}`),
+        );
+      }
+      // A signal may have told a newer version while the answer was on its way.
+      const told = this.#held.get(environmentId)?.network;
+      const newest = told !== undefined && told.version > network.version ? told : network;
+      const joined: HeldNetwork = {
+        ...{ format: 1, environmentId, keys, keyGeneration, state: "joined", network: newest },
+      };
+      this.#held.set(environmentId, joined);
+      await files.save(joined);
+      await this.#keepMesh(mesh);
+      log.info("network.joined", { environmentId, subnet: network.subnet, members: network.members.length });
+      return;
+    }
+  }
+
+  /** A new version of a network that this host is in. An older one, or one that overlaps, changes nothing. */
+  async take(network: EnvironmentNetwork): Promise<void> {
+    const { environmentId } = network;
+    const { identity, log, files } = this.#given;
+    const held = this.#held.get(environmentId);
+    if (held === undefined || held.network.version >= network.version) return;
+    const own = network.members.find(({ hostId }) => hostId === identity.hostId);
+    const before = held.network.members.find(({ hostId }) => hostId === identity.hostId);
+    // Not a member any more, or elsewhere: only a join of our own changes that.
+    if (own === undefined || own.slice !== before?.slice) return;
+    const podCidr = this.#mesh?.mesh?.podCidr ?? network.subnet;
+    const problem = orderProblem(network, identity.hostId, podCidr, [...this.#held.values()], this.#foreign);
+    if (problem !== null) return log.error("network.order-refused", { environmentId, problem });
+    const taken = { ...held, network };
+    this.#held.set(environmentId, taken);
+    await files.save(taken);
+    if (network.keyGeneration > held.keyGeneration)
+      await this.#joinOnce(environmentId, { keyGeneration: network.keyGeneration });
+    await this.apply();
+  }
+
+  /** Another key for the environment's tunnel of this host; the others are told by the network service. */
+  async newKey(environmentId: EnvironmentId): Promise<void> {
+    const held = this.#held.get(environmentId);
+    if (held?.state !== "joined") return;
+    await this.#joinOnce(environmentId, { keyGeneration: held.keyGeneration });
+    await this.apply();
+  }
+
+  async takeMesh(mesh: Mesh): Promise<void> {
+    if (await this.#keepMesh(mesh)) await this.apply();
+  }
+
+  /** @returns whether it was newer */
+  async #keepMesh(mesh: Mesh): Promise<boolean> {
+    const held = this.#mesh;
+    if (held === null || (held.mesh !== null && held.mesh.version >= mesh.version)) return false;
+    const podCidr = held.mesh?.podCidr ?? mesh.podCidr;
+    if (podCidr !== mesh.podCidr && this.#held.size > 0) {
+      this.#given.log.error("network.order-refused", {
+        problem: `the pod's range changed from ${podCidr} to ${mesh.podCidr}`,
+      });
+      return false;
+    }
+    this.#mesh = { ...held, mesh };
+    await this.#given.files.saveMesh(this.#mesh);
+    return true;
+  }
+
+  /** Addresses of all hosts, which containers must not reach; known also before the mesh is. */
+  async setNeighbours(revision: number, nodeAddresses: readonly string[]): Promise<void> {
+    if (revision < this.#neighbours.revision) return;
+    const same = nodeAddresses.join() === this.#neighbours.nodeAddresses.join();
+    this.#neighbours = { revision, nodeAddresses };
+    if (!same) await this.apply();
+  }
+
+  /** Asks what it may have missed; joins again where the network service does not know it. */
+  async sync(): Promise<void> {
+    const { ask, identity } = this.#given;
+    const known = Object.fromEntries([...this.#held].map(([id, { network }]) => [id, network.version]));
+    const { versions, networks, mesh } = await ask.get(known, this.#mesh?.mesh?.version ?? 0);
+    if (mesh !== null) await this.takeMesh(mesh);
+    const own = this.#mesh?.mesh?.hosts.find(({ hostId }) => hostId === identity.hostId);
+    const keys = this.#mesh?.keys;
+    if (keys !== undefined && (own?.publicKey !== keys.publicKey || own.port !== identity.meshPort))
+      await this.takeMesh(await ask.joinMesh(keys.publicKey, identity.meshPort));
+    for (const network of networks) await this.take(network);
+    for (const [environmentId, held] of [...this.#held]) {
+      if (held.state === "leaving") await this.#tellLeft(environmentId);
+      else await this.#joinAgain(held, versions[environmentId] !== undefined);
+    }
+  }
+
+  async #joinAgain(held: HeldNetwork, isKnown: boolean): Promise<void> {
+    const { environmentId, network } = held;
+    const need = joinNeed(held, isKnown, this.#given.identity.hostId);
+    if (need === "none") return;
+    try {
+      const fresh = need === "new-keys" ? { keyGeneration: network.keyGeneration } : null;
+      await this.#joinOnce(environmentId, fresh);
+      await this.apply();
+    } catch (error) {
+      this.#given.log.error("network.not-let-in", { environmentId, error: describeError(error) });
+    }
+  }
+
+  /** @param used environments that have jobs here: the others are left after a while */
+  async leaveUnused(used: ReadonlySet<string>): Promise<void> {
+    const { clock, leaveAfterMs, engine, files, log } = this.#given;
+    const nowMs = clock.monotonicMs();
+    let changed = false;
+    for (const [environmentId, held] of [...this.#held]) {
+      if (used.has(environmentId) || held.state === "leaving") {
+        this.#unusedSinceMs.delete(environmentId);
+        continue;
+      }
+      const sinceMs = this.#unusedSinceMs.get(environmentId) ?? nowMs;
+      this.#unusedSinceMs.set(environmentId, sinceMs);
+      if (nowMs - sinceMs < leaveAfterMs || this.#joining.has(environmentId)) continue;
+      // A container that the ledger does not know may still be in it.
+      if ((await engine.networkEndpoints(interfaceNames(environmentId).engineNetwork)) > 0) continue;
+      if (!this.#unusedSinceMs.has(environmentId)) continue;
+      const leaving: HeldNetwork = { ...held, state: "leaving" };
+      this.#held.set(environmentId, leaving);
+      await files.save(leaving);
+      log.info("network.leaving", { environmentId });
+      changed = true;
+    }
+    if (changed) await this.apply();
+  }
+
+  async #tellLeft(environmentId: EnvironmentId): Promise<void> {
+    await this.apply();
+    if (this.#standing.has(environmentId)) return;
+    await this.#given.ask.leave(environmentId);
+    if (this.#held.get(environmentId)?.state !== "leaving") return;
+    await this.#given.files.forget(environmentId);
+    this.#held.delete(environmentId);
+    this.#unusedSinceMs.delete(environmentId);
+    this.#given.log.info("network.left", { environmentId });
+  }
+
+  /** Puts everything as it should be. Callers at the same time share one run, which begins after they called. */
+  apply(): Promise<void> {
+    if (this.#next === null) {
+      this.#next = this.#running.then(() => {
+        this.#next = null;
+        const run = this.#run();
+        this.#running = run.catch(() => {});
+        return run;
+      });
+    }
+    return this.#next;
+  }
+
+  desired(): DesiredHost | null {
+    if (this.#mesh === null) return null;
+    const identity = { ...this.#given.identity, mtu: tunnelMtu(this.#mtu) };
+    return desiredHost(identity, this.#mesh, [...this.#held.values()]);
+  }
+
+  async #run(): Promise<void> {
+    const { hands, identity, allowedPrivate } = this.#given;
+    this.#mtu = (await hands.mtuOf(identity.nodeAddress)) ?? this.#mtu;
+    const desired = this.desired();
+    if (desired === null) return;
+    const known = [...desired.nodeAddresses, ...this.#neighbours.nodeAddresses];
+    await hands.ensureRules({ ...desired, nodeAddresses: [...new Set(known)].sort(), allowedPrivate });
+    await hands.carryOut(planNetwork(desired, await hands.observe()));
+    const found = await hands.engineNetworks();
+    const stands = (id: EnvironmentId) => found.some(({ name }) => name === interfaceNames(id).engineNetwork);
+    this.#standing = new Set([...this.#held.keys()].filter(stands));
+    this.#tellMissing(desired, found);
+    await this.#ensureNames(desired);
+  }
+
+  #tellMissing(
+    desired: DesiredHost,
+    found: readonly { readonly name: string; readonly subnet: string }[],
+  ): void {
+    for (const { environmentId, engineNetwork, slice } of desired.networks) {
+      if (found.some(({ name, subnet }) => name === engineNetwork && subnet === slice)) continue;
+      this.#given.log.error("network.bridge-missing", { environmentId, engineNetwork, slice });
+    }
+  }
+
+  /** Names are no reason to hold up a start: what fails is tried again in the next round. */
+  async #ensureNames(desired: DesiredHost): Promise<void> {
+    const { resolvers, log } = this.#given;
+    for (const { environmentId, bridge, gateway } of desired.networks) {
+      const names = this.#held.get(environmentId)?.network.names ?? [];
+      try {
+        const done = await resolvers.ensure(bridge, gateway, names);
+        if (done === "started") log.info("resolver.started", { environmentId, gateway });
+      } catch (error) {
+        log.warn("resolver.failed", { environmentId, error: describeError(error) });
+      }
+    }
+    await resolvers.keepOnly(new Set(desired.networks.map(({ bridge }) => bridge)));
+  }
+}

@@ -1,0 +1,148 @@
+/** What the kernel has of the host's networks, and the commands that change it: links, routes, rules, packet filters. */
+import type { Log } from "@berth/shared/kit/log.ts";
+import { runCommand } from "../../outbound/run-command.ts";
+import { iptablesProblems, iptablesRules, JUMPS, TABLE } from "../core/firewall.ts";
+import { isOurPriority, MESH_TABLE, type Route, type RoutingRule, TUNNEL_TABLE } from "../core/routing.ts";
+
+export class Kernel {
+  readonly #prefix: readonly string[];
+  readonly #log: Log;
+  /** The text that was applied, and what the kernel showed of it right after. */
+  #applied = { rules: "", shown: "" };
+
+  /** @param prefix put before every command, such as `nsenter --net=…` */
+  constructor(log: Log, prefix: readonly string[] = []) {
+    this.#prefix = prefix;
+    this.#log = log;
+  }
+
+  /** Interface → its IPv4 networks as `address/bits`. */
+  async addresses(): Promise<Map<string, string[]>> {
+    const found = await this.#json<{ ifname: string; addr_info: { local: string; prefixlen: number }[] }>([
+      ...["ip", "-j", "-4", "address", "show"],
+    ]);
+    return new Map(
+      found.map(({ ifname, addr_info }) => [
+        ifname,
+        addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+      ]),
+    );
+  }
+
+  /** `kind` as `ip` calls it: `wireguard`, `tun`, `bridge`, …; empty for a machine's own. */
+  async links(): Promise<{ readonly name: string; readonly mtu: number; readonly kind: string }[]> {
+    const found = await this.#json<{ ifname: string; mtu: number; linkinfo?: { info_kind?: string } }>([
+      ...["ip", "-j", "-d", "link", "show"],
+    ]);
+    return found.map(({ ifname, mtu, linkinfo }) => ({ name: ifname, mtu, kind: linkinfo?.info_kind ?? "" }));
+  }
+
+  async routes(): Promise<Route[]> {
+    const found = await Promise.all(
+      [MESH_TABLE, TUNNEL_TABLE].map(async (table) => {
+        // A table that never had a route is an error to `ip`.
+        const list = await this.#json<{ dst: string; dev: string; prefsrc?: string }>([
+          ...["ip", "-j", "-4", "route", "show", "table", String(table)],
+        ]).catch(() => []);
+        return list.map(({ dst, dev, prefsrc }) => ({
+          table,
+          to: dst,
+          device: dev,
+          source: prefsrc ?? null,
+        }));
+      }),
+    );
+    return found.flat();
+  }
+
+  async rulePriorities(): Promise<number[]> {
+    const found = await this.#json<{ priority: number }>(["ip", "-j", "-4", "rule", "show"]);
+    return found.map(({ priority }) => priority).filter(isOurPriority);
+  }
+
+  async addRule({ priority, words }: RoutingRule): Promise<void> {
+    await this.#run(["ip", "-4", "rule", "add", "priority", String(priority), ...words]);
+  }
+
+  async removeRule(priority: number): Promise<void> {
+    await this.#run(["ip", "-4", "rule", "delete", "priority", String(priority)]);
+  }
+
+  async setRoute({ table, to, device, source }: Route): Promise<void> {
+    const from = source === null ? [] : ["src", source];
+    await this.#run(["ip", "-4", "route", "replace", to, "dev", device, ...from, "table", String(table)]);
+  }
+
+  async removeRoute({ table, to }: Route): Promise<void> {
+    await this.#run(["ip", "-4", "route", "delete", to, "table", String(table)]).catch(() => {});
+  }
+
+  /** The way back is looked for with the packet's mark, and must be there: strictly there, for a bridge. */
+  async checkSource(name: string, how: "strict" | "loose"): Promise<void> {
+    await this.#setting(`/proc/sys/net/ipv4/conf/${name}/src_valid_mark`, "1");
+    await this.#setting(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, how === "strict" ? "1" : "2");
+  }
+
+  async forwarding(): Promise<void> {
+    await this.#setting("/proc/sys/net/ipv4/ip_forward", "1");
+  }
+
+  async #setting(path: string, value: string): Promise<void> {
+    await this.#run(["sh", "-c", 'echo "$1" > "$2"', "sh", value, path]);
+  }
+
+  /** Puts our table back when it is not exactly what was applied, in one transaction. */
+  async ensureTable(rules: string): Promise<void> {
+    const shown = await this.#shown();
+    if (rules === this.#applied.rules && shown === this.#applied.shown) return;
+    if (rules === this.#applied.rules) this.#log.error("network.rules-were-changed", { table: TABLE });
+    await this.#run(["nft", "-f", "-"], rules);
+    this.#applied = { rules, shown: await this.#shown() };
+  }
+
+  async #shown(): Promise<string> {
+    return this.#run(["nft", "--stateless", "list", "table", "inet", TABLE]).catch(() => "");
+  }
+
+  async removeTable(): Promise<void> {
+    await this.#run(["nft", "delete", "table", "inet", TABLE]).catch(() => {});
+  }
+
+  /** Our chains whole, and their jumps before the engine's rules. */
+  async ensureChains(): Promise<void> {
+    const problems = iptablesProblems(await this.#run(["iptables-save", "-t", "filter"]));
+    if (problems.chains) await this.#run(["iptables-restore", "--noflush", "--wait=5"], iptablesRules());
+    for (const { parent, chain } of problems.jumps) {
+      await this.#iptables(["-I", parent, "1", "-j", chain]);
+      // The one that stood further down, if any, goes after the new one stands.
+      await this.#removeSecond(parent, chain);
+    }
+  }
+
+  async #removeSecond(parent: string, chain: string): Promise<void> {
+    const rules = (await this.#iptables(["-S", parent])).split("\n").filter((line) => line.startsWith("-A "));
+    const places = rules.flatMap((line, index) => (line === `-A ${parent} -j ${chain}` ? [index + 1] : []));
+    for (const place of places.slice(1).reverse()) await this.#iptables(["-D", parent, String(place)]);
+  }
+
+  async removeChains(): Promise<void> {
+    for (const { parent, chain } of JUMPS) {
+      await this.#iptables(["-D", parent, "-j", chain]).catch(() => {});
+      await this.#iptables(["-F", chain]).catch(() => {});
+      await this.#iptables(["-X", chain]).catch(() => {});
+    }
+  }
+
+  #iptables(args: readonly string[]): Promise<string> {
+    return this.#run(["iptables", "-w", "5", ...args]);
+  }
+
+  async #json<T>(argv: readonly string[]): Promise<T[]> {
+    const text = await this.#run(argv);
+    return text.trim() === "" ? [] : (JSON.parse(text) as T[]);
+  }
+
+  #run(argv: readonly string[], input?: string): Promise<string> {
+    return runCommand([...this.#prefix, ...argv], input === undefined ? {} : { input });
+  }
+}

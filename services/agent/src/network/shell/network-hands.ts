@@ -1,0 +1,154 @@
+/** What looks at and changes the machine's networks: one place that carries out the steps of core/plan-network.ts. */
+import type { Log } from "@berth/shared/kit/log.ts";
+import { describeError } from "@berth/shared/kit/log.ts";
+import type { Engine } from "../../outbound/docker.ts";
+import { type FirewallView, nftRules } from "../core/firewall.ts";
+import type { NetworkStep, ObservedHost } from "../core/plan-network.ts";
+import { bridgeOptions, NETWORK_LABEL } from "./bridge-options.ts";
+import type { Kernel } from "./kernel.ts";
+import type { Wireguard } from "./wireguard.ts";
+
+export interface HandsGiven {
+  readonly engine: Engine;
+  readonly kernel: Kernel;
+  readonly wireguard: Wireguard;
+  readonly podId: string;
+  readonly log: Log;
+}
+
+const OURS = /^(bn|wb|wm)-/;
+const KINDS: ReadonlySet<string> = new Set(["bridge", "tun", "wireguard"]);
+
+export class NetworkHands {
+  readonly #given: HandsGiven;
+  #engineMajor = 0;
+
+  constructor(given: HandsGiven) {
+    this.#given = given;
+  }
+
+  /** @throws EngineError while the engine does not answer */
+  async open(): Promise<void> {
+    this.#engineMajor = Number.parseInt((await this.#given.engine.info()).version, 10);
+  }
+
+  /** Packet rules first: they stand before what they are about. */
+  async ensureRules(view: FirewallView): Promise<void> {
+    const { kernel } = this.#given;
+    await kernel.forwarding();
+    await kernel.ensureTable(nftRules(view));
+    await kernel.ensureChains();
+  }
+
+  async observe(): Promise<ObservedHost> {
+    const { kernel, wireguard } = this.#given;
+    const [links, addresses, routes, rulePriorities, engineNetworks] = await Promise.all([
+      kernel.links(),
+      kernel.addresses(),
+      kernel.routes(),
+      kernel.rulePriorities(),
+      this.engineNetworks(),
+    ]);
+    const made = links.filter(({ name, kind }) => OURS.test(name) && KINDS.has(kind));
+    const names = made.map(({ name }) => name);
+    const tunnels = await wireguard.observe(names.filter((name) => name.startsWith("w")));
+    const plain = [...addresses].map(
+      ([name, list]) => [name, list.map((one) => one.split("/")[0] ?? "")] as const,
+    );
+    return {
+      ...{
+        links: new Set(names),
+        addresses: new Map(plain),
+        routes,
+        rulePriorities,
+        engineNetworks,
+        tunnels,
+      },
+    };
+  }
+
+  /** The engine's networks of this pod's environments. */
+  async engineNetworks(): Promise<{ readonly name: string; readonly subnet: string }[]> {
+    const { engine, podId } = this.#given;
+    return (await engine.networks()).filter(
+      ({ labels }) => labels["berth.pod"] === podId && labels[NETWORK_LABEL] === "environment",
+    );
+  }
+
+  /** One step that fails holds up no other: the next round tries it again. */
+  async carryOut(steps: readonly NetworkStep[]): Promise<void> {
+    const { log } = this.#given;
+    for (const step of steps) {
+      const about = { step: step.kind, of: subjectOf(step) };
+      try {
+        await this.#execute(step);
+        log.info("network.step", about);
+      } catch (error) {
+        log.warn("network.step-failed", { ...about, error: describeError(error) });
+      }
+    }
+  }
+
+  async #execute(step: NetworkStep): Promise<void> {
+    const { kernel, wireguard, engine, podId } = this.#given;
+    switch (step.kind) {
+      case "add-rule":
+        return kernel.addRule(step.rule);
+      case "remove-rule":
+        return kernel.removeRule(step.priority);
+      case "make-bridge": {
+        const { network } = step;
+        await engine.ensureNetwork(network.engineNetwork, bridgeOptions(network, podId, this.#engineMajor));
+        return kernel.checkSource(network.bridge, "strict");
+      }
+      case "remove-bridge":
+        return engine.removeNetwork(step.engineNetwork);
+      case "make-tunnel":
+        await wireguard.make(step.tunnel.name);
+        return kernel.checkSource(step.tunnel.name, "loose");
+      case "configure-tunnel":
+        return wireguard.configure(step.tunnel);
+      case "set-address":
+        return wireguard.setUp(step.tunnel);
+      case "remove-tunnel":
+        return wireguard.remove(step.name);
+      case "set-route":
+        return kernel.setRoute(step.route);
+      case "remove-route":
+        return kernel.removeRoute(step.route);
+    }
+  }
+
+  /** The MTU of the interface that has this address, or null when none has it. */
+  async mtuOf(nodeAddress: string): Promise<number | null> {
+    const { kernel } = this.#given;
+    const isNode = (cidr: string) => cidr.split("/")[0] === nodeAddress;
+    const device = [...(await kernel.addresses())].find(([, list]) => list.some(isNode))?.[0];
+    return (await kernel.links()).find(({ name }) => name === device)?.mtu ?? null;
+  }
+
+  /** Networks that this machine is in and that are not ours. */
+  async foreignNetworks(): Promise<string[]> {
+    return [...(await this.#given.kernel.addresses())]
+      .filter(([name]) => !OURS.test(name) && name !== "lo")
+      .flatMap(([, list]) => list.map(networkOf));
+  }
+}
+
+function subjectOf(step: NetworkStep): string {
+  if ("tunnel" in step) return step.tunnel.name;
+  if ("network" in step) return step.network.bridge;
+  if ("route" in step) return `${step.route.to} ${step.route.device}`;
+  if ("rule" in step) return step.rule.words.join(" ");
+  if ("engineNetwork" in step) return step.engineNetwork;
+  return "name" in step ? step.name : String(step.priority);
+}
+
+/** `10.0.3.7/16` → `10.0.0.0/16` */
+function networkOf(cidr: string): string {
+  const [address = "", bits = "32"] = cidr.split("/");
+  const number = address.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0);
+  const size = 2 ** (32 - Number(bits));
+  const first = Math.floor(number / size) * size;
+  return `${[24, 16, 8, 0].map((shift) => Math.floor(first / 2 ** shift) % 256).join(".")}/${bits}`;
+}

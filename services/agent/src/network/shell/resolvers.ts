@@ -1,0 +1,101 @@
+/**
+ * One dnsmasq per environment, on the bridge's own address. It goes on when the agent ends; the next agent knows it
+ * by its configuration file, starts it again when it died, and tells it of changed names by SIGHUP.
+ */
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { InstanceName } from "@berth/shared/contracts/network.ts";
+import { runCommand } from "../../outbound/run-command.ts";
+import { hostsText, resolverConfig } from "../core/names.ts";
+
+const PROGRAM = "/usr/sbin/dnsmasq";
+
+export class Resolvers {
+  readonly #folder: string;
+  readonly #prefix: readonly string[];
+
+  /** @param folder readable by all, because a resolver has no rights; made anew after a power cut */
+  constructor(folder: string, prefix: readonly string[] = []) {
+    this.#folder = folder;
+    this.#prefix = prefix;
+  }
+
+  /** @returns what had to be done */
+  async ensure(
+    key: string,
+    gateway: string,
+    names: readonly InstanceName[],
+  ): Promise<"nothing" | "started" | "told"> {
+    const folder = join(this.#folder, key);
+    await mkdir(folder, { recursive: true, mode: 0o755 });
+    const files = filesOf(folder);
+    const text = hostsText(names);
+    const config = resolverConfig({ gateway, ...files });
+    const sameNames = (await read(files.hostsFile)) === text;
+    const sameConfig = (await read(files.configFile)) === config;
+    if (!sameNames) await replace(files.hostsFile, text);
+    if (!sameConfig) await replace(files.configFile, config);
+    const pid = await pidOf(files);
+    if (pid !== null && sameConfig) {
+      if (sameNames) return "nothing";
+      process.kill(pid, "SIGHUP");
+      return "told";
+    }
+    if (pid !== null) await end(pid);
+    await runCommand([...this.#prefix, PROGRAM, `--conf-file=${files.configFile}`]);
+    return "started";
+  }
+
+  /** Ends the resolvers of environments that are not in `keys`. */
+  async keepOnly(keys: ReadonlySet<string>): Promise<void> {
+    for (const key of await readdir(this.#folder).catch(() => [])) {
+      if (keys.has(key)) continue;
+      const folder = join(this.#folder, key);
+      const pid = await pidOf(filesOf(folder));
+      if (pid !== null) await end(pid);
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+}
+
+interface Files {
+  readonly configFile: string;
+  readonly hostsFile: string;
+  readonly pidFile: string;
+}
+
+function filesOf(folder: string): Files {
+  return {
+    configFile: join(folder, "dnsmasq.conf"),
+    hostsFile: join(folder, "hosts"),
+    pidFile: join(folder, "pid"),
+  };
+}
+
+/** The number may long belong to somebody else: the command line decides. */
+async function pidOf({ pidFile, configFile }: Files): Promise<number | null> {
+  const pid = Number((await read(pidFile)) ?? 0);
+  if (!Number.isInteger(pid) || pid < 2) return null;
+  const words = ((await read(`/proc/${pid}/cmdline`)) ?? "").split("\0");
+  return words.includes(`--conf-file=${configFile}`) ? pid : null;
+}
+
+async function end(pid: number): Promise<void> {
+  try {
+    process.kill(pid, "SIGTERM");
+  } catch {
+    return;
+  }
+  // Its port must be free before the next one starts.
+  for (let tries = 0; tries < 100 && (await read(`/proc/${pid}/cmdline`)) !== null; tries++)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+async function read(path: string): Promise<string | null> {
+  return readFile(path, "utf8").catch(() => null);
+}
+
+async function replace(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, text, { mode: 0o644 });
+  await rename(`${path}.new`, path);
+}

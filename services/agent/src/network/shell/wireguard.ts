@@ -1,0 +1,174 @@
+/**
+ * WireGuard interfaces: the kernel's where it has them, else one wireguard-go process per interface.
+ *
+ * A process is not the agent's child in any way that matters: it goes on when the agent ends, and the next agent
+ * knows it by its interface, which ends with it. Keys go in by standard input, never as an argument.
+ */
+import { spawn } from "node:child_process";
+import { readdir, readFile, rm } from "node:fs/promises";
+import { sleep } from "@berth/shared/kit/clock.ts";
+import { type CommandOptions, runCommand } from "../../outbound/run-command.ts";
+import type { Tunnel } from "../core/network-state.ts";
+import type { ObservedPeer, ObservedTunnel } from "../core/plan-network.ts";
+
+const SOCKETS = "/var/run/wireguard";
+const STAND_MS = 5000;
+const ALL_MS = 3000;
+const ONE_MS = 1000;
+/** Keeps the way through address translation open, and both ends hear from each other. */
+const KEEPALIVE_SECONDS = 20;
+
+export type WireguardKind = "kernel" | "userspace";
+
+export class Wireguard {
+  readonly #program: string;
+  readonly #prefix: readonly string[];
+  #kind: WireguardKind | null = null;
+
+  /** @param program path of wireguard-go; @param prefix put before every command */
+  constructor(program: string, prefix: readonly string[] = []) {
+    this.#program = program;
+    this.#prefix = prefix;
+  }
+
+  /** Null until the first interface was made. */
+  get kind(): WireguardKind | null {
+    return this.#kind;
+  }
+
+  /** Makes the interface anew; one that is there but does not answer goes first. */
+  async make(name: string): Promise<void> {
+    await this.remove(name);
+    if (this.#kind !== "userspace" && (await this.#makeInKernel(name))) return;
+    this.#kind = "userspace";
+    const [program = "", ...args] = [...this.#prefix, this.#program, "-f", name];
+    const child = spawn(program, args, {
+      detached: true,
+      stdio: "ignore",
+      cwd: "/",
+      env: { LOG_LEVEL: "error" },
+    });
+    let failed: Error | null = null;
+    child.on("error", (error) => {
+      failed = error;
+    });
+    child.unref();
+    const deadline = Date.now() + STAND_MS;
+    while ((await this.#show(name)) === null) {
+      if (failed !== null) throw new Error(`${this.#program} could not be run`, { cause: failed });
+      if (child.exitCode !== null)
+        throw new Error(`${this.#program} ended with ${child.exitCode}: is there /dev/net/tun?`);
+      if (Date.now() > deadline) throw new Error(`${name} did not come up within ${STAND_MS / 1000} s`);
+      await sleep(10);
+    }
+  }
+
+  async #makeInKernel(name: string): Promise<boolean> {
+    try {
+      await this.#run(["ip", "link", "add", name, "type", "wireguard"]);
+      this.#kind = "kernel";
+      return true;
+    } catch (error) {
+      if (this.#kind === "kernel") throw error;
+      return false;
+    }
+  }
+
+  /** Sets key, port and peers. Sessions with peers that stay are not touched. */
+  async configure(tunnel: Tunnel): Promise<void> {
+    // Our standard input is a socket, which cannot be opened by name; behind `cat` it is a pipe.
+    const command = ["sh", "-c", 'cat | wg syncconf "$1" /dev/stdin', "sh", tunnel.name];
+    await this.#run(command, { input: configText(tunnel) });
+  }
+
+  /** Forgets a peer with all that it was told, and adds it again: heals a handshake that a clock jump poisoned. */
+  async renewPeer(tunnel: Tunnel, publicKey: string): Promise<void> {
+    await this.#run(["wg", "set", tunnel.name, "peer", publicKey, "remove"]);
+    await this.configure(tunnel);
+  }
+
+  async setUp(tunnel: Tunnel): Promise<void> {
+    const { name, mtu, address } = tunnel;
+    await this.#run(["ip", "address", "replace", `${address}/32`, "dev", name]);
+    await this.#run(["ip", "link", "set", name, "mtu", String(mtu), "up"]);
+  }
+
+  /** The process goes with its interface; one that hangs is killed. Nothing there is well. */
+  async remove(name: string): Promise<void> {
+    await this.#run(["ip", "link", "delete", name]).catch(() => {});
+    for (const pid of await pidsOf(name)) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It ended with its interface.
+      }
+    }
+    await rm(`${SOCKETS}/${name}.sock`, { force: true });
+  }
+
+  /** @returns the tunnels that answer, of all whose names are ours */
+  async observe(names: readonly string[]): Promise<ObservedTunnel[]> {
+    if (names.length === 0) return [];
+    try {
+      const dump = await this.#run(["wg", "show", "all", "dump"], { timeoutMs: ALL_MS });
+      return parseDump(dump).filter(({ name }) => names.includes(name));
+    } catch {
+      // One that hangs must not hide the others.
+      const each = await Promise.all(names.map((name) => this.#show(name)));
+      return each.filter((tunnel) => tunnel !== null);
+    }
+  }
+
+  async #show(name: string): Promise<ObservedTunnel | null> {
+    const dump = await this.#run(["wg", "show", name, "dump"], { timeoutMs: ONE_MS }).catch(() => null);
+    if (dump === null) return null;
+    const lines = dump.split("\n").filter(Boolean);
+    return parseDump(lines.map((line) => `${name}\t${line}`).join("\n"))[0] ?? null;
+  }
+
+  #run(argv: readonly string[], options: CommandOptions = {}): Promise<string> {
+    return runCommand([...this.#prefix, ...argv], options);
+  }
+}
+
+export function configText({ privateKey, port, peers }: Tunnel): string {
+  const sections = peers.map(
+    ({ publicKey, nodeAddress, port: peerPort, allowedIps }) =>
+      `[Peer]\nPublicKey = ${publicKey}\nEndpoint = ${nodeAddress}:${peerPort}\n` +
+      `AllowedIPs = ${allowedIps.join(", ")}\nPersistentKeepalive = ${KEEPALIVE_SECONDS}\n`,
+  );
+  return [`[Interface]\nPrivateKey = ${privateKey}\nListenPort = ${port}\n`, ...sections].join("\n");
+}
+
+/** The output of `wg show all dump`: five fields are an interface, nine a peer. */
+export function parseDump(dump: string): ObservedTunnel[] {
+  const tunnels: (ObservedTunnel & { peers: ObservedPeer[] })[] = [];
+  for (const line of dump.split("\n")) {
+    const fields = line.split("\t");
+    const [name = "", second = "", third = "", fourth = ""] = fields;
+    if (fields.length === 5) tunnels.push({ name, publicKey: third, port: Number(fourth), peers: [] });
+    if (fields.length !== 9) continue;
+    const allowed = fields[4] ?? "";
+    tunnels.at(-1)?.peers.push({
+      publicKey: second,
+      endpoint: fourth === "(none)" ? null : fourth,
+      allowedIps: allowed === "(none)" ? [] : allowed.split(","),
+      handshakeAtMs: Number(fields[5]) * 1000,
+      rxBytes: Number(fields[6]),
+      txBytes: Number(fields[7]),
+    });
+  }
+  return tunnels;
+}
+
+/** Processes of wireguard-go for this interface, as this process sees them. */
+async function pidsOf(name: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    const words = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).split("\0");
+    if (/(^|\/)wireguard-go$/.test(words[0] ?? "") && words[1] === "-f" && words[2] === name)
+      found.push(Number(entry));
+  }
+  return found;
+}

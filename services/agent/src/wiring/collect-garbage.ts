@@ -1,0 +1,37 @@
+/** The removal of garbage: a loop of its own, slow, which no job waits for. */
+import { Reconciler } from "@berth/shared/kit/reconciler.ts";
+import { GarbageCollector } from "../jobs/garbage-collector.ts";
+import type { ImagePuller } from "../jobs/image-puller.ts";
+import type { JobSet } from "../jobs/job-set.ts";
+import { EngineStore } from "../outbound/engine-store.ts";
+import { ImageUses } from "../outbound/image-uses.ts";
+import type { AgentContext, HostParts } from "./host-parts.ts";
+
+const EVERY_MS = 60_000;
+const HOUR_MS = 3_600_000;
+
+export function collectGarbage(
+  { config, clock, log, scope }: AgentContext,
+  { host, meter }: HostParts,
+  jobs: JobSet,
+  puller: ImagePuller,
+): void {
+  const collector = new GarbageCollector({
+    store: new EngineStore(config.dockerSocket, host.podId),
+    uses: new ImageUses(config.hostDir),
+    jobs,
+    puller,
+    meter,
+    registry: host.registry,
+    reservedDiskBytes: config.reservedDiskBytes,
+    limits: {
+      imageKeptMs: config.imageKeptHours * HOUR_MS,
+      volumeKeptMs: config.volumeKeptHours * HOUR_MS,
+      startPercent: config.garbageStartPercent,
+      endPercent: Math.min(config.garbageEndPercent, config.garbageStartPercent),
+    },
+    clock,
+    log,
+  });
+  scope.use(new Reconciler({ name: "garbage", everyMs: EVERY_MS, log, run: collector.collect }));
+}

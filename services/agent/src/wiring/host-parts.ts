@@ -1,0 +1,159 @@
+/** All that the agent can touch of its host, opened in order: bus, edge, secrets, ledger, engine, network. */
+import { join } from "node:path";
+import type { HostFile } from "@berth/shared/contracts/http/api.ts";
+import { type Bus, connectBus } from "@berth/shared/kit/bus.ts";
+import type { Curve } from "@berth/shared/kit/curve.ts";
+import { describeError } from "@berth/shared/kit/log.ts";
+import type { ServiceContext } from "@berth/shared/kit/service.ts";
+import type { AgentConfig } from "../config.ts";
+import { createEdge } from "../edge/edge.ts";
+import { networkAsk } from "../inbound/networks.ts";
+import { type RoutesGiven, tellApplied } from "../inbound/route-tables.ts";
+import { EngineWatch } from "../jobs/engine-watch.ts";
+import { HostMeter } from "../jobs/host-meter.ts";
+import { HostNetworks } from "../network/host-networks.ts";
+import { Kernel } from "../network/shell/kernel.ts";
+import { NetworkFiles } from "../network/shell/network-files.ts";
+import { NetworkHands } from "../network/shell/network-hands.ts";
+import { Prober } from "../network/shell/prober.ts";
+import { Resolvers } from "../network/shell/resolvers.ts";
+import { Wireguard } from "../network/shell/wireguard.ts";
+import { TunnelWatch } from "../network/tunnel-watch.ts";
+import { Engine } from "../outbound/docker.ts";
+import { installBusybox, readCurve, readHostFile } from "../outbound/host-files.ts";
+import { Ledger, type LoadedLedger } from "../outbound/ledger.ts";
+import { bootId as readBootId } from "../outbound/measure.ts";
+import { SecretsFolder } from "../outbound/secrets-folder.ts";
+
+export type AgentContext = ServiceContext<typeof AgentConfig>;
+
+export interface HostParts {
+  readonly host: HostFile;
+  readonly curve: Curve;
+  readonly bootId: string;
+  readonly bus: Bus;
+  readonly routes: RoutesGiven;
+  readonly edge: ReturnType<typeof createEdge>;
+  readonly secrets: SecretsFolder;
+  readonly ledger: Ledger;
+  readonly loaded: LoadedLedger;
+  readonly busyboxFolder: string;
+  readonly engine: Engine;
+  readonly networks: HostNetworks;
+  readonly wireguard: Wireguard;
+  readonly tunnels: TunnelWatch;
+  readonly meter: HostMeter;
+  readonly watch: EngineWatch;
+}
+
+/** Nothing here waits for NATS or for the engine. */
+export async function openHostParts(context: AgentContext): Promise<HostParts> {
+  const { config, log, scope, clock } = context;
+  const { hostDir } = config;
+  const host = await readHostFile(hostDir);
+  const { hostId } = host;
+  const curve = await readCurve(hostDir);
+  const bootId = await readBootId();
+  const { natsUrl: url, natsCredsFile: credsFile, natsCaFile: caFile } = config;
+  const bus = scope.use(connectBus({ service: "agent", hostId, url, credsFile, caFile, log }));
+  // HAProxy is started by the supervisor and waits for its configuration: the edge comes first.
+  const routes = { bus, hostId, clock };
+  const edge = await openEdge(context, routes);
+  const secrets = new SecretsFolder(join(hostDir, "secrets"));
+  await secrets.open();
+  const ledger = new Ledger(join(hostDir, "ledger"));
+  const loaded = await ledger.load();
+  if (loaded.damaged.length > 0) log.error("ledger.damaged", { files: loaded.damaged });
+  const busyboxFolder = await installBusybox(hostDir, config.busyboxFile);
+  const engine = new Engine(config.dockerSocket, host.podId);
+  const wireguard = new Wireguard(config.wireguardProgram ?? join(hostDir, "tools", "wireguard-go"));
+  const networks = createNetworks(context, host, engine, bus, wireguard);
+  const prober = scope.use(new Prober(() => clock.monotonicMs()));
+  const tunnels = new TunnelWatch({ networks, wireguard, prober, clock, log });
+  const watch = scope.use(new EngineWatch({ clock, log, reconnect: () => engine.reconnect() }));
+  const meter = createMeter(context, host, engine, watch);
+  return {
+    host,
+    curve,
+    bootId,
+    bus,
+    routes,
+    edge,
+    secrets,
+    ledger,
+    loaded,
+    busyboxFolder,
+    engine,
+    networks,
+    wireguard,
+    tunnels,
+    meter,
+    watch,
+  };
+}
+
+function createNetworks(
+  { config, log, clock }: AgentContext,
+  host: HostFile,
+  engine: Engine,
+  bus: Bus,
+  wireguard: Wireguard,
+): HostNetworks {
+  const { hostDir, resolversDir, meshPort, allowedPrivate, leaveAfterMs } = config;
+  const { hostId, podId } = host;
+  return new HostNetworks({
+    identity: { ...host, meshPort },
+    engine,
+    hands: new NetworkHands({ engine, kernel: new Kernel(log), wireguard, podId, log }),
+    resolvers: new Resolvers(join(resolversDir, podId)),
+    files: new NetworkFiles(hostDir),
+    ask: networkAsk(bus, hostId),
+    ...{ allowedPrivate, leaveAfterMs, clock, log },
+  });
+}
+
+async function openEdge({ config, log, scope, clock }: AgentContext, routes: RoutesGiven) {
+  const dir = join(config.hostDir, "edge");
+  const edge = scope.use(
+    createEdge({
+      dir,
+      socketPath: config.haproxySocket ?? join(dir, "haproxy.sock"),
+      port: config.edgePort,
+      log,
+      clock,
+      acknowledged: (acknowledgements) => {
+        tellApplied(routes, acknowledgements).catch((error: unknown) =>
+          log.warn("routes.not-told", { error: describeError(error) }),
+        );
+      },
+    }),
+  );
+  await edge.start();
+  return edge;
+}
+
+function createMeter(
+  { config, clock, log }: AgentContext,
+  host: HostFile,
+  engine: Engine,
+  watch: EngineWatch,
+): HostMeter {
+  return new HostMeter({
+    engine,
+    identity: {
+      hostId: host.hostId,
+      name: host.name,
+      zone: host.zone,
+      jobSlots: config.jobSlots,
+      reservedMemoryBytes: config.reservedMemoryBytes,
+      reservedDiskBytes: config.reservedDiskBytes,
+      diskAlarmPercent: config.diskAlarmPercent,
+      limits: { networksCount: config.networksCount, bridgePortsCount: config.bridgePortsCount },
+    },
+    memoryBytes: config.memoryBytes ?? null,
+    cgroupParent: config.cgroupParent ?? null,
+    clock,
+    log,
+    isStuck: watch.isStuck,
+  });
+}

@@ -1,0 +1,120 @@
+/** Every message and timer that can reach the agent. */
+import { BerthError } from "@berth/shared/contracts/errors.ts";
+import type { Bus } from "@berth/shared/kit/bus.ts";
+import type { Log } from "@berth/shared/kit/log.ts";
+import { Reconciler } from "@berth/shared/kit/reconciler.ts";
+import { serveAwardJobs } from "../inbound/award-jobs.ts";
+import { serveDeliverEnvelope } from "../inbound/deliver-envelope.ts";
+import { followEngineEvents } from "../inbound/engine-events.ts";
+import { onHostDesired } from "../inbound/host-desired.ts";
+import { type HeartbeatGiven, serveAskBid, startHeartbeat } from "../inbound/host-heartbeat.ts";
+import { askHostPeers, onHostPeers } from "../inbound/host-peers.ts";
+import { serveHostUsage } from "../inbound/host-usage.ts";
+import { onMeshChanged, onNetworkChanged, tellTunnels } from "../inbound/networks.ts";
+import { askRouteTables, onRouteTableChanged } from "../inbound/route-tables.ts";
+import { AlarmLog } from "../jobs/alarm-log.ts";
+import { machineName } from "../outbound/measure.ts";
+import type { AgentContext, HostParts } from "./host-parts.ts";
+import type { RecoveredHost } from "./recover-jobs.ts";
+
+const AGENT_VERSION = "0.1.0";
+const LOOK_MS = 5000;
+const LEASES_LOOK_MS = 500;
+/** A tunnel whose process died, or rules that somebody flushed, are back within this and the time it takes. */
+const NETWORK_VERIFY_MS = 3000;
+const NETWORKS_ASK_MS = 5000;
+const PROBE_MS = 2000;
+const TUNNELS_LOOK_MS = 5000;
+const REPORT_MS = 10_000;
+const PEERS_ASK_MS = 60_000;
+const ROUTES_ASK_MS = 10_000;
+const ASK_AGAIN_MS = 1000;
+
+export function serveWorld(context: AgentContext, parts: HostParts, recovered: RecoveredHost): void {
+  const { jobs } = recovered;
+  const { log, scope } = context;
+  const { bus, networks, routes, edge, engine, meter, watch } = parts;
+  const { hostId } = parts.host;
+  const beats = heartbeatGiven(context, parts, recovered);
+  scope.use(serveAwardJobs({ bus, hostId, jobs, meter, log }));
+  scope.use(serveDeliverEnvelope(bus, hostId, jobs));
+  scope.use(serveAskBid(beats));
+  scope.use(serveHostUsage({ bus, hostId, engine, clock: context.clock }));
+  scope.use(onHostDesired(bus, hostId, jobs));
+  scope.use(onHostPeers(bus, networks, log));
+  scope.use(onNetworkChanged(bus, hostId, networks, log));
+  scope.use(onMeshChanged(bus, networks, log));
+  scope.use(onRouteTableChanged(routes, edge));
+  const events = scope.use(followEngineEvents(engine, jobs, log));
+  const every = (name: string, everyMs: number, run: () => Promise<void>) =>
+    scope.use(new Reconciler({ name, everyMs, log, run }));
+  every("look", LOOK_MS, async () => {
+    const missed = await jobs.look();
+    watch.noteLook();
+    if (missed > 0) events.suspect();
+  });
+  every("leases", LEASES_LOOK_MS, async () => jobs.lookAtLeases());
+  every("network", NETWORK_VERIFY_MS, async () => {
+    await networks.leaveUnused(new Set(jobs.records().map(({ spec }) => spec.environmentId)));
+    await networks.apply();
+  });
+  every("probe", PROBE_MS, parts.tunnels.probe);
+  every("tunnels", TUNNELS_LOOK_MS, parts.tunnels.look);
+  every("network-report", REPORT_MS, async () => tellTunnels(context, parts));
+  const asking = (what: string, everyMs: number, ask: () => Promise<void>) => {
+    const asker: Reconciler = every(what, everyMs, () =>
+      askWhenThere(bus, log, what, () => asker.wake(), ask),
+    );
+    return asker;
+  };
+  const peers = asking("peers", PEERS_ASK_MS, () => askHostPeers(bus, parts.host, networks));
+  const members = asking("networks", NETWORKS_ASK_MS, () => networks.sync());
+  const tables = asking("routes", ROUTES_ASK_MS, () => askRouteTables(routes, edge));
+  scope.use(startHeartbeat(beats));
+  void bus.ready.then(() => {
+    log.info("agent.on-the-bus", { hostId });
+    peers.wake();
+    tables.wake();
+    members.wake();
+  });
+}
+
+function heartbeatGiven(
+  { clock, log }: AgentContext,
+  parts: HostParts,
+  { jobs, recovery, starts }: RecoveredHost,
+): HeartbeatGiven {
+  return {
+    bus: parts.bus,
+    hostId: parts.host.hostId,
+    jobs,
+    meter: parts.meter,
+    alarms: new AlarmLog(log),
+    clock,
+    bootId: parts.bootId,
+    agentStartedAtMs: clock.nowMs(),
+    agentVersion: AGENT_VERSION,
+    machine: machineName(),
+    recovery: () => recovery.report,
+    startsAtOnce: () => starts.limit,
+    routes: () => parts.edge.status().applied,
+  };
+}
+
+/** A part of the control plane that is away is no error of this host: what stands stays, and it is asked again soon. */
+async function askWhenThere(
+  bus: Bus,
+  log: Log,
+  what: string,
+  again: () => void,
+  ask: () => Promise<void>,
+): Promise<void> {
+  if (!bus.connected) return;
+  try {
+    await ask();
+  } catch (error) {
+    if (!(error instanceof BerthError && error.code === "unavailable")) throw error;
+    log.info("ask.unanswered", { what });
+    setTimeout(again, ASK_AGAIN_MS).unref();
+  }
+}

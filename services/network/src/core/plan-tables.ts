@@ -1,0 +1,101 @@
+/**
+ * Makes what hosts are told from what is stored: one network per environment, and the mesh of all hosts.
+ *
+ * Pure. The content is in a canonical order, so equal content is equal text and keeps its version.
+ */
+import type { InstanceName, MeshHost, NetworkMember } from "@berth/shared/contracts/network.ts";
+import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
+
+export interface NetworkContent {
+  readonly subnet: string;
+  readonly keyGeneration: number;
+  readonly members: readonly NetworkMember[];
+  readonly names: readonly InstanceName[];
+}
+
+export interface MeshContent {
+  readonly podCidr: string;
+  readonly hostCidr: string;
+  readonly hosts: readonly MeshHost[];
+}
+
+export interface EnvironmentRow {
+  readonly environmentId: EnvironmentId;
+  readonly subnet: string;
+  readonly keyGeneration: number;
+}
+
+export interface World {
+  readonly environments: readonly EnvironmentRow[];
+  readonly members: readonly (NetworkMember & { readonly environmentId: string })[];
+  readonly names: readonly (InstanceName & { readonly environmentId: string })[];
+  readonly hosts: readonly Omit<MeshHost, "slices">[];
+  readonly podCidr: string;
+  readonly hostCidr: string;
+}
+
+export interface Table {
+  /** An environment's id, or `mesh`. */
+  readonly name: string;
+  readonly version: number;
+  readonly content: unknown;
+}
+
+/** @returns the tables that differ from `stored`, each with the next version */
+export function planTables(world: World, stored: ReadonlyMap<string, Table>): Table[] {
+  const wanted = new Map<string, unknown>(networkContents(world));
+  wanted.set("mesh", meshContent(world));
+  return [...wanted]
+    .map(([name, content]) => ({ name, content, version: (stored.get(name)?.version ?? 0) + 1 }))
+    .filter(({ name, content }) => !sameContent(stored.get(name)?.content, content));
+}
+
+function networkContents(world: World): [string, NetworkContent][] {
+  const members = Map.groupBy(world.members, ({ environmentId }) => environmentId);
+  const names = Map.groupBy(world.names, ({ environmentId }) => environmentId);
+  return world.environments.map(({ environmentId, subnet, keyGeneration }) => [
+    environmentId,
+    {
+      subnet,
+      keyGeneration,
+      members: (members.get(environmentId) ?? [])
+        .map(({ environmentId: _its, ...member }) => member)
+        .sort((a, b) => compare(a.hostId, b.hostId)),
+      names: (names.get(environmentId) ?? [])
+        .map(({ environmentId: _its, ...name }) => name)
+        .sort((a, b) => compare(nameKey(a), nameKey(b))),
+    },
+  ]);
+}
+
+function meshContent({ hosts, members, podCidr, hostCidr }: World): MeshContent {
+  const slices = Map.groupBy(members, ({ hostId }) => hostId);
+  return {
+    podCidr,
+    hostCidr,
+    hosts: hosts
+      .map((host) => ({ ...host, slices: (slices.get(host.hostId) ?? []).map(({ slice }) => slice).sort() }))
+      .sort((a, b) => compare(a.hostId, b.hostId)),
+  };
+}
+
+function nameKey({ service, process, slot, address }: InstanceName): string {
+  return `${service} ${process} ${String(slot).padStart(6, "0")} ${address}`;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** PostgreSQL gives a jsonb object's keys in its own order. */
+function sameContent(a: unknown, b: unknown): boolean {
+  return canonical(a) === canonical(b);
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => compare(a, b)))
+      : inner,
+  );
+}

@@ -1,0 +1,64 @@
+/** What hosts ask: to join, to leave, and for what they may have missed. Throwing means no answer: they keep what they have. */
+import type { GetNetworks, JoinMesh, JoinNetwork, LeaveNetwork } from "@berth/shared/contracts/network.ts";
+import type { HostId } from "@berth/shared/domain/ids.ts";
+import type { z } from "zod";
+import { fitNetworks } from "../core/fit-networks.ts";
+import { joinNetwork, leaveNetwork, storeMeshKey } from "../outbound/member-store.ts";
+import { readTables } from "../outbound/table-store.ts";
+import { reconcileTables, type TablesGiven } from "./reconcile-tables.ts";
+
+type Request<C extends { payload: z.ZodType; reply: z.ZodType }> = (
+  asked: z.infer<C["payload"]>,
+) => Promise<z.infer<C["reply"]>>;
+
+/** The answer holds the new member itself, and the others are told before it leaves. */
+export function onJoinNetwork(given: TablesGiven): Request<typeof JoinNetwork> {
+  return async (asked) => {
+    const { hostId, environmentId } = asked;
+    const joined = await joinNetwork(given.db, asked, given.pools);
+    if (joined.kind === "refused") {
+      given.log.warn("network.join-refused", { hostId, environmentId, reason: joined.reason });
+      return { answer: "refused", reason: joined.reason };
+    }
+    await reconcileTables(given);
+    const { networks, mesh } = await readTables(given.db);
+    const network = networks.find((one) => one.environmentId === environmentId);
+    if (network === undefined || mesh === null)
+      throw new Error("a network that was just stored is not there");
+    return { answer: "joined", network, mesh };
+  };
+}
+
+export function onLeaveNetwork(given: TablesGiven): Request<typeof LeaveNetwork> {
+  return async (asked) => {
+    const left = await leaveNetwork(given.db, asked);
+    if (left) await reconcileTables(given);
+    return { left };
+  };
+}
+
+export function onJoinMesh(given: TablesGiven): Request<typeof JoinMesh> {
+  return async (asked) => {
+    await storeMeshKey(given.db, asked);
+    await reconcileTables(given);
+    const { mesh } = await readTables(given.db);
+    if (mesh === null) throw new Error("the mesh that was just stored is not there");
+    return { mesh };
+  };
+}
+
+export function onGetNetworks({ db }: TablesGiven): Request<typeof GetNetworks> {
+  return async ({ hostId, known, meshVersion }) => {
+    const { networks, mesh } = await readTables(db);
+    const own = networks.filter(({ members }) => isMember(members, hostId));
+    return {
+      versions: Object.fromEntries(own.map(({ environmentId, version }) => [environmentId, version])),
+      networks: fitNetworks(own, known),
+      mesh: mesh === null || mesh.version <= meshVersion ? null : mesh,
+    };
+  };
+}
+
+function isMember(members: readonly { readonly hostId: string }[], hostId: HostId): boolean {
+  return members.some((member) => member.hostId === hostId);
+}

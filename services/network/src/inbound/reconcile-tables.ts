@@ -1,0 +1,30 @@
+/** Makes the tables anew and tells each host those that are its own. */
+import { MeshChanged, NetworkChanged } from "@berth/shared/contracts/network.ts";
+import type { Bus } from "@berth/shared/kit/bus.ts";
+import type { Log } from "@berth/shared/kit/log.ts";
+import type { Kysely } from "kysely";
+import { NETWORKS_LIMIT_BYTES } from "../core/fit-networks.ts";
+import type { Pools } from "../outbound/member-store.ts";
+import { storeTables } from "../outbound/table-store.ts";
+import type { NetworkTables } from "../outbound/tables.ts";
+
+export interface TablesGiven {
+  readonly db: Kysely<NetworkTables>;
+  readonly bus: Bus;
+  readonly log: Log;
+  readonly pools: Pools;
+}
+
+/** A signal that is lost, or too large to be one, is healed by the host's own asking. */
+export async function reconcileTables({ db, bus, log, pools }: TablesGiven): Promise<void> {
+  const { networks, mesh } = await storeTables(db, pools);
+  for (const network of networks) {
+    const { environmentId, version, members, names } = network;
+    log.info("network.changed", { environmentId, version, members: members.length, names: names.length });
+    if (JSON.stringify(network).length > NETWORKS_LIMIT_BYTES) continue;
+    for (const { hostId } of members) bus.signal(NetworkChanged, { hostId, network });
+  }
+  if (mesh === null) return;
+  log.info("mesh.changed", { version: mesh.version, hosts: mesh.hosts.length });
+  if (JSON.stringify(mesh).length <= NETWORKS_LIMIT_BYTES) bus.signal(MeshChanged, { mesh });
+}

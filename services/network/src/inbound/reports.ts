@@ -1,0 +1,42 @@
+/** What hosts report of their tunnels, kept as they said it last; and who asks for it. */
+import type { NetworkReport, RotateNetworkKeys, ShowNetwork } from "@berth/shared/contracts/network.ts";
+import type { Kysely } from "kysely";
+import type { z } from "zod";
+import { askNewKeys } from "../outbound/member-store.ts";
+import { readReports, storeReport } from "../outbound/report-store.ts";
+import { readTables } from "../outbound/table-store.ts";
+import type { NetworkTables } from "../outbound/tables.ts";
+import { reconcileTables, type TablesGiven } from "./reconcile-tables.ts";
+
+export function onNetworkReport(db: Kysely<NetworkTables>) {
+  return (report: z.infer<typeof NetworkReport.payload>): Promise<void> => storeReport(db, report);
+}
+
+export function onShowNetwork(db: Kysely<NetworkTables>) {
+  return async ({
+    environmentId,
+  }: z.infer<typeof ShowNetwork.payload>): Promise<z.infer<typeof ShowNetwork.reply>> => {
+    const { networks } = await readTables(db);
+    const network = networks.find((one) => one.environmentId === environmentId) ?? null;
+    const members = new Set<string>(network?.members.map(({ hostId }) => hostId));
+    const reports = (await readReports(db)).filter(({ hostId }) => members.has(hostId));
+    return {
+      network,
+      reports: reports.map(({ tunnels, ...report }) => ({
+        ...report,
+        tunnels: tunnels.filter((tunnel) => tunnel.environmentId === environmentId),
+      })),
+    };
+  };
+}
+
+/** The members are told at once; each makes its key and joins with it. */
+export function onRotateNetworkKeys(given: TablesGiven) {
+  return async ({
+    environmentId,
+  }: z.infer<typeof RotateNetworkKeys.payload>): Promise<z.infer<typeof RotateNetworkKeys.reply>> => {
+    const keyGeneration = await askNewKeys(given.db, environmentId);
+    if (keyGeneration !== null) await reconcileTables(given);
+    return { keyGeneration };
+  };
+}

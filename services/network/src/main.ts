@@ -1,0 +1,82 @@
+/** The network service: wiring only. */
+import {
+  GetNetworks,
+  JoinMesh,
+  JoinNetwork,
+  LeaveNetwork,
+  NetworkReport,
+  RotateNetworkKeys,
+  ShowNetwork,
+} from "@berth/shared/contracts/network.ts";
+import { connectBus } from "@berth/shared/kit/bus.ts";
+import { connectDatabase } from "@berth/shared/kit/database.ts";
+import { Reconciler } from "@berth/shared/kit/reconciler.ts";
+import { runService } from "@berth/shared/kit/service.ts";
+import { NetworkConfig } from "./config.ts";
+import { onGetNetworks, onJoinMesh, onJoinNetwork, onLeaveNetwork } from "./inbound/host-requests.ts";
+import { reconcileTables } from "./inbound/reconcile-tables.ts";
+import { onNetworkReport, onRotateNetworkKeys, onShowNetwork } from "./inbound/reports.ts";
+import { releaseUnused } from "./outbound/member-store.ts";
+import { readWatermark } from "./outbound/table-store.ts";
+import type { NetworkTables } from "./outbound/tables.ts";
+
+const RELEASE_EVERY_MS = 5000;
+
+await runService("network", NetworkConfig, async ({ config, log, scope }) => {
+  const { db } = scope.use(
+    connectDatabase<NetworkTables>({ url: config.databaseUrl.reveal(), schema: "network", log }),
+  );
+  const bus = scope.use(
+    connectBus({
+      service: "network",
+      url: config.natsUrl,
+      credsFile: config.natsCredsFile,
+      caFile: config.natsCaFile,
+      log,
+    }),
+  );
+  const given = { db, bus, log, pools: config };
+
+  const tables = scope.use(
+    new Reconciler({
+      name: "tables",
+      everyMs: config.wholeEveryMs,
+      log,
+      run: async () => {
+        // Nothing is made while nobody could be told.
+        if (bus.connected) await reconcileTables(given);
+      },
+    }),
+  );
+  scope.use(
+    new Reconciler({
+      name: "release",
+      everyMs: RELEASE_EVERY_MS,
+      log,
+      run: () => releaseUnused(db, config.quarantineMs),
+    }),
+  );
+  let watermark = "";
+  scope.use(
+    new Reconciler({
+      name: "watch",
+      everyMs: config.watchEveryMs,
+      log,
+      run: async () => {
+        const now = await readWatermark(db);
+        if (now === watermark) return;
+        watermark = now;
+        tables.wake();
+      },
+    }),
+  );
+  void bus.ready.then(tables.wake);
+
+  scope.use(bus.serve(JoinNetwork, {}, onJoinNetwork(given)));
+  scope.use(bus.serve(LeaveNetwork, {}, onLeaveNetwork(given)));
+  scope.use(bus.serve(JoinMesh, {}, onJoinMesh(given)));
+  scope.use(bus.serve(GetNetworks, {}, onGetNetworks(given)));
+  scope.use(bus.serve(ShowNetwork, {}, onShowNetwork(db)));
+  scope.use(bus.serve(RotateNetworkKeys, {}, onRotateNetworkKeys(given)));
+  scope.use(bus.on(NetworkReport, {}, onNetworkReport(db)));
+});

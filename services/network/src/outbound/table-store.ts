@@ -1,0 +1,90 @@
+/** What hosts are told: made from the record in one transaction, kept with a version. */
+import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
+import { type Kysely, sql, type Transaction } from "kysely";
+import { planTables, type Table, type World } from "../core/plan-tables.ts";
+import type { Pools } from "./member-store.ts";
+import type { NetworkTables } from "./tables.ts";
+
+const TABLES_LOCK = 7_420_021;
+/** A host without a key is told a port all the same; nobody sends to it. */
+const NO_PORT = 1;
+
+export interface Told {
+  readonly networks: readonly EnvironmentNetwork[];
+  readonly mesh: Mesh | null;
+}
+
+/** Makes all tables from what is stored and keeps those that changed. @returns the changed ones */
+export function storeTables(db: Kysely<NetworkTables>, pools: Pools): Promise<Told> {
+  return db.transaction().execute(async (trx) => {
+    await sql`select pg_advisory_xact_lock(${TABLES_LOCK})`.execute(trx);
+    const changed = planTables(await readWorld(trx, pools), await readStored(trx));
+    for (const { name, version, content } of changed) {
+      const row = { version, content: JSON.stringify(content) };
+      await trx
+        .insertInto("tables")
+        .values({ name, ...row })
+        .onConflict((oc) => oc.column("name").doUpdateSet({ ...row, changed_at: sql<Date>`now()` }))
+        .execute();
+    }
+    return asTold(changed);
+  });
+}
+
+export async function readTables(db: Kysely<NetworkTables>): Promise<Told> {
+  return asTold([...(await readStored(db)).values()]);
+}
+
+function asTold(tables: readonly Table[]): Told {
+  const networks = tables
+    .filter(({ name }) => name !== "mesh")
+    .map(({ name, version, content }) => ({ environmentId: name, version, ...(content as object) }));
+  const mesh = tables.find(({ name }) => name === "mesh");
+  return {
+    networks: networks as unknown as EnvironmentNetwork[],
+    mesh: mesh === undefined ? null : ({ version: mesh.version, ...(mesh.content as object) } as Mesh),
+  };
+}
+
+async function readStored(db: Kysely<NetworkTables>): Promise<Map<string, Table>> {
+  const { rows } = await sql<Table>`select name, version, content from tables`.execute(db);
+  return new Map(rows.map((row) => [row.name, row]));
+}
+
+async function readWorld(trx: Transaction<NetworkTables>, pools: Pools): Promise<World> {
+  const environments = await sql<World["environments"][number]>`
+    select environment_id as "environmentId", subnet::text as subnet, key_generation as "keyGeneration"
+      from environments`.execute(trx);
+  const members = await sql<World["members"][number]>`
+    select m.environment_id as "environmentId", m.host_id as "hostId", m.slice::text as slice,
+           m.public_key as "publicKey", m.port, h.node_address as "nodeAddress"
+      from members m join api.hosts h on h.id = m.host_id and h.removed_at is null
+     where m.left_at is null`.execute(trx);
+  const names = await sql<World["names"][number]>`
+    select j.environment_id as "environmentId", s.name as service, j.process, j.slot, j.address
+      from scheduler.jobs j
+      join api.services s on s.id = j.service_id and s.deleted_at is null
+      join members m on m.environment_id = j.environment_id and m.host_id = j.host_id and m.left_at is null
+     where j.ready and j.state = 'running' and j.desired = 'run' and j.address is not null
+       and j.address::inet << m.slice`.execute(trx);
+  const hosts = await sql<World["hosts"][number]>`
+    select h.id as "hostId", h.node_address as "nodeAddress", h.subnet::text as subnet,
+           k.public_key as "publicKey", coalesce(k.port, ${NO_PORT}) as port
+      from api.hosts h left join mesh_keys k on k.host_id = h.id
+     where h.removed_at is null`.execute(trx);
+  return {
+    environments: environments.rows,
+    members: members.rows,
+    names: names.rows,
+    hosts: hosts.rows,
+    podCidr: pools.podCidr,
+    hostCidr: pools.hostCidr,
+  };
+}
+
+/** The newest change of any job: a cheap question that tells whether names may differ. */
+export async function readWatermark(db: Kysely<NetworkTables>): Promise<string> {
+  const { rows } = await sql<{ at: string | null }>`
+    select max(updated_at)::text as at from scheduler.jobs`.execute(db);
+  return rows[0]?.at ?? "";
+}

@@ -1,0 +1,260 @@
+/**
+ * The auction's rule for large pods: decides as `place-each.ts` does, without judging every host for every lot.
+ *
+ * Lots that a host without any relation to them cannot tell apart (same resources, labels, runtime) share one ranking
+ * of the hosts, kept as heaps per zone. After a placement one host has changed, so one host is judged again. Hosts that
+ * do have a relation to a lot, because they hold instances of its service or of its neighbour, or its image, or
+ * declined it, are judged for that lot alone.
+ */
+import type { HostId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { HostState, Lot, Refusal, ScoreWeights } from "@berth/shared/domain/placement.ts";
+import { reserve } from "@berth/shared/domain/placement.ts";
+import type { BatchLot } from "./batch-lot.ts";
+import type { HostPolicy } from "./candidates.ts";
+import { byScore, HostHeap, type Scored } from "./host-heap.ts";
+import { judgeHost, type Verdict, ZoneCounts } from "./judge-host.ts";
+import type { Chooser, Ranking, RefusedGroup } from "./ranking.ts";
+
+/** No service and no image: what a host without a relation to the lot sees. */
+const NOBODY = "" as ServiceId;
+const NO_IMAGE = "";
+
+export function placeRanked(
+  given: readonly HostState[],
+  weights: ScoreWeights,
+  policies: readonly (HostPolicy | undefined)[],
+  lots: readonly BatchLot[],
+): Chooser {
+  const digests = new Set(lots.map((lot) => lot.imageDigest));
+  // A host may hold a thousand images; only those of the batch count here.
+  const hosts = given.map((host) => leanHost(host, digests));
+  const related = new Relations(hosts);
+  const zones = new ZoneCounts(hosts, (serviceId) => related.ofService(serviceId));
+  const anyDedicated = policies.some((policy) => policy !== undefined && policy.dedicatedTo !== null);
+  const changes: number[] = [];
+  const classes = new Map<string, ClassRanking>();
+  const zoneHasFewest = (lot: BatchLot, host: HostState) => zones.hasFewest(lot.serviceId, host.zone);
+  const judge = (lot: Lot, index: number, fewest: boolean, declined?: Refusal): Verdict =>
+    judgeHost(hosts[index] as HostState, lot, weights, fewest, policies[index], declined);
+  const classOf = (lot: BatchLot): ClassRanking => {
+    const stranger = asStranger(lot, anyDedicated);
+    const key = JSON.stringify(stranger);
+    const known = classes.get(key);
+    if (known !== undefined) return known;
+    const made = new ClassRanking(hosts, changes, (index, fewest) =>
+      judge({ ...lot, ...stranger }, index, fewest),
+    );
+    classes.set(key, made);
+    return made;
+  };
+  return {
+    hosts,
+    zoneHasFewest,
+    choose: (lot, bestCount) => {
+      const verdictOf = (index: number): Verdict => {
+        const host = hosts[index] as HostState;
+        return judge(lot, index, zoneHasFewest(lot, host), lot.declinedBy.get(host.hostId));
+      };
+      return classOf(lot).rank(related.of(lot), verdictOf, bestCount, (zone) =>
+        zones.hasFewest(lot.serviceId, zone),
+      );
+    },
+    take: (lot, index) => {
+      const host = hosts[index] as HostState;
+      zones.add(lot.serviceId, host.zone);
+      hosts[index] = reserve(host, lot);
+      related.add(lot.serviceId, index);
+      changes.push(index);
+    },
+  };
+}
+
+function leanHost(host: HostState, digests: ReadonlySet<string>): HostState {
+  return { ...host, imageDigests: host.imageDigests.filter((digest) => digests.has(digest)) };
+}
+
+/** The lot without all that names its own service: equal ones share a ranking. New fields of a lot count as they are. */
+function asStranger(lot: BatchLot, anyDedicated: boolean): Partial<Lot> & Pick<Lot, "constraints"> {
+  const {
+    jobId: _job,
+    slot: _slot,
+    process: _process,
+    declinedBy: _declined,
+    imageBytes: _bytes,
+    ...rest
+  } = lot;
+  const { orgId, constraints, ...same } = rest;
+  return {
+    ...same,
+    ...(anyDedicated ? { orgId } : {}),
+    ...{ serviceId: NOBODY, imageDigest: NO_IMAGE },
+    constraints: { ...constraints, nearServiceId: null, apart: false },
+  };
+}
+
+/** Which hosts have something to do with a lot. */
+class Relations {
+  readonly #hosts: readonly HostState[];
+  readonly #byService = new Map<string, Set<number>>();
+  readonly #byImage = new Map<string, Set<number>>();
+  readonly #byHostId: ReadonlyMap<HostId, number>;
+
+  constructor(hosts: readonly HostState[]) {
+    this.#hosts = hosts;
+    this.#byHostId = new Map(hosts.map((host, index) => [host.hostId, index]));
+    for (const [index, host] of hosts.entries()) {
+      for (const [serviceId, count] of Object.entries(host.instancesByService))
+        if (count > 0) this.add(serviceId, index);
+      for (const digest of host.imageDigests) addTo(this.#byImage, digest, index);
+    }
+  }
+
+  add(serviceId: string, index: number): void {
+    addTo(this.#byService, serviceId, index);
+  }
+
+  ofService(serviceId: string): ReadonlySet<number> {
+    return this.#byService.get(serviceId) ?? NONE;
+  }
+
+  of(lot: BatchLot): ReadonlySet<number> {
+    const near = lot.constraints.nearServiceId;
+    const all = new Set(this.ofService(lot.serviceId));
+    for (const index of this.#byImage.get(lot.imageDigest) ?? NONE) all.add(index);
+    if (near !== null) for (const index of this.ofService(near)) all.add(index);
+    for (const hostId of lot.declinedBy.keys()) {
+      const index = this.#byHostId.get(hostId);
+      if (index !== undefined && this.#hosts[index] !== undefined) all.add(index);
+    }
+    return all;
+  }
+}
+
+const NONE: ReadonlySet<number> = new Set();
+
+function addTo(map: Map<string, Set<number>>, key: string, index: number): void {
+  const known = map.get(key);
+  if (known === undefined) map.set(key, new Set([index]));
+  else known.add(index);
+}
+
+/** Above this share of related hosts, judging all of them once is less work than leaving many out of the heaps. */
+const MOST_RELATED_SHARE = 0.2;
+
+/** Hosts in the order in which they suit one class of lots, as long as they have no relation to the lot. */
+class ClassRanking {
+  readonly #hosts: readonly HostState[];
+  readonly #changes: readonly number[];
+  readonly #judge: (index: number, zoneHasFewest: boolean) => Verdict;
+  /** By zone, for lots whose service the zone has fewest of, and for the others. */
+  readonly #heaps = new Map<string, { fewest: HostHeap; more: HostHeap }>();
+  readonly #refusals = new Map<number, Refusal>();
+  readonly #byCode = new Map<Refusal["code"], Set<number>>();
+  #seen: number;
+
+  constructor(
+    hosts: readonly HostState[],
+    changes: readonly number[],
+    judge: (index: number, zoneHasFewest: boolean) => Verdict,
+  ) {
+    this.#hosts = hosts;
+    this.#changes = changes;
+    this.#judge = judge;
+    this.#seen = changes.length;
+    for (const zone of new Set(hosts.map((host) => host.zone)))
+      this.#heaps.set(zone, { fewest: new HostHeap(), more: new HostHeap() });
+    for (const index of hosts.keys()) this.#update(index);
+  }
+
+  rank(
+    related: ReadonlySet<number>,
+    verdictOf: (index: number) => Verdict,
+    bestCount: number,
+    zoneHasFewest: (zone: string) => boolean,
+  ): Ranking {
+    this.#catchUp();
+    const strangers =
+      related.size > this.#hosts.length * MOST_RELATED_SHARE
+        ? this.#rankAll(related, zoneHasFewest)
+        : this.#bestStrangers(related, bestCount, zoneHasFewest);
+    const own = [...related].map((index) => ({ index, verdict: verdictOf(index) }));
+    const bids = own.flatMap(({ index, verdict }) =>
+      typeof verdict === "number" ? [{ index, score: verdict }] : [],
+    );
+    const best = [...strangers, ...bids].sort(byScore).slice(0, bestCount);
+    const refused = this.#refusedGroups(related, own);
+    const refusedCount = refused.values().reduce((sum, { count }) => sum + count, 0);
+    return { best, bidders: this.#hosts.length - refusedCount, refused, verdictOf };
+  }
+
+  #catchUp(): void {
+    const changed = new Set(this.#changes.slice(this.#seen));
+    this.#seen = this.#changes.length;
+    for (const index of changed) this.#update(index);
+  }
+
+  #update(index: number): void {
+    const heaps = this.#heapsOf(index);
+    const verdict = this.#judge(index, true);
+    const before = this.#refusals.get(index);
+    if (before !== undefined) this.#byCode.get(before.code)?.delete(index);
+    if (typeof verdict === "number") {
+      this.#refusals.delete(index);
+      heaps.fewest.set(index, verdict);
+      if (this.#heaps.size > 1) heaps.more.set(index, this.#judge(index, false) as number);
+      return;
+    }
+    this.#refusals.set(index, verdict);
+    addCode(this.#byCode, verdict.code, index);
+    heaps.fewest.remove(index);
+    heaps.more.remove(index);
+  }
+
+  #heapsOf(index: number): { fewest: HostHeap; more: HostHeap } {
+    return this.#heaps.get((this.#hosts[index] as HostState).zone) as { fewest: HostHeap; more: HostHeap };
+  }
+
+  #bestStrangers(
+    related: ReadonlySet<number>,
+    bestCount: number,
+    zoneHasFewest: (zone: string) => boolean,
+  ): Scored[] {
+    return [...this.#heaps].flatMap(([zone, heaps]) =>
+      (zoneHasFewest(zone) ? heaps.fewest : heaps.more).best(bestCount, related),
+    );
+  }
+
+  #rankAll(related: ReadonlySet<number>, zoneHasFewest: (zone: string) => boolean): Scored[] {
+    return [...this.#hosts.entries()].flatMap(([index, host]) => {
+      if (related.has(index)) return [];
+      const verdict = this.#judge(index, zoneHasFewest(host.zone));
+      return typeof verdict === "number" ? [{ index, score: verdict }] : [];
+    });
+  }
+
+  #refusedGroups(
+    related: ReadonlySet<number>,
+    own: readonly { index: number; verdict: Verdict }[],
+  ): Map<Refusal["code"], RefusedGroup> {
+    const groups = new Map<Refusal["code"], RefusedGroup>();
+    for (const [code, members] of this.#byCode) {
+      const apart = [...related].filter((index) => members.has(index)).length;
+      const count = members.size - apart;
+      const index = count === 0 ? undefined : members.values().find((one) => !related.has(one));
+      const refusal = index === undefined ? undefined : this.#refusals.get(index);
+      if (index !== undefined && refusal !== undefined) groups.set(code, { index, refusal, count });
+    }
+    for (const { index, verdict } of own) {
+      if (typeof verdict === "number") continue;
+      const group = groups.get(verdict.code) ?? { index, refusal: verdict, count: 0 };
+      groups.set(verdict.code, { ...group, count: group.count + 1 });
+    }
+    return groups;
+  }
+}
+
+function addCode(map: Map<Refusal["code"], Set<number>>, code: Refusal["code"], index: number): void {
+  const known = map.get(code);
+  if (known === undefined) map.set(code, new Set([index]));
+  else known.add(index);
+}

@@ -1,0 +1,125 @@
+/**
+ * Reads what an auction decides from: the jobs that wait for a host, the awards that nobody answered, the hosts.
+ *
+ * Small and often, where the planner's snapshot is whole and rare. It may be older than the record by the time an award
+ * is stored: storing checks every job and host again.
+ */
+import { JobSpec } from "@berth/shared/contracts/job.ts";
+import type { DeployId, HostId, JobId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { JobState } from "@berth/shared/domain/job-state.ts";
+import type { Lot } from "@berth/shared/domain/placement.ts";
+import type { Kysely } from "kysely";
+import { sql } from "kysely";
+import type { HostPolicy } from "../core/candidates.ts";
+import { MAIN_POD, type Strategy } from "../core/place-pods.ts";
+import type { Tables } from "./tables.ts";
+
+export interface AuctionJob {
+  readonly id: JobId;
+  readonly serviceId: ServiceId;
+  readonly deployId: DeployId;
+  readonly process: string;
+  readonly slot: number;
+  readonly state: JobState;
+  readonly desired: "run" | "stop";
+  readonly hostId: HostId | null;
+  readonly epoch: number;
+  readonly leaseExpiresAtMs: number | null;
+  readonly spec: JobSpec;
+  /** Of the service's environment: only its hosts are asked. */
+  readonly pod: string;
+}
+
+export interface StoredHost {
+  readonly id: HostId;
+  readonly name: string;
+  readonly pod: string;
+  readonly policy: HostPolicy;
+}
+
+/** Who may take work, and how each pod places it. */
+export interface Board {
+  readonly hosts: readonly StoredHost[];
+  readonly strategies: ReadonlyMap<string, Strategy>;
+}
+
+/** What is auctioned of a job. */
+export function lotOf(jobId: JobId, spec: JobSpec): Lot {
+  const { orgId, serviceId, process, resources, image, constraints } = spec;
+  return {
+    ...{ jobId, orgId, serviceId, process, resources, constraints },
+    ...{ imageDigest: image.digest, imageBytes: image.bytes },
+  };
+}
+
+interface JobRow {
+  id: JobId;
+  service_id: ServiceId;
+  deploy_id: DeployId;
+  process: string;
+  slot: number;
+  state: JobState;
+  desired: "run" | "stop";
+  host_id: HostId | null;
+  epoch: number;
+  lease_expires_at: Date | null;
+  spec: object;
+  pod: string;
+}
+
+/** Lots of one batch. More wait for the next one, the oldest first. */
+export const MOST_LOTS = 5000;
+
+/** @param quietMs an award younger than this is not read: its answer is on its way */
+export async function readAuctionJobs(db: Kysely<Tables>, quietMs: number): Promise<AuctionJob[]> {
+  const rows = await sql<JobRow>`
+    select j.id, j.service_id, j.deploy_id, j.process, j.slot, j.state, j.desired, j.host_id, j.epoch, j.lease_expires_at, j.spec,
+           coalesce(e.pod, ${MAIN_POD}) as pod
+      from jobs j left join api.environments e on e.id = j.environment_id
+     where j.state in ('requested', 'awarded') and j.desired = 'run'
+       and (j.state = 'requested' or j.updated_at < now() - ${quietMs} * interval '1 millisecond')
+     order by j.created_at limit ${MOST_LOTS}`.execute(db);
+  return rows.rows.map((row) => ({
+    ...{
+      id: row.id,
+      serviceId: row.service_id,
+      deployId: row.deploy_id,
+      process: row.process,
+      slot: row.slot,
+    },
+    ...{ state: row.state, desired: row.desired, hostId: row.host_id, epoch: row.epoch },
+    ...{ leaseExpiresAtMs: row.lease_expires_at?.getTime() ?? null, pod: row.pod },
+    spec: JobSpec.parse({ ...row.spec, epoch: Math.max(1, row.epoch) }),
+  }));
+}
+
+interface HostRow {
+  id: HostId;
+  name: string;
+  pod: string;
+  labels: Record<string, string>;
+  dedicated_to: OrgId | null;
+  cordoned: boolean;
+  draining: boolean;
+}
+
+export async function readHosts(db: Kysely<Tables>): Promise<StoredHost[]> {
+  const rows = await sql<HostRow>`
+    select id, name, pod, labels, dedicated_to, cordoned, draining from api.hosts where removed_at is null order by id`.execute(
+    db,
+  );
+  return rows.rows.map(({ id, name, pod, labels, dedicated_to: dedicatedTo, cordoned, draining }) => ({
+    id,
+    name,
+    pod,
+    policy: { labels, dedicatedTo, cordoned, draining },
+  }));
+}
+
+export async function readBoard(db: Kysely<Tables>): Promise<Board> {
+  const [hosts, pods] = await Promise.all([
+    readHosts(db),
+    sql<{ name: string; strategy: Strategy }>`select name, strategy from api.pods`.execute(db),
+  ]);
+  return { hosts, strategies: new Map(pods.rows.map(({ name, strategy }) => [name, strategy])) };
+}

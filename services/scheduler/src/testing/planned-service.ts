@@ -1,0 +1,202 @@
+/** A service in memory for tests of the planner: carries out steps as the executor does, and plays agents and edges. */
+import { canStepDeploy, type DeployState, isFinalDeploy } from "@berth/shared/domain/deploy-state.ts";
+import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
+import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { DEFAULT_PARTITION_POLICY, type PartitionPolicy } from "@berth/shared/domain/service-policy.ts";
+import { expect } from "vitest";
+import { planService } from "../core/plan-service.ts";
+import type {
+  DeployView,
+  HostSight,
+  JobView,
+  PlanLimits,
+  ReleaseView,
+  ServiceView,
+  Step,
+} from "../core/views.ts";
+
+export const LIMITS: PlanLimits = { deployDeadlineMs: 60_000, unplaceableAfterMs: 10_000, drainMs: 1000 };
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+export type Job = Mutable<JobView>;
+export type Deploy = Mutable<DeployView>;
+
+export class PlannedService {
+  nowMs = 1_000_000;
+  releases: ReleaseView[] = [];
+  target: ReleaseView | null = null;
+  serving: ReleaseId | null = null;
+  scale = 1;
+  deleted = false;
+  deploys: Deploy[] = [];
+  jobs: Job[] = [];
+  cancelled = new Set<DeployId>();
+  draining = new Set<HostId>();
+  routed = new Set<JobId>();
+  settled = true;
+  /** Jobs whose hosts hear and say nothing. */
+  unreachable = new Set<JobId>();
+  hosts = new Map<HostId, Omit<HostSight, "frozen">>();
+  frozen = false;
+  policy: PartitionPolicy = DEFAULT_PARTITION_POLICY;
+  #next = 1;
+
+  release(): ReleaseView {
+    const n = this.#next++;
+    const release = {
+      id: `rel_${n}` as ReleaseId,
+      version: n,
+      deployId: `dep_${n}` as DeployId,
+      processes: new Set(["web"]),
+    };
+    this.releases.push(release);
+    this.target = release;
+    return release;
+  }
+
+  view(): ServiceView {
+    return {
+      serviceId: "svc_1" as ServiceId,
+      deleted: this.deleted,
+      target: this.target,
+      targetDeployExists: this.deploys.some((deploy) => deploy.id === this.target?.deployId),
+      serving: this.releases.find((release) => release.id === this.serving) ?? null,
+      wishes: [{ process: "web", scale: this.scale }],
+      openDeploys: this.deploys.filter((deploy) => !isFinalDeploy(deploy.state)),
+      jobs: this.jobs,
+      cancelled: this.cancelled,
+      drainingHosts: this.draining,
+      hosts: new Map([...this.hosts].map(([id, host]) => [id, { ...host, frozen: this.frozen }])),
+      policy: this.policy,
+      routed: this.settled ? this.routed : null,
+    };
+  }
+
+  /** Plans until nothing is left to do. */
+  plan(): void {
+    for (let i = 0; i < 20; i++) {
+      const steps = planService(this.view(), this.nowMs, LIMITS);
+      if (steps.length === 0) return;
+      for (const step of steps) this.apply(step);
+    }
+    throw new Error("the plan does not come to rest");
+  }
+
+  apply(step: Step): void {
+    const job = "jobId" in step ? this.jobs.find((one) => one.id === step.jobId) : undefined;
+    if (step.kind === "create-deploy") {
+      this.deploys.push({
+        id: step.release.deployId,
+        releaseId: step.release.id,
+        state: "planned",
+        createdAtMs: this.nowMs,
+        stateSinceMs: this.nowMs,
+        reasonCode: null,
+        reason: null,
+      });
+    } else if (step.kind === "create-job") this.#createJob(step.release, step.process, step.slot);
+    else if (step.kind === "set-serving") this.serving = step.releaseId;
+    else if (step.kind === "set-rotation" && job !== undefined) {
+      job.rotation = step.rotation;
+      job.rotationSinceMs = this.nowMs;
+      this.settled = false;
+    } else if (step.kind === "leave-host" && job !== undefined) {
+      job.leaving = true;
+    } else if (step.kind === "send-away" && job !== undefined) {
+      job.away = true;
+    } else if (step.kind === "take-back" && job !== undefined) {
+      Object.assign(job, { away: false, leaving: false });
+    } else if (step.kind === "stop-job" && job !== undefined) {
+      job.desired = "stop";
+      job.ready = false;
+      if (job.state === "requested") job.state = "finished";
+    } else if (step.kind === "step-deploy")
+      this.#stepDeploy(step.deployId, step.to, step.reasonCode, step.reason);
+  }
+
+  #createJob(release: ReleaseView, process: string, slot: number): void {
+    const double = this.jobs.find(
+      (job) =>
+        job.releaseId === release.id &&
+        job.slot === slot &&
+        !isFinal(job.state) &&
+        job.state !== "lost" &&
+        !job.leaving &&
+        !job.away &&
+        job.desired === "run",
+    );
+    expect(double, "two live jobs of one slot").toBeUndefined();
+    this.jobs.push({
+      id: `job_${this.#next++}` as JobId,
+      releaseId: release.id,
+      deployId: release.deployId,
+      process,
+      slot,
+      state: "requested",
+      desired: "run",
+      rotation: "out",
+      rotationSinceMs: this.nowMs,
+      leaving: false,
+      restartAsked: false,
+      away: false,
+      partition: this.policy,
+      ready: false,
+      hostId: null,
+      restartsCount: 0,
+      reasonCode: null,
+      reason: null,
+      lastLines: [],
+      updatedAtMs: this.nowMs,
+      unplaceable: null,
+    });
+  }
+
+  #stepDeploy(id: DeployId, to: DeployState, reasonCode: string | null, reason: string | null): void {
+    const deploy = this.deploys.find((one) => one.id === id);
+    if (deploy === undefined) throw new Error(`no deploy ${id}`);
+    expect(canStepDeploy(deploy.state, to), `${deploy.state} → ${to}`).toBe(true);
+    deploy.state = to;
+    deploy.stateSinceMs = this.nowMs;
+    if (reasonCode !== null) Object.assign(deploy, { reasonCode, reason });
+  }
+
+  /** Agents carry out what is asked: everything starts and gets ready, what shall stop stops. */
+  agents(outcome: "ready" | "failed" = "ready"): void {
+    for (const job of this.jobs) {
+      job.updatedAtMs = this.nowMs;
+      if (isFinal(job.state) || this.unreachable.has(job.id)) continue;
+      if (job.desired === "stop") Object.assign(job, { state: "finished", ready: false });
+      else if (outcome === "ready") Object.assign(job, { state: "running", ready: true });
+      else if (!job.ready)
+        Object.assign(job, { state: "failed", reasonCode: "crashed", reason: "exit code 1" });
+    }
+  }
+
+  /** The router computes the table and every edge acknowledges it. */
+  edges(): void {
+    this.routed = new Set(this.jobs.filter((job) => job.ready && job.rotation === "in").map((job) => job.id));
+    this.settled = true;
+  }
+
+  settle(outcome: "ready" | "failed" = "ready"): void {
+    for (let i = 0; i < 12; i++) {
+      this.plan();
+      this.agents(outcome);
+      this.plan();
+      this.edges();
+      this.nowMs += 2000;
+    }
+  }
+
+  live(): Job[] {
+    return this.jobs.filter((job) => !isFinal(job.state));
+  }
+}
+
+export function deployed(scale = 1): PlannedService {
+  const world = new PlannedService();
+  world.scale = scale;
+  world.release();
+  world.settle();
+  return world;
+}

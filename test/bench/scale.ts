@@ -1,0 +1,173 @@
+/**
+ * `berth bench scale`: from one replica to ninety on three engines until all answer, beside Swarm and bare parts.
+ *
+ *   Berth   scale by the API → auction → secrets, create, start, ready on each host → every edge
+ *   Swarm   the same image as a service over the same engines, scaled by its API
+ *   bare    create and start by each engine's API, as many at once as turns out best
+ *
+ * What counts is the same in all arms: each replica answered an HTTP request on its own address, asked from its host's
+ * network namespace by the same checker. The arms take turns. Brings up a lab of its own and removes it.
+ *
+ *   node test/bench/scale.ts [--replicas 90] [--rounds 3] [--state-dir DIR] [--index 5] [--cache-dir DIR]
+ */
+import { existsSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
+import { Answering } from "./scale/answering.ts";
+import { type Arm, appPath, appPort, type Sample, type Site, scaleTimeoutMs } from "./scale/arm.ts";
+import { bareArm, bareNetworkUp } from "./scale/bare-arm.ts";
+import { berthArm } from "./scale/berth-arm.ts";
+import { type Measured, reportScale } from "./scale/report-scale.ts";
+import { prepareEngines, sitesOf } from "./scale/sites.ts";
+import { swarmArm } from "./scale/swarm-arm.ts";
+import { cpuBetween, readCpu } from "./scale/used-cpu.ts";
+
+const atOnceTried = [1, 2, 4, 8];
+/** Where a round takes longer, two have to do. */
+const longRoundMs = 90_000;
+const leastRounds = 2;
+
+const { values: flags } = parseArgs({
+  options: {
+    replicas: { type: "string", default: "90" },
+    rounds: { type: "string", default: "3" },
+    "state-dir": { type: "string", default: "/var/tmp/berth-bench-scale" },
+    "cache-dir": { type: "string" },
+    index: { type: "string", default: "5" },
+    "postgres-port": { type: "string", default: "7761" },
+    "nats-monitor-port": { type: "string", default: "7762" },
+  },
+});
+const stateDir = flags["state-dir"];
+const replicas = whole("replicas", 2, 300);
+const rounds = whole("rounds", 1, 50);
+const ports = {
+  postgresPort: whole("postgres-port", 1, 65_535),
+  natsMonitorPort: whole("nats-monitor-port", 1, 65_535),
+};
+
+const say = (line: string): void => console.error(line);
+
+function whole(
+  name: "replicas" | "rounds" | "index" | "postgres-port" | "nats-monitor-port",
+  least: number,
+  most: number,
+): number {
+  const value = Number(flags[name]);
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new Error(`--${name} must be a whole number from ${least} to ${most}, not ${flags[name]}`);
+  return value;
+}
+
+await main();
+
+async function main(): Promise<void> {
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => {
+      say(`${signal}: removing the lab`);
+      void labPodDown(stateDir, say).finally(() => process.exit(1));
+    });
+  const made = !existsSync(stateDir);
+  const folder = join(stateDir, "bench");
+  try {
+    const labPod = await labPodUp({
+      ...{ hosts: 3, stateDir, index: whole("index", 0, 9) },
+      ...(flags["cache-dir"] === undefined ? {} : { cacheDir: flags["cache-dir"] }),
+      settings: {
+        ...{ ...ports, stackImage: false },
+        // The way back to one replica is not measured; it only has to be over before the next arm's turn.
+        serviceEnv: { scheduler: { BERTH_DRAIN_MS: "500" } },
+      },
+      environment: {},
+      progress: say,
+      writeCredentials: false,
+    });
+    await mkdir(folder, { recursive: true });
+    await measure(labPod, folder);
+  } finally {
+    await labPodDown(stateDir, say);
+    await rm(folder, { recursive: true, force: true });
+    if (made) await rm(stateDir, { recursive: true, force: true });
+  }
+}
+
+async function measure(labPod: LabPod, folder: string): Promise<void> {
+  const sites = sitesOf(labPod.lab);
+  const closing: (() => Promise<void>)[] = [];
+  const kept = <A extends Arm>(arm: A): A => {
+    closing.unshift(() => arm.close());
+    return arm;
+  };
+  const run = (arm: Arm, when: string): Promise<Sample> =>
+    scaleOnce(arm, when, { sites, runDir: labPod.pod.runDir });
+  try {
+    const engine = await prepareEngines(labPod.lab, sites);
+    const berth = kept(await berthArm(labPod, sites, folder));
+    const image = "berth-bench-scale:same";
+    for (const site of sites)
+      await site.engine.tell("POST", `/images/${berth.imageId}/tag?repo=berth-bench-scale&tag=same`);
+    await bareNetworkUp(sites);
+    const swarm = kept(await swarmArm(sites, image));
+    const bares = atOnceTried.map((atOnce) => kept(bareArm(sites, image, atOnce)));
+    await berth.scale(1);
+    const tried: [Arm, Sample][] = [];
+    for (const arm of bares) {
+      tried.push([arm, await run(arm, "concurrency")]);
+      await arm.close();
+    }
+    const [bare, bestSample] = tried.reduce((best, one) => (one[1].wallMs < best[1].wallMs ? one : best));
+    say(`best: ${bare.name}, ${Math.round(bestSample.wallMs)} ms`);
+    const same: [Sample, Sample] = [await run(bare, "A–A"), await run(bare, "A–A")];
+    const arms = [berth, swarm, bare];
+    const measured: Sample[][] = [];
+    for (let round = 1; round <= rounds; round += 1) {
+      const startMs = performance.now();
+      const samples: Sample[] = [];
+      for (const arm of arms) samples.push(await run(arm, `${round}/${rounds}`));
+      measured.push(samples);
+      const tookMs = performance.now() - startMs;
+      if (round < rounds && round >= leastRounds && tookMs > longRoundMs) {
+        say(`a round takes ${Math.round(tookMs / 1000)} s: no more than ${round} of them`);
+        break;
+      }
+    }
+    const tries = tried.map(([arm, { wallMs }]) => ({ name: arm.name, wallMs }));
+    const result: Measured = { arms: arms.map(({ name }) => name), rounds: measured, same, tries, replicas };
+    for (const line of reportScale(result, { hosts: String(sites.length), engine })) console.log(line);
+  } finally {
+    for (const close of closing)
+      await close().catch((error: unknown) => say(`cleaning up: ${String(error)}`));
+    for (const { engine } of sites) engine.close();
+  }
+}
+
+/** One to all, and back to one again; only the way up is measured. */
+async function scaleOnce(
+  arm: Arm,
+  when: string,
+  given: { readonly sites: readonly Site[]; readonly runDir: string },
+): Promise<Sample> {
+  const answering = await Answering.start(given.sites, arm.network, appPort, appPath);
+  try {
+    await arm.scale(1);
+    await answering.only(1, scaleTimeoutMs);
+    const before = await readCpu(given.sites, given.runDir);
+    const startedAtMs = Date.now();
+    const startMs = performance.now();
+    const [answeredMs] = await Promise.all([answering.all(replicas, scaleTimeoutMs), arm.scale(replicas)]);
+    const wallMs = answeredMs - startMs;
+    await arm.settled?.(replicas);
+    const settledMs = arm.settled === undefined ? wallMs : performance.now() - startMs;
+    const cpu = cpuBetween(before, await readCpu(given.sites, given.runDir));
+    const explained = (await arm.explain?.(startedAtMs, wallMs)) ?? null;
+    say(`${when}: ${arm.name} ${Math.round(wallMs)} ms, settled after ${Math.round(settledMs)} ms`);
+    await arm.scale(1);
+    await answering.only(1, scaleTimeoutMs);
+    await arm.settled?.(1);
+    return { wallMs, settledMs, cpu, explained };
+  } finally {
+    answering.close();
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * Environment networks on two real hosts: who reaches whom, what the wire shows, and what happens when parts of it go.
+ *
+ * `BERTH_NETWORK_KEEP=1` leaves the lab up for the next run.
+ */
+import { ensurePackages } from "@berth/infra/install/debian-packages.ts";
+import { labNames } from "@berth/infra/lab/lab-names.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { until } from "../git/until.ts";
+import { captureBetween } from "./capture.ts";
+import { type NetworkApp, type NetworkLab, startNetworkLab, throughEdge } from "./network-lab.ts";
+
+const index = 9;
+const stateDir = "/tmp/berth-network";
+const healTimeoutMs = 60_000;
+let lab: NetworkLab;
+let shop: NetworkApp;
+let bank: NetworkApp;
+
+beforeAll(async () => {
+  await ensurePackages(["tcpdump"], (line) => console.log(`   ${line}`));
+  lab = await startNetworkLab({ hosts: 2, index, postgresPort: 17_191, stateDir });
+  const run = Date.now().toString(36);
+  [shop, bank] = [await lab.app(`blue-${run}`, "shop"), await lab.app(`red-${run}`, "bank")];
+}, 300_000);
+
+afterAll(async () => {
+  if (process.env.BERTH_NETWORK_KEEP !== "1") await lab?.close();
+}, 120_000);
+
+/** What the app at `target` answers to a container of `app` on `host`; empty when nothing does. */
+async function ask(host: string, app: NetworkApp, target: string, seconds = 2, port = 8080): Promise<string> {
+  const wait = `/bin/busybox timeout ${seconds} /bin/busybox nc ${target} ${port}`;
+  const said = await lab.inside(host, app, `printf 'GET /version HTTP/1.0\\r\\n\\r\\n' | ${wait}`);
+  return /\r\n\r\n(.*)/s.exec(said)?.[1]?.trim() ?? "";
+}
+
+async function addressOn(host: string, app: NetworkApp): Promise<string> {
+  const address = (await app.addresses()).get(host);
+  if (address === undefined) throw new Error(`${app.name} has no instance on ${host}`);
+  return address;
+}
+
+test("inside an environment: every instance, on this host and the other, by address and by name", async () => {
+  for (const host of ["h1", "h2"]) {
+    const targets = [
+      ...(await shop.addresses()).values(),
+      "shop.internal",
+      "web.shop.internal",
+      "2.web.shop.internal",
+    ];
+    const answers = await Promise.all(targets.map((target) => ask(host, shop, target, 5)));
+    expect(answers, `${host}: ${targets.join(" ")}`).toEqual(targets.map(() => `${shop.environment}-shop`));
+  }
+});
+
+test("across environments and to the hosts: nothing, by address and by name", async () => {
+  const [h1, h2] = lab.lab.hosts.map(({ address }) => address);
+  const targets = [
+    ...(await bank.addresses()).values(),
+    ...["bank.internal", "web.bank.internal", h1, h2, lab.lab.machineAddress, "10.127.1.1", "10.127.2.1"],
+    ...["169.254.169.254", "192.168.0.1"],
+  ];
+  for (const host of ["h1", "h2"]) {
+    const gateway = (await addressOn(host, shop)).replace(/\d+$/, "1");
+    const tried = [...targets, gateway].filter((target) => target !== undefined);
+    const answers = await Promise.all(tried.map((target) => ask(host, shop, target)));
+    expect(answers).toEqual(tried.map(() => ""));
+    // The hosts' edges do listen there.
+    const edges = [h1, h2, gateway, "10.127.1.1", "10.127.2.1"].map((target) =>
+      ask(host, shop, target ?? "", 2, 8000),
+    );
+    expect(await Promise.all(edges)).toEqual(edges.map(() => ""));
+  }
+  // The same container does reach its own: the silence above is the rules'.
+  expect(await ask("h1", shop, await addressOn("h2", shop))).not.toBe("");
+  // An IPv6 packet has no way at all: the container has no such address but its loopback's.
+  expect(await lab.inside("h1", shop, "/bin/busybox ip -6 address show scope link")).toBe("");
+});
+
+test("the edges reach every environment on every host", async () => {
+  for (const { name, address } of lab.lab.hosts)
+    for (const app of [shop, bank])
+      for (let round = 0; round < 4; round += 1) {
+        const { status, body } = await throughEdge(address, app.hostname, "/version");
+        expect({ name, status, body: body.trim() }).toEqual({
+          ...{ name, status: 200, body: `${app.environment}-${app.name}` },
+        });
+      }
+});
+
+test("on the wire between the hosts there is no word of it in clear", async () => {
+  const [h1, h2] = lab.lab.hosts;
+  const capture = await captureBetween(
+    labNames(stateDir, index).bridge,
+    h1?.address ?? "",
+    h2?.address ?? "",
+  );
+  const canary = `canary${Date.now()}`;
+  const far = await addressOn("h2", shop);
+  const asked = `printf 'GET /version?${canary} HTTP/1.0\\r\\n\\r\\n'`;
+  for (let round = 0; round < 5; round += 1) {
+    await lab.inside("h1", shop, `${asked} | /bin/busybox timeout 5 /bin/busybox nc ${far} 8080`);
+    // An edge has no instance of its own to prefer: of four requests some go to the other host.
+    for (let i = 0; i < 4; i += 1) await throughEdge(h1?.address ?? "", shop.hostname, `/version?${canary}`);
+  }
+  // The proof that the capture sees what is in clear: one line from host to host, outside of any network.
+  const known = `known${Date.now()}`;
+  await lab.on(
+    "h1",
+    `printf 'GET /${known} HTTP/1.0\\r\\n\\r\\n' | busybox timeout 3 busybox nc ${h2?.address} 8000`,
+  );
+  const seen = await capture.stopAt((bytes) => bytes.includes(known));
+  expect(seen.includes(known)).toBe(true);
+  expect(seen.includes(canary)).toBe(false);
+  expect(seen.includes(`${shop.environment}-shop`)).toBe(false);
+  const ports = [...capture.udpPorts(seen)];
+  console.log(`captured ${seen.length} bytes between the hosts; UDP ports ${ports.join(", ")}`);
+  expect(ports).toContain(7426);
+  expect(ports.some((port) => port >= 21_000)).toBe(true);
+});
+
+test("an agent that is killed changes nothing on the wire", async () => {
+  const far = await addressOn("h2", shop);
+  const before = await lab.on("h1", "pgrep -a wireguard-go | sort; pgrep dnsmasq | sort");
+  const asking = Promise.all(
+    Array.from({ length: 20 }, async (_, i) => {
+      await new Promise((resolve) => setTimeout(resolve, i * 200));
+      return ask("h1", shop, far, 10);
+    }),
+  );
+  await lab.on("h1", "kill -9 $(pgrep -f services/agent/src/mai[n])");
+  expect(new Set(await asking)).toEqual(new Set([`${shop.environment}-shop`]));
+  await until(
+    "the next agent",
+    async () => /\d/.test(await lab.on("h1", "pgrep -f services/agent/src/mai[n]")) || undefined,
+    healTimeoutMs,
+  );
+  expect(await ask("h1", shop, "shop.internal", 5)).toBe(`${shop.environment}-shop`);
+  expect(await lab.on("h1", "pgrep -a wireguard-go | sort; pgrep dnsmasq | sort")).toBe(before);
+});
+
+test("a tunnel's process and a resolver that are killed come back", async () => {
+  const far = await addressOn("h2", shop);
+  await lab.on("h1", "pkill -9 wireguard-go; pkill -9 dnsmasq");
+  await until(
+    "the tunnels",
+    async () => ((await ask("h1", shop, far)) === "" ? undefined : true),
+    healTimeoutMs,
+  );
+  await until(
+    "the names",
+    async () => ((await ask("h1", shop, "shop.internal")) === "" ? undefined : true),
+    healTimeoutMs,
+  );
+  const { address } = lab.lab.host("h1");
+  await until(
+    "the edge's way to the other host",
+    async () => {
+      const answers = await Promise.all(
+        Array.from({ length: 4 }, () => throughEdge(address, bank.hostname, "/version")),
+      );
+      return answers.every(({ status }) => status === 200) ? true : undefined;
+    },
+    healTimeoutMs,
+  );
+});
+
+test("the network is shown: hosts, slices, and tunnels that are up, with latency and bytes", async () => {
+  const network = await until(
+    "both ends to be up, with answered probes",
+    async () => {
+      const shown = await lab.network(shop);
+      const ends = shown.hosts.flatMap(({ tunnels }) => tunnels);
+      const well =
+        ends.length === 2 && ends.every(({ state, latencyMs }) => state === "up" && latencyMs !== null);
+      return well ? shown : undefined;
+    },
+    healTimeoutMs,
+  );
+  expect(network.hosts.map(({ name }) => name)).toEqual(["h1", "h2"]);
+  for (const { tunnels } of network.hosts)
+    expect(tunnels[0]).toMatchObject({ handshakeAtMs: expect.any(Number), rxBytes: expect.any(Number) });
+  console.log(JSON.stringify(network.hosts.map(({ name, slice, tunnels }) => ({ name, slice, tunnels }))));
+});
+
+test("keys are rotated under traffic: other keys, and every request is answered", async () => {
+  const before = await lab.network(shop);
+  const far = await addressOn("h2", shop);
+  const asking = Promise.all(
+    Array.from({ length: 20 }, async (_, i) => {
+      await new Promise((resolve) => setTimeout(resolve, i * 200));
+      return ask("h1", shop, far, 20);
+    }),
+  );
+  const { keyGeneration } = await lab.rotate(shop);
+  expect(keyGeneration).toBe(before.keyGeneration + 1);
+  const keys = (shown: typeof before) => shown.hosts.map(({ publicKey }) => publicKey);
+  await until(
+    "every host to have another key",
+    async () => keys(await lab.network(shop)).every((key) => !keys(before).includes(key)) || undefined,
+    healTimeoutMs,
+  );
+  expect(new Set(await asking)).toEqual(new Set([`${shop.environment}-shop`]));
+});
+
+test("our table flushed by hand: nothing passes, and soon all that should does", async () => {
+  const [far, foreign] = [await addressOn("h2", shop), await addressOn("h1", bank)];
+  // The agent sleeps, so that what is seen is the state without the table.
+  await lab.on("h1", "kill -STOP $(pgrep -f services/agent/src/mai[n]); nft delete table inet berth");
+  try {
+    const targets = [far, foreign, lab.lab.host("h2").address];
+    const silent = async () => {
+      const answers = await Promise.all(targets.map((target) => ask("h1", shop, target)));
+      expect(answers).toEqual(targets.map(() => ""));
+      expect(await ask("h1", shop, lab.lab.host("h2").address, 2, 8000)).toBe("");
+    };
+    await silent();
+    // Not to this host either, whose edge listens at the bridge's address too.
+    expect(await ask("h1", shop, foreign.replace(/\d+$/, "1"), 2, 8000)).toBe("");
+    // Nothing passes the host even when the engine's filters are gone as well.
+    await lab.on("h1", "iptables-save > /run/saved; iptables -P FORWARD ACCEPT; iptables -F");
+    await silent();
+  } finally {
+    await lab.on("h1", "iptables-restore < /run/saved; kill -CONT $(pgrep -f services/agent/src/mai[n])");
+  }
+  await until(
+    "the rules",
+    async () => ((await ask("h1", shop, far)) === "" ? undefined : true),
+    healTimeoutMs,
+  );
+  expect(await ask("h1", shop, foreign)).toBe("");
+});
+
+test("the last job gone, the hosts leave, and nothing is left", async () => {
+  await Promise.all([shop.remove(), bank.remove()]);
+  const look =
+    "ip -o link | grep -E ': (bn|wb)-'; docker network ls -q --filter label=berth.network=environment; " +
+    "pgrep -a dnsmasq; pgrep -a wireguard-go | grep wb-; ls /run/berth/resolvers/*; ls -d /var/run/wireguard/wb-*; " +
+    "ip route show table 7421; nft list table inet berth | grep bn-";
+  const files = (host: string) => `ls ${lab.lab.host(host).sharedDir}/berth/networks | grep env_`;
+  for (const { name } of lab.lab.hosts)
+    await until(
+      `nothing of the environments on ${name}`,
+      async () => {
+        const left = (await lab.on(name, `(${look}; ${files(name)}) 2>/dev/null`)).trim();
+        return left === "" ? true : undefined;
+      },
+      healTimeoutMs,
+    );
+}, 180_000);

@@ -1,0 +1,41 @@
+/** What a simulated host hears and says, as the contracts have it. */
+import type { JobSpec, ObservedJob } from "@berth/shared/contracts/job.ts";
+import type { HostId } from "@berth/shared/domain/ids.ts";
+import type { HostState, RefusalCode } from "@berth/shared/domain/placement.ts";
+import type { SnapshotJob } from "./snapshot.ts";
+
+export interface AwardMessage {
+  readonly leaderEpoch: number;
+  readonly leaseExpiresAtMs: number;
+  readonly jobs: readonly JobSpec[];
+}
+
+export interface AwardReply {
+  readonly answers: readonly {
+    readonly jobId: string;
+    readonly epoch: number;
+    readonly refusal: { readonly code: RefusalCode; readonly detail: string } | null;
+  }[];
+  readonly state: HostState;
+}
+
+export interface Beat {
+  readonly hostId: HostId;
+  readonly atMs: number;
+  readonly bootId: string;
+  readonly monotonicMs: number;
+  readonly agentStartedAtMs: number;
+  readonly state: HostState;
+  readonly whole: boolean;
+  readonly jobs: readonly ObservedJob[];
+  readonly unknown: readonly { readonly jobId: string; readonly epoch: number }[];
+  readonly routesVersion: number;
+}
+
+/** An award as its scheduler remembers it until it is answered. */
+export interface SentAward {
+  readonly job: SnapshotJob;
+  readonly hostId: HostId;
+  readonly epoch: number;
+  readonly leaseExpiresAtMs: number;
+}
