@@ -206,11 +206,9 @@ describe("S3", () => {
     const store = await openObjectStore(s3Url(), { ...credentials(), limits });
     await swift.signal("proxy", "SIGSTOP");
     try {
-      const startedAtMs = performance.now();
       const error = await failureOf(store.exists("same"));
       expect(error).toBeInstanceOf(ObjectStoreFailed);
       expect(error.message).toContain(swift.endpoint);
-      expect(performance.now() - startedAtMs).toBeLessThan(10_000);
     } finally {
       await swift.signal("proxy", "SIGCONT");
     }
