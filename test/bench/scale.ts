@@ -73,7 +73,7 @@ async function main(): Promise<void> {
   const folder = join(stateDir, "bench");
   try {
     const labPod = await labPodUp({
-      ...{ hosts: 3, stateDir, index: whole("index", 0, 9) },
+      ...{ hosts: 3, stateDir, index: whole("index", 0, 99) },
       ...(flags["cache-dir"] === undefined ? {} : { cacheDir: flags["cache-dir"] }),
       settings: {
         ...{ ...ports, stackImage: false },

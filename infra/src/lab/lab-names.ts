@@ -59,7 +59,7 @@ export function hostNames(stateDir: string, index: number, number: number): Host
     netns: `berthlab${index}-${name}`,
     netnsPath: `/run/netns/berthlab${index}-${name}`,
     veth: `blab${index}-${name}`,
-    mac: `02:be:00:00:0${index}:${number.toString(16).padStart(2, "0")}`,
+    mac: `02:be:00:00:${hexOctet(index)}:${hexOctet(number)}`,
     cgroup: `berthlab${index}/${name}`,
     hostDir,
     sharedDir,
@@ -69,6 +69,10 @@ export function hostNames(stateDir: string, index: number, number: number): Host
     logPath: join(hostDir, "host.log"),
     initPidPath: join(hostDir, "init.pid"),
   };
+}
+
+function hexOctet(value: number): string {
+  return value.toString(16).padStart(2, "0");
 }
 
 /** Linux refuses longer paths of unix sockets, and says so in a way that nobody understands. */

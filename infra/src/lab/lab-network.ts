@@ -30,7 +30,7 @@ export function refuseTaken(names: LabNames): void {
   if (!takenByAnother(names)) return;
   throw new Error(
     `${names.bridge} is there already ("${bridgeAlias(names)}"): another lab runs on this machine. ` +
-      "End it with 'berth lab down', or give this one another --index (0 to 9).",
+      "End it with 'berth lab down', or give this one another --index (0 to 99).",
   );
 }
 

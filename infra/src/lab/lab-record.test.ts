@@ -53,7 +53,7 @@ test("changes made at once are all kept", async () => {
 test.each([
   ["another version", { ...record, version: 2 }],
   ["a host name that is a path", { ...record, hosts: [{ ...record.hosts[0], name: "../x" }] }],
-  ["an index that names another network", { ...record, index: 12 }],
+  ["an index that names another network", { ...record, index: 100 }],
 ])("a record with %s is refused: nothing is guessed", (_what, broken) => {
   mkdirSync(labFolder(stateDir), { recursive: true });
   writeFileSync(join(labFolder(stateDir), "lab.json"), JSON.stringify(broken));
@@ -67,7 +67,7 @@ test("an unknown host is refused with the names there are", () => {
 
 test("no two labs or hosts share a name, and interface names fit", () => {
   const seen = new Set<string>();
-  for (let index = 0; index <= 9; index += 1) {
+  for (let index = 0; index <= 99; index += 1) {
     seen.add(labNames(stateDir, index).bridge);
     for (let number = 1; number <= 99; number += 1) {
       const names = hostNames(stateDir, index, number);
@@ -75,5 +75,5 @@ test("no two labs or hosts share a name, and interface names fit", () => {
       for (const name of [names.veth, names.netns, names.mac, names.address, names.cgroup]) seen.add(name);
     }
   }
-  expect(seen.size).toBe(10 + 10 * 99 * 5);
+  expect(seen.size).toBe(100 + 100 * 99 * 5);
 });

@@ -33,7 +33,7 @@ export type HostRecord = z.infer<typeof HostRecord>;
 export const LabRecord = z.object({
   version: z.literal(1),
   /** Tells labs on one machine apart: bridge, addresses, namespaces and control groups carry it. */
-  index: z.int().min(0).max(9),
+  index: z.int().min(0).max(99),
   rootfs: z.string(),
   checkout: z.string(),
   /** True when this lab mounted /run/netns, so that the last one to leave unmounts it. */

@@ -55,7 +55,7 @@ export interface LabOptions {
   /** 1 to 9 hosts, called h1, h2, … */
   readonly hosts: number;
   readonly stateDir: string;
-  /** 0 to 9: labs with different indexes run side by side (10.99.INDEX.0/24). Default 0. */
+  /** 0 to 99: labs with different indexes run side by side (10.99.INDEX.0/24). Default 0. */
   readonly index?: number;
   /** Where the root file system is kept. Default `<stateDir>/cache`. */
   readonly cacheDir?: string;

@@ -36,7 +36,7 @@ function registerUpAndDown(lab: Command): void {
   const up = subcommand(lab, "up")
     .description("make what is missing, start what is off; safe to repeat")
     .option("--hosts <count>", "how many hosts, 1 to 9", wholeNumber(1, 9), 3)
-    .option("--index <number>", "0 to 9: labs with different indexes run side by side", wholeNumber(0, 9))
+    .option("--index <number>", "0 to 99: labs with different indexes run side by side", wholeNumber(0, 99))
     .option("--engines-only", "no control plane and no agents: only the Docker Engines")
     .action(async (flags: UpFlags) => {
       const stateDir = stateDirOf(flags, process.env);
