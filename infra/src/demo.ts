@@ -8,21 +8,13 @@ import { existsSync } from "node:fs";
 import { cp, mkdir } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
-import {
-  createEnvironment,
-  createOrg,
-  createService,
-  showService,
-} from "@berth/shared/contracts/http/api.ts";
-import { callRoute } from "@berth/shared/contracts/http/client.ts";
 import { interruptSignal } from "./interrupt.ts";
-import { type RunningPod, up } from "./pod/up.ts";
+import { ensureService } from "./pod/ensure-service.ts";
+import { up } from "./pod/up.ts";
 import { type Progress, seconds, withHeartbeat } from "./progress.ts";
 import { gitTokenEnv, runGit } from "./run-git.ts";
 
-const ORG = "demo";
-const ENVIRONMENT = "demo";
-const SERVICE = "hello";
+const app = { org: "demo", environment: "demo", service: "hello" };
 const answerDeadlineMs = 30_000;
 
 export type DemoOptions = {
@@ -43,10 +35,10 @@ export async function demo(options: DemoOptions): Promise<string> {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   progress(
-    `the pod is up after ${seconds(performance.now() - startedAtMs)}; making ${ORG}/${ENVIRONMENT}, service ${SERVICE}`,
+    `the pod is up after ${seconds(performance.now() - startedAtMs)}; making ${app.org}/${app.environment}, service ${app.service}`,
   );
-  const service = await ensureService(pod);
-  const folder = join(pod.settings.stateDir, "demo", SERVICE);
+  const service = await ensureService({ apiUrl: pod.apiUrl, token: pod.adminToken }, app);
+  const folder = join(pod.settings.stateDir, "demo", app.service);
   const commit = await prepareCommit(folder, progress);
   options.signal?.throwIfAborted();
   await push({ folder, gitUrl: service.gitUrl, token: pod.adminToken }, options);
@@ -56,31 +48,6 @@ export async function demo(options: DemoOptions): Promise<string> {
     `${url.href} answers 200 with commit ${commit.slice(0, 12)}; change ${folder}, commit, and run this again`,
   );
   return service.url;
-}
-
-async function ensureService(pod: RunningPod): Promise<{ url: string; gitUrl: string }> {
-  const call = { apiUrl: pod.apiUrl, token: pod.adminToken };
-  const environment = { org: ORG, environment: ENVIRONMENT };
-  const params = { ...environment, service: SERVICE };
-  await unlessTaken(() => callRoute(call, createOrg, { body: { name: ORG } }));
-  await unlessTaken(() =>
-    callRoute(call, createEnvironment, { params: { org: ORG }, body: { name: ENVIRONMENT } }),
-  );
-  await unlessTaken(() =>
-    callRoute(call, createService, {
-      params: environment,
-      body: { name: SERVICE, deployBranch: "main", healthPath: null },
-    }),
-  );
-  return callRoute(call, showService, { params });
-}
-
-async function unlessTaken(make: () => Promise<unknown>): Promise<void> {
-  try {
-    await make();
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== "name-taken") throw error;
-  }
 }
 
 /** A clone-like folder with the sample; a change that waits there is committed, else an empty commit is made. */

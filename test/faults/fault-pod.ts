@@ -9,17 +9,12 @@ import { join } from "node:path";
 import type { LabHost } from "@berth/infra/lab/lab.ts";
 import { hostNames } from "@berth/infra/lab/lab-names.ts";
 import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
+import { type EnsuredService, ensureService } from "@berth/infra/pod/ensure-service.ts";
 import { readPodFile } from "@berth/infra/pod/settings.ts";
 import { connect, type SupervisorClient } from "@berth/infra/supervisor/client.ts";
 import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
 import type { ProcessStatus } from "@berth/infra/supervisor/protocol.ts";
-import {
-  createEnvironment,
-  createOrg,
-  createService,
-  scaleService,
-  showService,
-} from "@berth/shared/contracts/http/api.ts";
+import { scaleService } from "@berth/shared/contracts/http/api.ts";
 import { callRoute } from "@berth/shared/contracts/http/client.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
 import pg from "pg";
@@ -36,10 +31,7 @@ const say = (line: string): void => console.log(`   ${line}`);
 const processesOfHost: ReadonlySet<string> = new Set(["agent", "edge", "logshipper", "host-dockerd"]);
 const environment = { org: "faults", environment: "test" };
 
-interface Service {
-  readonly name: string;
-  readonly id: string;
-  readonly gitUrl: string;
+interface Service extends EnsuredService {
   readonly site: Site;
 }
 
@@ -215,7 +207,7 @@ export async function startFaultPod(givenDir: string | undefined): Promise<Fault
   });
   db.on("error", () => undefined); // PostgreSQL is killed on purpose
   const ofHost = await supervisorOf(lab.lab.host("h1").supervisorDir);
-  const service = await makeService(lab);
+  const service = await makeSite(lab);
   const app = await TinyApp.make(mkdtempSync(join(stateDir, "app-")));
   return new FaultPod({ stateDir, lab, db, service, app, control, ofHost });
 }
@@ -226,31 +218,10 @@ async function supervisorOf(runDir: string): Promise<SupervisorClient> {
   return supervisor;
 }
 
-async function makeService({ pod, lab }: LabPod): Promise<Service> {
-  const call = { apiUrl: pod.apiUrl, token: pod.adminToken };
+async function makeSite({ pod, lab }: LabPod): Promise<Service> {
+  const api = { apiUrl: pod.apiUrl, token: pod.adminToken };
   // Each run has its own: what an earlier, kept run left must not count.
-  const name = `app${Date.now().toString(36)}`;
-  await unlessTaken(callRoute(call, createOrg, { body: { name: "faults" } }));
-  await unlessTaken(
-    callRoute(call, createEnvironment, { params: { org: "faults" }, body: { name: "test" } }),
-  );
-  await callRoute(call, createService, {
-    params: environment,
-    body: { name, deployBranch: "main", healthPath: null },
-  });
-  const shown = await callRoute(call, showService, { params: { ...environment, service: name } });
-  const site = {
-    host: lab.host("h1").address,
-    port: pod.settings.edgePort,
-    hostname: new URL(shown.url).hostname,
-  };
-  return { name, id: shown.id, gitUrl: shown.gitUrl, site };
-}
-
-async function unlessTaken(made: Promise<unknown>): Promise<void> {
-  try {
-    await made;
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== "name-taken") throw error;
-  }
+  const made = await ensureService(api, { ...environment, service: `app${Date.now().toString(36)}` });
+  const host = lab.host("h1").address;
+  return { ...made, site: { host, port: pod.settings.edgePort, hostname: made.hostname } };
 }

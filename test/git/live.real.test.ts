@@ -1,4 +1,5 @@
 /** With NATS: the fact leaves, the deploy's lines reach the pusher, and an event ends the waiting at once. */
+import { type LiveNats, startLiveNats } from "@berth/infra/testing/live-nats.ts";
 import { DeployFinished, DeployProgressed } from "@berth/shared/contracts/deploy.ts";
 import { SourcePushed } from "@berth/shared/contracts/push.ts";
 import type { DeployId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
@@ -7,8 +8,6 @@ import { newId } from "@berth/shared/kit/ids.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { GitPod } from "./git-pod.ts";
 import { startGitPod } from "./git-pod.ts";
-import type { LiveNats } from "./live-nats.ts";
-import { startNats } from "./live-nats.ts";
 import { until } from "./until.ts";
 import { WorkTree } from "./work-tree.ts";
 
@@ -17,8 +16,9 @@ let pod: GitPod;
 let builder: Bus;
 let scheduler: Bus;
 beforeAll(async () => {
-  nats = await startNats();
-  pod = await startGitPod(nats.env);
+  nats = await startLiveNats();
+  const credentials = { BERTH_NATS_CREDS: await nats.credsOf("git"), BERTH_NATS_CA: nats.pki.ca.certFile };
+  pod = await startGitPod({ BERTH_NATS_URL: nats.url, ...credentials });
   builder = await nats.connectAs("builder");
   scheduler = await nats.connectAs("scheduler");
 }, 120_000);

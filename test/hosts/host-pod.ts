@@ -11,17 +11,10 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LabHost } from "@berth/infra/lab/lab.ts";
 import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
+import { type EnsuredService, ensureService } from "@berth/infra/pod/ensure-service.ts";
 import { readPodFile } from "@berth/infra/pod/settings.ts";
 import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
-import {
-  changeHost,
-  changeVars,
-  createEnvironment,
-  createOrg,
-  createService,
-  scaleService,
-  showService,
-} from "@berth/shared/contracts/http/api.ts";
+import { changeHost, changeVars, scaleService } from "@berth/shared/contracts/http/api.ts";
 import { type ApiTarget, callRoute } from "@berth/shared/contracts/http/client.ts";
 import { GIB } from "@berth/shared/domain/resources.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
@@ -41,11 +34,8 @@ const environment = { org: "hosts", environment: "test" };
 export type AppName = "lone" | "pair";
 const scales: Readonly<Record<AppName, number>> = { lone: 1, pair: 2 };
 
-export interface App {
+export interface App extends EnsuredService {
   readonly name: AppName;
-  readonly id: string;
-  readonly hostname: string;
-  readonly gitUrl: string;
 }
 
 export interface HostPodOptions {
@@ -223,28 +213,6 @@ async function connectRecord(lab: LabPod): Promise<pg.Pool> {
 }
 
 async function makeApp({ pod }: LabPod, name: AppName): Promise<App> {
-  const call = { apiUrl: pod.apiUrl, token: pod.adminToken };
-  await unlessTaken(callRoute(call, createOrg, { body: { name: environment.org } }));
-  await unlessTaken(
-    callRoute(call, createEnvironment, {
-      params: { org: environment.org },
-      body: { name: environment.environment },
-    }),
-  );
-  await unlessTaken(
-    callRoute(call, createService, {
-      params: environment,
-      body: { name, deployBranch: "main", healthPath: null },
-    }),
-  );
-  const shown = await callRoute(call, showService, { params: { ...environment, service: name } });
-  return { name, id: shown.id, gitUrl: shown.gitUrl, hostname: new URL(shown.url).hostname };
-}
-
-async function unlessTaken(made: Promise<unknown>): Promise<void> {
-  try {
-    await made;
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== "name-taken") throw error;
-  }
+  const api = { apiUrl: pod.apiUrl, token: pod.adminToken };
+  return { ...(await ensureService(api, { ...environment, service: name })), name };
 }

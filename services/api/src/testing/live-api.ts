@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type LiveNats, startLiveNats } from "@berth/infra/testing/live-nats.ts";
 import type { ServiceName } from "@berth/shared/contracts/event.ts";
 import type { EnvironmentId, HostId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
@@ -15,8 +16,6 @@ import { sleep } from "@berth/shared/kit/clock.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
 import { createCurve, createUser } from "@nats-io/nkeys";
 import pg from "pg";
-import type { LiveBus } from "./live-bus.ts";
-import { startLiveBus } from "./live-bus.ts";
 import type { PodFixture } from "./pod-fixture.ts";
 import { addOrg, startPodFixture } from "./pod-fixture.ts";
 
@@ -59,13 +58,13 @@ export class LiveApi {
   /** Of the owner of the org acme, who is an operator too. */
   readonly token: string;
   readonly home = mkdtempSync(join(tmpdir(), "berth-api-home-"));
-  readonly #live: LiveBus;
+  readonly #live: LiveNats;
   readonly #processes: ChildProcess[] = [];
   readonly #buses: Bus[] = [];
 
   static async start(): Promise<LiveApi> {
     const pod = await startPodFixture();
-    const live = await startLiveBus();
+    const live = await startLiveNats();
     const admin = new pg.Client({ connectionString: pod.adminUrl });
     await admin.connect();
     const port = await freePort();
@@ -77,7 +76,7 @@ export class LiveApi {
 
   private constructor(given: {
     pod: PodFixture;
-    live: LiveBus;
+    live: LiveNats;
     admin: pg.Client;
     token: string;
     apiUrl: string;

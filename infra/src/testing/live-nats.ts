@@ -4,13 +4,6 @@ import { once } from "node:events";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ensureNatsServer } from "@berth/infra/install/nats-server.ts";
-import { natsProcess } from "@berth/infra/parts/nats.ts";
-import { ensureCreds } from "@berth/infra/pki/nats-accounts.ts";
-import type { PodPki } from "@berth/infra/pki/pod-pki.ts";
-import { ensurePodPki } from "@berth/infra/pki/pod-pki.ts";
-import { stateDirOf } from "@berth/infra/pod/settings.ts";
-import { userIds } from "@berth/infra/supervisor/user.ts";
 import type { ServiceName } from "@berth/shared/contracts/event.ts";
 import { permissionsFor } from "@berth/shared/contracts/permissions.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
@@ -20,8 +13,15 @@ import { silentLog } from "@berth/shared/kit/log.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
 import { fmtCreds } from "@nats-io/jwt";
 import type { KeyPair } from "@nats-io/nkeys";
+import { ensureNatsServer } from "../install/nats-server.ts";
+import { natsProcess } from "../parts/nats.ts";
+import { ensureCreds } from "../pki/nats-accounts.ts";
+import type { PodPki } from "../pki/pod-pki.ts";
+import { ensurePodPki } from "../pki/pod-pki.ts";
+import { stateDirOf } from "../pod/settings.ts";
+import { userIds } from "../supervisor/user.ts";
 
-export interface LiveBus {
+export interface LiveNats {
   readonly url: string;
   readonly pki: PodPki;
   /** Credentials of a control-plane service. */
@@ -34,8 +34,8 @@ export interface LiveBus {
   close(): Promise<void>;
 }
 
-export async function startLiveBus(): Promise<LiveBus> {
-  const dir = mkdtempSync(join(tmpdir(), "berth-api-nats-"));
+export async function startLiveNats(): Promise<LiveNats> {
+  const dir = mkdtempSync(join(tmpdir(), "berth-live-nats-"));
   const pki = await ensurePodPki(join(dir, "pki"));
   const tool = await ensureNatsServer(join(stateDirOf({}, process.env), "tools"), () => undefined);
   const [port, monitorPort] = [await freePort(), await freePort()];
