@@ -263,6 +263,38 @@ test("a removed host's connections are closed and it never comes in again; the o
   await expect(kept.agent.request(GetHostPeers, { hostId: kept.hostId })).resolves.toBeDefined();
 });
 
+const CTRL_C = "\u0003";
+
+test("on a terminal hosts top draws itself anew until Ctrl-C", async () => {
+  const top = api.onTerminal(["hosts", "top"]);
+  const home = "\u001b[H";
+  await until("two pictures", async () => top.shown().split(home).length > 2);
+  expect(top.shown().split(home)[1]).toContain("h-four");
+  const ended = once(top.child, "exit");
+  top.press(CTRL_C);
+  expect(await ended).toEqual([0, null]);
+});
+
+test("Ctrl-C ends the watching of a drain, not the drain", async () => {
+  const { orgId, serviceId, environmentId } = await api.idsOf("shop");
+  const hosts = JSON.parse((await api.berth(["hosts", "list", "--json"])).out).hosts as {
+    id: string;
+    name: string;
+  }[];
+  const hostId = hosts.find(({ name }) => name === "h-four")?.id;
+  await api.admin.query(
+    "insert into scheduler.jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec, state, host_id) values ($1,$2,$3,$4,$5,$6,'web',1,'{}','running',$7)",
+    [newId("job"), orgId, environmentId, serviceId, newId("release"), newId("deploy"), hostId],
+  );
+  const drain = api.onTerminal(["hosts", "drain", "h-four"]);
+  await until("it watches", async () => drain.shown().includes("1 to move"));
+  const ended = once(drain.child, "exit");
+  drain.press(CTRL_C);
+  expect(await ended).toEqual([130, null]);
+  expect(drain.shown()).toContain("the drain goes on");
+  expect((await api.berth(["hosts", "show", "h-four"])).out).toContain("draining");
+});
+
 test("spans are stored and the trace of a change is shown", async () => {
   await until(
     "spans",

@@ -76,8 +76,9 @@ async function top(name: string | undefined, flags: TopFlags): Promise<void> {
 
 /** From the upper left corner over what is there, so that nothing flickers. */
 function redraw(lines: readonly string[]): void {
-  const rows = Math.max(1, (process.stdout.rows ?? 50) - 1);
-  const columns = process.stdout.columns ?? 200;
+  // A terminal without a size of its own tells 0.
+  const rows = Math.max(1, (process.stdout.rows || 50) - 1);
+  const columns = process.stdout.columns || 200;
   const shown = lines.slice(0, rows).map((line) => `${line.slice(0, columns)}\u001b[K`);
   process.stdout.write(`\u001b[H${shown.join("\n")}\u001b[J`);
 }

@@ -190,6 +190,24 @@ export class LiveApi {
     return { child, out: () => out, err: () => err };
   }
 
+  /** Starts the CLI on a terminal of its own and leaves it running. */
+  onTerminal(words: readonly string[]): {
+    child: ChildProcess;
+    shown: () => string;
+    press: (key: string) => void;
+  } {
+    const command = ["exec", process.execPath, CLI, ...words].join(" ");
+    const child = spawn("script", ["--quiet", "--return", "--flush", "--command", command, "/dev/null"], {
+      env: this.env({ TERM: "xterm" }),
+      stdio: ["pipe", "pipe", "ignore"],
+    });
+    let shown = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      shown += chunk.toString();
+    });
+    return { child, shown: () => shown, press: (key) => void child.stdin.write(key) };
+  }
+
   async idsOf(
     service: string,
   ): Promise<{ orgId: string; serviceId: ServiceId; environmentId: EnvironmentId }> {
