@@ -29,6 +29,10 @@ const GROUPS: readonly Group[] = [
     register: async (program) => (await import("./commands/deploys.ts")).registerDeployCommands(program),
   },
   {
+    names: ["deploy", "registry"],
+    register: async (program) => (await import("./commands/images.ts")).registerImageCommands(program),
+  },
+  {
     names: ["releases", "rollback", "redeploy", "restart"],
     register: async (program) => (await import("./commands/releases.ts")).registerReleaseCommands(program),
   },

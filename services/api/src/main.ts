@@ -13,6 +13,7 @@ import { sharePeers } from "./inbound/host-peers.ts";
 import { deployHandlers } from "./inbound/http/deploy-handlers.ts";
 import { eventHandlers } from "./inbound/http/event-handlers.ts";
 import { hostHandlers } from "./inbound/http/host-handlers.ts";
+import { imageHandlers } from "./inbound/http/image-handlers.ts";
 import { logsHandler } from "./inbound/http/logs-handler.ts";
 import { networkHandlers } from "./inbound/http/network-handlers.ts";
 import { orgHandlers } from "./inbound/http/org-handlers.ts";
@@ -116,6 +117,7 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...networkHandlers({ db, bus }),
       ...deployHandlers({ db, addresses, outbox }),
       ...releaseHandlers({ db, bus, outbox }),
+      ...imageHandlers({ db, bus, outbox, registry: config.registry, caFile: config.natsCaFile }),
       ...watchHandler({ db, bus, log, addresses }),
       ...logsHandler({ db, bus }),
       ...eventHandlers({ db, log }),

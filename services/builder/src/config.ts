@@ -67,6 +67,21 @@ export const BuilderConfig = {
     default: 85,
     why: "from this share of used disk on the engine's build caches are cut down",
   }),
+  imageBytes: key("BERTH_BUILD_IMAGE_BYTES", count(1024 * GIB), {
+    default: 4 * GIB,
+    why: "disk and time: the layers of a ready image, as its registry stores them",
+  }),
+  imageRegistries: key(
+    "BERTH_BUILD_IMAGE_REGISTRIES",
+    z
+      .string()
+      .transform((text) => text.split(",").filter((one) => one !== ""))
+      .pipe(z.array(z.url({ protocol: /^https?$/ }).transform((url) => new URL(url).origin))),
+    {
+      default: "",
+      why: "registries of your own, as URLs with commas between them: ready images may come from them although they are not on the public Internet",
+    },
+  ),
   outputBytes: key("BERTH_BUILD_OUTPUT_BYTES", count(64 * MIB), {
     default: 4 * MIB,
     why: "a build that prints on and on",

@@ -2,7 +2,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SourcePushed } from "@berth/shared/contracts/push.ts";
-import { DeployCancelRequested } from "@berth/shared/contracts/release.ts";
+import { DeployCancelRequested, ImageRequested } from "@berth/shared/contracts/release.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
@@ -108,7 +108,13 @@ await runService("builder", BuilderConfig, async ({ config, log, scope }) => {
     pypiIndex: config.pypiIndex,
   };
   const { concurrency, leaseMs, pollMs } = config;
-  const given = { db, bus, log, objects, leaseMs, build, onFinished: outbox.wake };
+  const image = {
+    registry: config.registry,
+    registryUrl: `https://${config.registry}`,
+    ownRegistries: config.imageRegistries,
+    limits: { imageBytes: config.imageBytes, timeoutMs: config.timeoutMs },
+  };
+  const given = { db, bus, log, objects, leaseMs, build, image, onFinished: outbox.wake };
   const loop = scope.use(
     new BuildLoop({
       ...{ db, log, builderId, concurrency, leaseMs, pollMs },
@@ -139,5 +145,6 @@ await runService("builder", BuilderConfig, async ({ config, log, scope }) => {
 
   // Inbound.
   scope.use(bus.consume(SourcePushed, {}, onSourcePushed({ db, wake: loop.wake })));
+  scope.use(bus.consume(ImageRequested, {}, async () => loop.wake()));
   scope.use(bus.consume(DeployCancelRequested, {}, async () => loop.wake()));
 });

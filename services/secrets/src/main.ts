@@ -5,6 +5,7 @@ import {
   GetSealingKey,
   ListVars,
   MintPushToken,
+  MintRegistryToken,
   RestoreVars,
 } from "@berth/shared/contracts/secret.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
@@ -15,6 +16,7 @@ import { SecretsConfig } from "./config.ts";
 import { onChangeVars } from "./inbound/change-vars.ts";
 import { onJobObserved } from "./inbound/job-observed.ts";
 import { onMintPushToken } from "./inbound/mint-push-token.ts";
+import { onMintRegistryToken } from "./inbound/mint-registry-token.ts";
 import { onRestoreVars } from "./inbound/restore-vars.ts";
 import { createRegistryTokens } from "./outbound/registry-tokens.ts";
 import type { VaultTables } from "./outbound/vault.ts";
@@ -54,6 +56,13 @@ await runService("secrets", SecretsConfig, async ({ config, log, scope }) => {
   );
   scope.use(
     bus.serve(MintPushToken, {}, onMintPushToken({ db, tokens, lifeSeconds: config.pushTokenSeconds })),
+  );
+  scope.use(
+    bus.serve(
+      MintRegistryToken,
+      {},
+      onMintRegistryToken({ db, tokens, lifeSeconds: config.pushTokenSeconds }),
+    ),
   );
   scope.use(
     new Reconciler({

@@ -94,7 +94,7 @@ async function listReleases(name: string | undefined, flags: EnvFlags & { limit:
   const columns = [
     { title: "RELEASE", cell: (r: Release) => `v${r.version}${r.current ? " *" : ""}` },
     { title: "AGE", align: "right" as const, cell: (r: Release) => age(Date.parse(r.createdAt), nowMs) },
-    { title: "COMMIT", cell: (r: Release) => r.commit.slice(0, 10) },
+    { title: "COMMIT", cell: (r: Release) => r.commit?.slice(0, 10) ?? null },
     { title: "IMAGE", cell: (r: Release) => clean(r.imageDigest.replace("sha256:", "").slice(0, 12)) },
     { title: "VARS", align: "right" as const, cell: (r: Release) => r.configVersion },
     { title: "PROCESSES", cell: (r: Release) => r.processes.map((p) => p.process).join(" ") },
@@ -122,7 +122,7 @@ function printRelease(release: Answer<"showRelease">): void {
   print(`what       ${clean(release.description)} (${release.cause})`);
   print(`made       ${release.createdAt}`);
   print(`deploy     ${release.deployId}, ${clean(release.deployState ?? "not begun")}`);
-  print(`commit     ${release.commit}`);
+  if (release.commit !== null) print(`commit     ${release.commit}`);
   print(`image      ${clean(release.imageDigest)}, ${formatBytes(release.imageBytes)}`);
   print(`variables  version ${release.configVersion}`);
   for (const { process, command } of release.processes) {

@@ -5,7 +5,7 @@ import { BuildId, DeployId, EnvironmentId, OrgId, ServiceId } from "../domain/id
 import { GitCommit, ImageDigest, ImageRepository, ProcessName } from "../domain/names.ts";
 import { defineEvent } from "./event.ts";
 
-export const BuildKind = z.enum(["dockerfile", "buildpack"]);
+export const BuildKind = z.enum(["dockerfile", "buildpack", "image"]);
 export type BuildKind = z.infer<typeof BuildKind>;
 
 export const BuildState = z.enum(["queued", "running", "succeeded", "failed", "cancelled", "superseded"]);
@@ -31,7 +31,8 @@ const BuildKey = z.strictObject({
   orgId: OrgId,
   environmentId: EnvironmentId,
   serviceId: ServiceId,
-  commit: GitCommit,
+  /** Null when a ready image was taken. */
+  commit: GitCommit.nullable(),
 });
 
 export const BuildSucceeded = defineEvent({

@@ -177,6 +177,16 @@ export const ERRORS = {
     "The builder died while it built, more than once.",
     "Push again; the operator looks at the builder's log.",
   ),
+  "image-invalid": customer(
+    422,
+    "The named image cannot be run here.",
+    "Correct what the message names, then deploy again.",
+  ),
+  "image-not-fetched": customer(
+    422,
+    "The image could not be fetched from its registry.",
+    "Check its name; a private image is pushed to the service's own repository: `berth registry login`.",
+  ),
   "image-push-failed": operator(
     503,
     "The image could not be pushed to the registry.",

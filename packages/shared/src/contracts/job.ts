@@ -38,11 +38,11 @@ export const JobSpec = z.strictObject({
   serviceId: ServiceId,
   releaseId: ReleaseId,
   deployId: DeployId,
-  /** For people and for the app's environment: `shop`, `production`, `v12`, the pushed commit. */
+  /** For people and for the app's environment: `shop`, `production`, `v12`, the pushed commit if there is one. */
   serviceName: z.string(),
   environmentName: z.string(),
   releaseVersion: z.int().min(1),
-  commit: GitCommit,
+  commit: GitCommit.nullable(),
   process: ProcessName,
   /** 1, 2, …: which instance of the process this is. */
   slot: z.int().min(1),

@@ -1,4 +1,4 @@
-/** Desired state that customers changed.  api ─ReleaseCreated, ServiceChanged, DeployCancelRequested─▶ scheduler, builder */
+/** What customers asked for.  api ─ReleaseCreated, ServiceChanged, DeployCancelRequested, ImageRequested─▶ scheduler, builder */
 import { z } from "zod";
 import { DeployId, ReleaseId, ServiceId } from "../domain/ids.ts";
 import { defineEvent } from "./event.ts";
@@ -38,4 +38,16 @@ export const DeployCancelRequested = defineEvent({
   about: "Somebody cancelled a deploy; the row in api.deploy_cancels is the order, this is the wake-up.",
   payload: z.strictObject({ serviceId: ServiceId, deployId: DeployId }),
   dedupeId: ({ deployId }) => `${deployId}.cancel`,
+});
+
+export const ImageRequested = defineEvent({
+  name: "ImageRequested",
+  subject: "berth.v1.release.{serviceId}.image-requested",
+  stream: "RELEASE",
+  emittedBy: ["api"],
+  consumedBy: ["builder"],
+  about:
+    "Somebody wants a ready image deployed; the row in api.image_orders is the order, this is the wake-up.",
+  payload: z.strictObject({ serviceId: ServiceId, deployId: DeployId }),
+  dedupeId: ({ deployId }) => `${deployId}.image`,
 });

@@ -3,7 +3,7 @@
  * on the bus they are sealed to a curve key (X25519 + XSalsa20-Poly1305, nkeys' `seal`).
  *
  *   api ─ChangeVars(sealed to secrets)─▶ secrets        agent ─JobObserved(accepted)─▶ secrets ─DeliverEnvelope─▶ agent
- *   builder ─MintPushToken─▶ secrets
+ *   builder ─MintPushToken─▶ secrets        api ─MintRegistryToken─▶ secrets
  */
 import { z } from "zod";
 import { BuildId, HostId, JobId, OrgId, ServiceId } from "../domain/ids.ts";
@@ -110,6 +110,26 @@ export const MintPushToken = defineRequest({
   payload: z.strictObject({ buildId: BuildId, imageRepository: ImageRepository }),
   reply: z.discriminatedUnion("outcome", [
     z.strictObject({ outcome: z.literal("minted"), token: z.string().max(8000), expiresAtMs: z.number() }),
+    z.strictObject({ outcome: z.literal("refused"), reason: z.string().max(500) }),
+  ]),
+  timeoutMs: 3000,
+});
+
+export const MintRegistryToken = defineRequest({
+  name: "MintRegistryToken",
+  subject: "berth.v1.secrets.mint-registry-token",
+  emittedBy: ["api"],
+  consumedBy: ["secrets"],
+  about:
+    "A registry token for a person who pushes a ready image: exactly the service's repository, push and pull.",
+  payload: z.strictObject({ orgId: OrgId, serviceId: ServiceId }),
+  reply: z.discriminatedUnion("outcome", [
+    z.strictObject({
+      outcome: z.literal("minted"),
+      repository: ImageRepository,
+      token: z.string().max(8000),
+      expiresAtMs: z.number(),
+    }),
     z.strictObject({ outcome: z.literal("refused"), reason: z.string().max(500) }),
   ]),
   timeoutMs: 3000,

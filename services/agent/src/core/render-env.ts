@@ -25,7 +25,7 @@ export function platformVariables(spec: JobSpec): Record<string, string> {
     BERTH_SERVICE: spec.serviceName,
     BERTH_ENVIRONMENT: spec.environmentName,
     BERTH_RELEASE: `v${spec.releaseVersion}`,
-    BERTH_COMMIT: spec.commit,
+    ...(spec.commit === null ? {} : { BERTH_COMMIT: spec.commit }),
     BERTH_PROCESS: spec.process,
     BERTH_INSTANCE: `${spec.process}.${spec.slot}`,
   };

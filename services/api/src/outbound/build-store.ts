@@ -13,6 +13,8 @@ export interface FinishedBuild extends Omit<Image, "env"> {
   /** Null when the repository says nothing. */
   readonly config: unknown;
   readonly buildId: string;
+  /** The ready image that somebody named; null after a push. */
+  readonly image: string | null;
   readonly deployId: DeployId;
   readonly serviceId: string;
   readonly traceparent: string | null;
@@ -26,7 +28,7 @@ export async function findBuildsWithoutRelease(db: Db): Promise<FinishedBuild[]>
   const found = await sql<FinishedBuild>`
     select b.id as "buildId", b.deploy_id as "deployId", b.service_id as "serviceId", b.commit,
            b.image_repository as "imageRepository", b.image_digest as "imageDigest", b.image_bytes as "imageBytes",
-           b.processes, b.profile, b.app_config as config, b.traceparent,
+           b.image, b.processes, b.profile, b.app_config as config, b.traceparent,
            (extract(epoch from coalesce(b.finished_at, b.created_at)) * 1000)::float8 as "finishedAtMs"
     from builder.builds b
       join api.services s on s.id = b.service_id and s.deleted_at is null
@@ -69,8 +71,7 @@ export async function releaseBuild(db: Db, build: FinishedBuild): Promise<Releas
       { ...build, env: config.env },
       {
         deployId: build.deployId,
-        cause: "push",
-        description: `push of ${build.commit.slice(0, 12)}`,
+        ...causeOf(build),
         traceparent: build.traceparent,
         stages: [
           {
@@ -84,6 +85,12 @@ export async function releaseBuild(db: Db, build: FinishedBuild): Promise<Releas
     crashPoint("api.release-not-committed");
     return { kind: "released", ...made };
   });
+}
+
+function causeOf({ image, commit }: FinishedBuild) {
+  return image === null
+    ? { cause: "push" as const, description: `push of ${commit?.slice(0, 12)}` }
+    : { cause: "image" as const, description: `image ${image}`.slice(0, 300) };
 }
 
 interface Standing {

@@ -24,7 +24,8 @@ export interface LockedService {
 }
 
 export interface Image {
-  readonly commit: string;
+  /** Null for a ready image. */
+  readonly commit: string | null;
   readonly imageRepository: string;
   readonly imageDigest: string;
   readonly imageBytes: number;

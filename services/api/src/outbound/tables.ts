@@ -52,12 +52,22 @@ export interface ApiTables {
     start_deadline_ms: Generated<number | null>;
     stop_grace_ms: Generated<number | null>;
   };
+  image_orders: {
+    deploy_id: string;
+    org_id: string;
+    environment_id: string;
+    service_id: string;
+    image: string;
+    requested_by: string;
+    traceparent: string | null;
+    created_at: Generated<Date>;
+  };
   releases: {
     id: string;
     service_id: string;
     version: number;
     deploy_id: string;
-    commit: string;
+    commit: string | null;
     image_repository: string;
     image_digest: string;
     image_bytes: number;

@@ -190,6 +190,7 @@ export function sampleBody(name: RouteName): object | undefined {
     changeRelease: { notes: "the good one" },
     rollbackService: { variables: "keep" },
     restartService: {},
+    deployImage: { image: "nginx:1.27" },
     createJoinToken: { lifetimeMinutes: 5 },
     changeHost: { cordoned: true },
     createPod: { name: uniqueName("pod") },

@@ -19,6 +19,7 @@ import type { FastifyInstance } from "fastify";
 import { deployHandlers } from "../inbound/http/deploy-handlers.ts";
 import { eventHandlers } from "../inbound/http/event-handlers.ts";
 import { hostHandlers } from "../inbound/http/host-handlers.ts";
+import { imageHandlers } from "../inbound/http/image-handlers.ts";
 import { logsHandler } from "../inbound/http/logs-handler.ts";
 import { networkHandlers } from "../inbound/http/network-handlers.ts";
 import { orgHandlers } from "../inbound/http/org-handlers.ts";
@@ -130,6 +131,7 @@ async function startServer(
       ...networkHandlers(given),
       ...deployHandlers(given),
       ...releaseHandlers(given),
+      ...imageHandlers({ ...given, registry: "127.0.0.1:7425", caFile }),
       ...watchHandler(given),
       ...logsHandler(given),
       ...eventHandlers({ db, log: silentLog }),

@@ -18,6 +18,8 @@ export type BuildFailure =
   | { readonly code: "timeout"; readonly timeoutMs: number }
   | { readonly code: "too-much-output"; readonly limitBytes: number }
   | { readonly code: "image-too-large"; readonly limitBytes: number }
+  | { readonly code: "image-refused"; readonly detail: string }
+  | { readonly code: "image-not-fetched"; readonly detail: string }
   | { readonly code: "push-failed"; readonly detail: string }
   | { readonly code: "cancelled" }
   | { readonly code: "superseded"; readonly by: string }
@@ -54,6 +56,10 @@ export function catalogueCode(failure: BuildFailure): string {
       return "build-output-limit";
     case "image-too-large":
       return "limit-reached";
+    case "image-refused":
+      return "image-invalid";
+    case "image-not-fetched":
+      return failure.code;
     case "push-failed":
       return "image-push-failed";
     case "cancelled":
@@ -118,6 +124,10 @@ function whatAndNext(failure: BuildFailure): string {
       return `The build was stopped: it printed more than the limit of ${size(failure.limitBytes)}.\nMake it print less (a quiet flag, no progress bars) and push again.`;
     case "image-too-large":
       return `The built app is too large: more than ${size(failure.limitBytes)}.\nLeave out what it does not need at run time, and push again.`;
+    case "image-refused":
+      return `The image cannot be deployed: ${failure.detail}.`;
+    case "image-not-fetched":
+      return `The image could not be fetched: ${failure.detail}.\nCheck its name. A private image is pushed to the service's own repository: \`berth registry login\`.`;
     case "push-failed":
       return `The image was built but could not be stored in the registry: ${failure.detail}.\nThis is not your code. Push again in a minute; if it stays, tell the operator.`;
     case "cancelled":

@@ -6,6 +6,7 @@
 import type { Log } from "@berth/shared/kit/log.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import {
+  addMissedImages,
   addMissedPushes,
   applyCancels,
   type ClaimedBuild,
@@ -55,6 +56,7 @@ export class BuildLoop {
     this.#started = true;
     if (reclaimed > 0) log.warn("builds.reclaimed", { count: reclaimed });
     await addMissedPushes(db);
+    await addMissedImages(db);
     await applyCancels(db);
     while (this.#running.size < concurrency && !this.#shutdown.signal.aborted) {
       const build = await claimNext(db, builderId, leaseMs);

@@ -1,6 +1,7 @@
 /** What the steps of one build share: the order, the limits, the way out for output, and the result. */
 
 import type { Readable } from "node:stream";
+import type { BuildKind } from "@berth/shared/contracts/build.ts";
 import type { AppConfig } from "@berth/shared/domain/app-config.ts";
 import type { BuildFailure } from "../core/build-failure.ts";
 import { BuildStopped } from "../core/build-stopped.ts";
@@ -9,9 +10,6 @@ import type { BuildSettings } from "../core/detect-kind.ts";
 import { BuildOutput } from "./build-output.ts";
 import type { Buildkit } from "./buildkit.ts";
 import type { BuildEngine } from "./engine.ts";
-
-/** The port of apps that do not say otherwise. */
-export const DEFAULT_PORT = 8080;
 
 export interface BuildOrder {
   readonly buildId: string;
@@ -58,7 +56,7 @@ export interface BuildLimits {
 }
 
 export interface BuiltImage {
-  readonly kind: "dockerfile" | "buildpack";
+  readonly kind: BuildKind;
   readonly digest: string;
   readonly sizeBytes: number;
   readonly processes: Readonly<Record<string, string>>;

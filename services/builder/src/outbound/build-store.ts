@@ -4,7 +4,12 @@
  * Every write names the attempt that was claimed. A builder that lost its lease finds no row and learns so; it can
  * then no longer change anything about the build.
  */
-import { BuildSucceeded, type ImageProfile, type ProcessTable } from "@berth/shared/contracts/build.ts";
+import {
+  type BuildKind,
+  BuildSucceeded,
+  type ImageProfile,
+  type ProcessTable,
+} from "@berth/shared/contracts/build.ts";
 import type { AppConfig } from "@berth/shared/domain/app-config.ts";
 import type { Stage } from "@berth/shared/domain/deploy-state.ts";
 import { addToOutbox } from "@berth/shared/kit/outbox.ts";
@@ -46,7 +51,7 @@ export async function renewBuild(
 }
 
 export interface Success {
-  readonly kind: "dockerfile" | "buildpack";
+  readonly kind: BuildKind;
   readonly imageRepository: string;
   readonly imageDigest: string;
   readonly imageBytes: number;

@@ -4,19 +4,20 @@
  * The platform's part runs inside as `/berth/buildpacks/run`, from this service's own folder, so buildpacks change
  * with the builder and not with the stack image. It leaves notes in /tmp/berth that are read when it has ended.
  */
+
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pack } from "tar-stream";
 import type { BuildFailure } from "../core/build-failure.ts";
 import { BuildStopped } from "../core/build-stopped.ts";
 import { chooseBuildpackProcesses } from "../core/choose-processes.ts";
+import { DEFAULT_PORT } from "../core/image-profile.ts";
 import type { BuildpackRef } from "../core/parse-buildpack-url.ts";
 import { parseRelease } from "../core/parse-release.ts";
 import { checkConfigured, type SourceConfig } from "./app-config.ts";
 import {
   appLabels,
   type BuildOrder,
-  DEFAULT_PORT,
   type LocalImage,
   newOutput,
   type Run,

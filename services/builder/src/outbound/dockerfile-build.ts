@@ -6,12 +6,12 @@ import { promisify } from "node:util";
 import { BuildStopped } from "../core/build-stopped.ts";
 import { checkDockerfile } from "../core/check-dockerfile.ts";
 import { chooseDockerfileProcesses } from "../core/choose-processes.ts";
+import { imageProfile } from "../core/image-profile.ts";
 import { showBuildkitLine } from "../core/read-buildkit-output.ts";
 import { checkConfigured, type SourceConfig } from "./app-config.ts";
 import {
   appLabels,
   type BuildOrder,
-  DEFAULT_PORT,
   type LocalImage,
   newOutput,
   type Run,
@@ -48,14 +48,11 @@ export async function buildDockerfile(run: Run, source: Source, config: SourceCo
     signal: run.signal,
   });
   const facts = await given.engine.imageFacts(run.reference);
-  const [onlyPort, ...morePorts] = facts.exposedPorts;
   return {
     kind: "dockerfile",
     sizeBytes: facts.sizeBytes,
     processes: takeProcesses(chooseDockerfileProcesses(source.procfile, facts.hasCommand, commands)),
-    port: onlyPort !== undefined && morePorts.length === 0 ? onlyPort : DEFAULT_PORT,
-    rootFilesystem: facts.labels["berth.root-filesystem"] === "read-only" ? "read-only" : "writable",
-    runsAsRoot: /^(?:|root|0)(?::.*)?$/.test(facts.user),
+    ...imageProfile(facts),
   };
 }
 

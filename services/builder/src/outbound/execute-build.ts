@@ -19,6 +19,7 @@ import { BuildProgress } from "./progress.ts";
 import { mintPushToken } from "./push-tokens.ts";
 import { type ClaimedBuild, giveBack, stopFailure } from "./queue-store.ts";
 import { runBuild } from "./run-build.ts";
+import { type RunImageGiven, runImage } from "./run-image.ts";
 import type { Db } from "./tables.ts";
 
 export interface ExecuteGiven {
@@ -28,6 +29,7 @@ export interface ExecuteGiven {
   readonly objects: ObjectStore;
   readonly leaseMs: number;
   readonly build: Omit<RunBuildGiven, "mintPushToken">;
+  readonly image: Omit<RunImageGiven, "mintPushToken">;
   /** Called after the end is stored. */
   readonly onFinished: () => void;
 }
@@ -58,8 +60,9 @@ export async function executeBuild(
   const onShutdown = (): void => stop.abort(shutdown.reason);
   shutdown.addEventListener("abort", onShutdown, { once: true });
   const stages = new StageClock(claim);
+  const what = claim.source.kind === "image" ? "Taking the image" : "Build";
   progress.step(
-    claim.attempt === 1 ? "Build started" : `Build started again (attempt ${String(claim.attempt)})`,
+    claim.attempt === 1 ? `${what} started` : `${what} started again (attempt ${String(claim.attempt)})`,
   );
   const renewing = keepLease(given, claim, progress, stop, finished.signal, log);
   try {
@@ -87,25 +90,33 @@ async function run(
   stages: StageClock,
   signal: AbortSignal,
 ): Promise<BuildResult> {
-  const result = await runBuild(
-    {
-      ...given.build,
-      mintPushToken: (_buildId, repository) => mintPushToken(given.bus, claim.id, repository, signal),
-    },
-    {
-      buildId: claim.id,
-      serviceId: claim.serviceId,
-      commit: claim.commit,
-      repository: repositoryOf(claim),
-      // A service has no build settings of its own yet: the repository's files decide.
-      settings: { kind: "auto", buildpackUrl: null },
-      openBundle: () => given.objects.get(claim.bundleKey),
-      signal,
-      onLines: (lines) => progress.output(lines),
-      onStep: (text) => progress.step(text),
-      onStage: (stage) => stages.end(stage),
-    },
-  );
+  const { source } = claim;
+  const tokens = {
+    mintPushToken: (_buildId: string, repository: string) =>
+      mintPushToken(given.bus, claim.id, repository, signal),
+  };
+  const order = {
+    buildId: claim.id,
+    repository: repositoryOf(claim),
+    signal,
+    onStep: (text: string) => progress.step(text),
+    onStage: (stage: BuildStage) => stages.end(stage),
+  };
+  const result =
+    source.kind === "image"
+      ? await runImage({ ...given.image, ...tokens }, { ...order, image: source.image })
+      : await runBuild(
+          { ...given.build, ...tokens },
+          {
+            ...order,
+            serviceId: claim.serviceId,
+            commit: source.commit,
+            // A service has no build settings of its own yet: the repository's files decide.
+            settings: { kind: "auto", buildpackUrl: null },
+            openBundle: () => given.objects.get(source.bundleKey),
+            onLines: (lines) => progress.output(lines),
+          },
+        );
   stages.finish();
   return result;
 }

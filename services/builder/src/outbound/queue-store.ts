@@ -17,14 +17,25 @@ import type { BuildsTable, Db, Trx } from "./tables.ts";
 
 export type Push = z.infer<typeof SourcePushed.payload> & { readonly traceparent: string | null };
 
+/** Somebody's order to deploy a ready image. */
+export interface ImageOrder
+  extends Pick<Push, "deployId" | "orgId" | "environmentId" | "serviceId" | "traceparent"> {
+  readonly image: string;
+  readonly orderedAtMs: number;
+}
+
+/** What is made into an image, or taken as one. */
+export type BuildSource =
+  | { readonly kind: "bundle"; readonly commit: string; readonly bundleKey: string }
+  | { readonly kind: "image"; readonly image: string };
+
 export interface ClaimedBuild {
   readonly id: BuildId;
   readonly deployId: DeployId;
   readonly orgId: OrgId;
   readonly environmentId: EnvironmentId;
   readonly serviceId: ServiceId;
-  readonly commit: string;
-  readonly bundleKey: string;
+  readonly source: BuildSource;
   readonly attempt: number;
   readonly traceparent: string | null;
   readonly queuedAtMs: number;
@@ -45,24 +56,28 @@ async function locked<T>(db: Db, work: (trx: Trx) => Promise<T>): Promise<T> {
 }
 
 /**
- * Puts a push into the queue; a repeat of the same deploy changes nothing.
- * A newer push of the service ends the older ones that wait, and asks those that run to stop.
+ * Puts a push, or the order of an image, into the queue; a repeat of the same deploy changes nothing.
+ * A newer one of the service ends the older ones that wait, and asks those that run to stop.
  */
-export async function addBuild(db: Db, push: Push): Promise<void> {
+export async function addBuild(db: Db, wanted: Push | ImageOrder): Promise<void> {
+  const source =
+    "image" in wanted
+      ? { image: wanted.image, commit: null, bundle_key: null }
+      : { image: null, commit: wanted.commit, bundle_key: wanted.bundleKey };
+  const wantedAtMs = "image" in wanted ? wanted.orderedAtMs : wanted.pushedAtMs;
   await locked(db, async (trx) => {
     const id = newId("build");
     const inserted = await trx
       .insertInto("builds")
       .values({
         id,
-        deploy_id: push.deployId,
-        org_id: push.orgId,
-        environment_id: push.environmentId,
-        service_id: push.serviceId,
-        commit: push.commit,
-        bundle_key: push.bundleKey,
-        pushed_at: new Date(push.pushedAtMs),
-        traceparent: push.traceparent,
+        deploy_id: wanted.deployId,
+        org_id: wanted.orgId,
+        environment_id: wanted.environmentId,
+        service_id: wanted.serviceId,
+        ...source,
+        pushed_at: new Date(wantedAtMs),
+        traceparent: wanted.traceparent,
         lease_owner: null,
         lease_until: null,
         stop_code: null,
@@ -82,7 +97,7 @@ export async function addBuild(db: Db, push: Push): Promise<void> {
       .onConflict((conflict) => conflict.column("deploy_id").doNothing())
       .returning("id")
       .execute();
-    if (inserted.length === 1) await supersedeOlder(trx, push.serviceId);
+    if (inserted.length === 1) await supersedeOlder(trx, wanted.serviceId);
   });
 }
 
@@ -98,11 +113,11 @@ async function supersedeOlder(trx: Trx, serviceId: ServiceId): Promise<void> {
     .execute();
   const [newest, ...older] = rows;
   if (newest === undefined) return;
+  const by = newest.commit?.slice(0, 12) ?? newest.image ?? "a later deploy";
   for (const row of older) {
-    if (row.state === "queued")
-      await endBuild(trx, row, { code: "superseded", by: newest.commit.slice(0, 12) });
+    if (row.state === "queued") await endBuild(trx, row, { code: "superseded", by });
     if (row.state === "running" && row.stop_code === null) {
-      const values = { stop_code: "superseded" as const, superseded_by: newest.commit.slice(0, 12) };
+      const values = { stop_code: "superseded" as const, superseded_by: by };
       await trx.updateTable("builds").set(values).where("id", "=", row.id).execute();
     }
   }
@@ -120,6 +135,21 @@ export async function addMissedPushes(db: Db): Promise<number> {
     limit ${HEAL_LIMIT}
   `.execute(db);
   for (const push of missed.rows) await addBuild(db, push);
+  return missed.rows.length;
+}
+
+/** Orders of images whose message never came: the api's rows are the record. */
+export async function addMissedImages(db: Db): Promise<number> {
+  const missed = await sql<ImageOrder>`
+    select o.deploy_id as "deployId", o.org_id as "orgId", o.environment_id as "environmentId",
+           o.service_id as "serviceId", o.image, (extract(epoch from o.created_at) * 1000)::float8 as "orderedAtMs",
+           o.traceparent
+    from api.image_orders o
+    where not exists (select 1 from builds b where b.deploy_id = o.deploy_id)
+    order by o.created_at
+    limit ${HEAL_LIMIT}
+  `.execute(db);
+  for (const order of missed.rows) await addBuild(db, order);
   return missed.rows.length;
 }
 
@@ -237,13 +267,18 @@ function claimed(row: Selectable<BuildsTable>): ClaimedBuild {
     orgId: row.org_id,
     environmentId: row.environment_id,
     serviceId: row.service_id,
-    commit: row.commit,
-    bundleKey: row.bundle_key,
+    source: sourceOf(row),
     attempt: row.attempt,
     traceparent: row.traceparent,
     queuedAtMs: row.created_at.getTime(),
     startedAtMs: row.started_at?.getTime() ?? row.created_at.getTime(),
   };
+}
+
+function sourceOf({ image, commit, bundle_key: bundleKey }: Selectable<BuildsTable>): BuildSource {
+  if (image !== null) return { kind: "image", image };
+  if (commit === null || bundleKey === null) throw new Error("a build has neither an image nor a bundle");
+  return { kind: "bundle", commit, bundleKey };
 }
 
 export function stopFailure(code: "cancelled" | "superseded", by: string | null): BuildFailure {

@@ -144,7 +144,7 @@ async function fetchSource(run: Run): Promise<Source> {
 }
 
 /** The reason of an abort wins over the error that the abort made somewhere else. */
-function explain(error: unknown, signal: AbortSignal): { failure: BuildFailure; cause?: unknown } {
+export function explain(error: unknown, signal: AbortSignal): { failure: BuildFailure; cause?: unknown } {
   const reason: unknown = signal.aborted ? signal.reason : error;
   if (reason instanceof BuildStopped) return { failure: reason.failure, cause: reason.cause };
   const detail = reason instanceof Error ? reason.message : String(reason);

@@ -15,8 +15,10 @@ export interface BuildsTable {
   org_id: OrgId;
   environment_id: EnvironmentId;
   service_id: ServiceId;
-  commit: string;
-  bundle_key: string;
+  /** Both null when a ready image is taken; then `image` names it. */
+  commit: string | null;
+  bundle_key: string | null;
+  image: string | null;
   pushed_at: Time;
   traceparent: string | null;
   state: Generated<BuildState>;

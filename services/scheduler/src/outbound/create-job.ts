@@ -19,7 +19,7 @@ interface ReleaseRow {
   service_name: string;
   environment_name: string;
   version: number;
-  commit: string;
+  commit: string | null;
   image_repository: string;
   image_digest: string;
   image_bytes: number;

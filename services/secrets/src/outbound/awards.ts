@@ -55,3 +55,12 @@ export async function mayPush(
   );
   return rows.rows.length > 0;
 }
+
+/** True when the service is there and the org's own. */
+export async function isService(db: Kysely<VaultTables>, orgId: string, serviceId: string): Promise<boolean> {
+  const rows = await sql`
+    select 1 from api.services where id = ${serviceId} and org_id = ${orgId} and deleted_at is null`.execute(
+    db,
+  );
+  return rows.rows.length > 0;
+}

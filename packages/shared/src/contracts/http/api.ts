@@ -5,6 +5,7 @@ export * from "./deploys.ts";
 export * from "./events.ts";
 export * from "./host-details.ts";
 export * from "./hosts.ts";
+export * from "./images.ts";
 export * from "./networks.ts";
 export * from "./pods.ts";
 export * from "./policies.ts";

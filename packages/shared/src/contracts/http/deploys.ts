@@ -100,7 +100,7 @@ export const showBuild = route({
     id: BuildId,
     deployId: DeployId,
     state: BuildState,
-    commit: GitCommit,
+    commit: GitCommit.nullable(),
     reasonCode: z.string().nullable(),
     reason: z.string().nullable(),
     log: z.string(),

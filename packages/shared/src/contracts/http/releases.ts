@@ -21,7 +21,8 @@ const ReleasePath = ServicePath.extend({ version: z.coerce.number().int().min(1)
 export const Release = z.strictObject({
   id: ReleaseId,
   version: z.int(),
-  commit: GitCommit,
+  /** Null for a ready image, which no push made. */
+  commit: GitCommit.nullable(),
   imageDigest: z.string(),
   configVersion: z.int(),
   processes: z.array(z.strictObject({ process: ProcessName, command: z.string() })),

@@ -50,6 +50,8 @@ export const AUTHORIZATION = {
   rollbackService: "service",
   redeployService: "service",
   restartService: "service",
+  deployImage: "service",
+  createRegistryToken: "service",
   showBuild: "build",
   readLogs: "service",
   listEvents: "self",
