@@ -49,7 +49,7 @@ export function describeDeploys({ lab, customer }: Given): void {
 
 /** The same small app as everywhere, made beside Berth. */
 async function makeImage(docker: E2eLab["engine"]["docker"], app: App, image: string): Promise<void> {
-  const id = (await docker("create", "berth/stack:bookworm")).trim();
+  const id = (await docker("create", "berth/stack:bookworm", "true")).trim();
   await docker("cp", join(app.dir, "server.js"), `${id}:/srv/server.js`);
   const changes = ['CMD ["node", "/srv/server.js"]', "EXPOSE 4000"].flatMap((change) => ["--change", change]);
   await docker("commit", ...changes, id, image);
