@@ -57,7 +57,7 @@ describe("contracts", () => {
       const { publish, subscribe } = permissionsFor(service, "hst_me");
       for (const subject of [...publish, ...subscribe]) {
         expect(subject.startsWith("$JS"), subject).toBe(false);
-        if (/^berth\.v1\.(host|job|log-tail)\./.test(subject)) expect(subject).toContain("hst_me");
+        if (/^berth\.v1\.(host|job|log-tail|passage)\./.test(subject)) expect(subject).toContain("hst_me");
       }
       expect(subscribe.filter((subject) => subject.startsWith("_INBOX"))).toEqual([
         `_INBOX.${service}.hst_me.>`,

@@ -5,6 +5,7 @@
  * Hosts leave a network a few seconds after its last job, so that a test sees it.
  */
 import { mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -39,6 +40,8 @@ export interface NetworkLab extends LabPod {
   inside(host: string, app: NetworkApp, command: string): Promise<string>;
   /** A command on a host, whose failure is the caller's to judge. */
   on(host: string, command: string): Promise<string>;
+  /** The CLI, as the org's owner. */
+  berth(words: readonly string[]): { readonly child: ChildProcess; out(): string };
   network(app: NetworkApp): Promise<z.infer<typeof showNetwork.reply>>;
   rotate(app: NetworkApp): Promise<{ readonly keyGeneration: number }>;
   close(): Promise<void>;
@@ -88,6 +91,7 @@ export async function startNetworkLab(given: NetworkLabGiven): Promise<NetworkLa
   return {
     ...running,
     on,
+    berth: (words) => startCli(call, words),
     network: ({ environment }) => callRoute(call, showNetwork, { params: { org: ORG, environment } }),
     rotate: ({ environment }) => callRoute(call, rotateNetworkKeys, { params: { org: ORG, environment } }),
     app: (environment, name) => makeApp(running, given, environment, name),
@@ -104,6 +108,18 @@ export async function startNetworkLab(given: NetworkLabGiven): Promise<NetworkLa
       rmSync(stateDir, { recursive: true, force: true });
     },
   };
+}
+
+const CLI = join(import.meta.dirname, "../../packages/cli/src/main.ts");
+
+function startCli({ apiUrl, token }: { apiUrl: string; token: string }, words: readonly string[]) {
+  const env = { ...process.env, BERTH_API: apiUrl, BERTH_TOKEN: token };
+  const child = spawn(process.execPath, [CLI, ...words], { env, stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    said += chunk.toString("utf8");
+  });
+  return { child, out: () => said };
 }
 
 async function makeApp(

@@ -54,6 +54,24 @@ test("inside an environment: every instance, on this host and the other, by addr
   }
 });
 
+test("SRV records tell every ready instance and its port, inside the environment only", async () => {
+  const answer = await lab.inside("h1", shop, "/bin/busybox nslookup -type=srv _http._tcp.shop.internal");
+  for (const slot of [1, 2]) expect(answer).toContain(`8080 ${slot}.web.shop.internal`);
+  const foreign = await lab.inside("h1", bank, "/bin/busybox nslookup -type=srv _http._tcp.shop.internal");
+  expect(foreign).toContain("NXDOMAIN");
+});
+
+test("`berth tunnel` reaches an instance inside, through the API and a host's agent", async () => {
+  const tunnel = lab.berth(["tunnel", "shop", "--env", `acme/${shop.environment}`, "--json"]);
+  try {
+    const port = await until("the tunnel to listen", async () => /"port":(\d+)/.exec(tunnel.out())?.[1]);
+    const answer = await fetch(`http://127.0.0.1:${port}/version`);
+    expect((await answer.text()).trim()).toBe(`${shop.environment}-shop`);
+  } finally {
+    tunnel.child.kill("SIGTERM");
+  }
+});
+
 test("across environments and to the hosts: nothing, by address and by name", async () => {
   const [h1, h2] = lab.lab.hosts.map(({ address }) => address);
   const targets = [

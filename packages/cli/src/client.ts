@@ -14,7 +14,8 @@ type Contract = typeof contract;
 const ROUTES: Contract = { ...contract };
 type RouteName = { [K in keyof Contract]: Contract[K] extends HttpRoute ? K : never }[keyof Contract];
 type EventRouteName = "watchDeploy" | "readLogs" | "watchEvents";
-export type JsonRouteName = Exclude<RouteName, EventRouteName>;
+type SocketRouteName = "openTunnel";
+export type JsonRouteName = Exclude<RouteName, EventRouteName | SocketRouteName>;
 
 /** What a route needs; what it does not need is left out, and a query with defaults may be. */
 type Empty = Record<string, never>;
@@ -100,21 +101,37 @@ export class Client {
     }
   }
 
-  async #send(route: HttpRoute, given: Sent, signal: AbortSignal): Promise<Response> {
+  /** Where a WebSocket of the API is, and what to say to be let in. */
+  socketTarget<N extends SocketRouteName>(
+    name: N,
+    given: Given<N>,
+  ): { readonly url: string; readonly headers: Readonly<Record<string, string>> } {
+    const { url, headers } = this.#target(ROUTES[name], given as Sent);
+    return { url: url.replace(/^http/, "ws"), headers };
+  }
+
+  #target(route: HttpRoute, given: Sent): { url: string; headers: Record<string, string> } {
     if (this.#token === null && route.role !== "anyone") {
       throw new CliError("you are not logged in", {
         exitCode: EXIT.notLoggedIn,
         next: "Run `berth login`, or set BERTH_TOKEN.",
       });
     }
-    const url = `${this.#apiUrl}${fillPath(route.path, given.params ?? {})}${queryText(given.query ?? {})}`;
+    return {
+      url: `${this.#apiUrl}${fillPath(route.path, given.params ?? {})}${queryText(given.query ?? {})}`,
+      headers: this.#token === null ? {} : { authorization: `Bearer ${this.#token}` },
+    };
+  }
+
+  async #send(route: HttpRoute, given: Sent, signal: AbortSignal): Promise<Response> {
+    const { url, headers } = this.#target(route, given);
     const response = await this.#fetch(url, {
       method: route.method,
       signal,
       redirect: "error",
       headers: {
         accept: "application/json",
-        ...(this.#token === null ? {} : { authorization: `Bearer ${this.#token}` }),
+        ...headers,
         ...(given.body === undefined ? {} : { "content-type": "application/json" }),
       },
       ...(given.body === undefined ? {} : { body: JSON.stringify(given.body) }),

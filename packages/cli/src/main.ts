@@ -53,6 +53,10 @@ const GROUPS: readonly Group[] = [
     register: async (program) => (await import("./commands/logs.ts")).registerLogsCommand(program),
   },
   {
+    names: ["tunnel"],
+    register: async (program) => (await import("./commands/tunnel.ts")).registerTunnelCommand(program),
+  },
+  {
     names: ["status", "why"],
     register: async (program) => (await import("./commands/status.ts")).registerStatusCommands(program),
   },

@@ -63,6 +63,14 @@ export const ApiConfig = {
     z.string().refine((text) => parseCidr(text) !== null, "must be an IPv4 network such as 10.127.0.0/16"),
     { default: "10.127.0.0/16", why: "the hosts' own subnets, for the traffic between them: a /24 each" },
   ),
+  tunnelIdleMs: key("BERTH_API_TUNNEL_IDLE_MS", z.coerce.number().int().min(1000), {
+    default: "900000",
+    why: "a connection of `berth tunnel` without a byte for so long ends",
+  }),
+  tunnelTotalMs: key("BERTH_API_TUNNEL_TOTAL_MS", z.coerce.number().int().min(1000), {
+    default: "43200000",
+    why: "longest time of one connection of `berth tunnel`",
+  }),
   requestsPerSecond: key("BERTH_API_REQUESTS_PER_SECOND", z.coerce.number().min(1), {
     default: "100",
     why: "rate limit per token",

@@ -23,6 +23,7 @@ import { rebalanceHandlers } from "./inbound/http/rebalance-handlers.ts";
 import { releaseHandlers } from "./inbound/http/release-handlers.ts";
 import { createServer } from "./inbound/http/server.ts";
 import { serviceHandlers } from "./inbound/http/service-handlers.ts";
+import { tunnelHandler } from "./inbound/http/tunnel-handler.ts";
 import { varsHandlers } from "./inbound/http/vars-handlers.ts";
 import { watchHandler } from "./inbound/http/watch-handler.ts";
 import { reconcileReleases } from "./inbound/reconcile-releases.ts";
@@ -120,6 +121,12 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...imageHandlers({ db, bus, outbox, registry: config.registry, caFile: config.natsCaFile }),
       ...watchHandler({ db, bus, log, addresses }),
       ...logsHandler({ db, bus }),
+      ...tunnelHandler({
+        db,
+        bus,
+        log,
+        limits: { idleMs: config.tunnelIdleMs, totalMs: config.tunnelTotalMs },
+      }),
       ...eventHandlers({ db, log }),
       ...podHandlers({ db }),
       ...hostHandlers({

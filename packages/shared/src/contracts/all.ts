@@ -5,6 +5,7 @@ import "./host.ts";
 import "./job.ts";
 import "./log.ts";
 import "./network.ts";
+import "./passage.ts";
 import "./push.ts";
 import "./rebalance.ts";
 import "./release.ts";

@@ -18,7 +18,7 @@ export const WireguardKey = z
   .string()
   .regex(/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/, "must be a WireGuard public key");
 
-const UdpPort = z.int().min(1).max(65_535);
+const PortNumber = z.int().min(1).max(65_535);
 
 /** One host in one environment. */
 export const NetworkMember = z.strictObject({
@@ -28,9 +28,17 @@ export const NetworkMember = z.strictObject({
   publicKey: WireguardKey,
   /** Where the other members send to. */
   nodeAddress: z.ipv4(),
-  port: UdpPort,
+  port: PortNumber,
 });
 export type NetworkMember = z.infer<typeof NetworkMember>;
+
+/** A port that an instance listens at, under the name that SRV records have: `_http._tcp.SERVICE.internal`. */
+export const NamedPort = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$/, "a port name has at most 15 letters, digits and -"),
+  port: PortNumber,
+});
 
 /** A ready instance: `SERVICE.internal`, `PROCESS.SERVICE.internal`, `SLOT.PROCESS.SERVICE.internal`. */
 export const InstanceName = z.strictObject({
@@ -38,6 +46,7 @@ export const InstanceName = z.strictObject({
   process: ProcessName,
   slot: z.int().min(1),
   address: z.ipv4(),
+  ports: z.array(NamedPort).max(8).optional(),
 });
 export type InstanceName = z.infer<typeof InstanceName>;
 
@@ -60,7 +69,7 @@ export const MeshHost = z.strictObject({
   subnet: z.cidrv4(),
   /** Null until the host's agent made a key. */
   publicKey: WireguardKey.nullable(),
-  port: UdpPort,
+  port: PortNumber,
   /** The host's slices of all environments: what its tunnel carries to the edges. */
   slices: z.array(z.cidrv4()).max(2000),
 });
@@ -88,7 +97,7 @@ export const JoinNetwork = defineRequest({
     /** Which generation of keys this one is of. */
     keyGeneration: z.int().min(0).default(0),
     /** UDP ports that somebody else uses on the host. */
-    busyPorts: z.array(UdpPort).max(100).default([]),
+    busyPorts: z.array(PortNumber).max(100).default([]),
   }),
   reply: z.discriminatedUnion("answer", [
     z.strictObject({ answer: z.literal("joined"), network: EnvironmentNetwork, mesh: Mesh }),
@@ -114,7 +123,7 @@ export const JoinMesh = defineRequest({
   emittedBy: ["agent"],
   consumedBy: ["network"],
   about: "A host tells the key with which its edge reaches containers on other hosts.",
-  payload: z.strictObject({ hostId: HostId, publicKey: WireguardKey, port: UdpPort }),
+  payload: z.strictObject({ hostId: HostId, publicKey: WireguardKey, port: PortNumber }),
   reply: z.strictObject({ mesh: Mesh }),
   timeoutMs: 3000,
 });

@@ -19,6 +19,7 @@ export const ID_PREFIXES = {
   host: "hst",
   decision: "dec",
   rebalance: "rbl",
+  passage: "psg",
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;
@@ -45,6 +46,7 @@ export const JobId = idSchema<"JobId">("job");
 export const HostId = idSchema<"HostId">("host");
 export const DecisionId = idSchema<"DecisionId">("decision");
 export const RebalanceId = idSchema<"RebalanceId">("rebalance");
+export const PassageId = idSchema<"PassageId">("passage");
 
 export type OrgId = z.infer<typeof OrgId>;
 export type UserId = z.infer<typeof UserId>;
@@ -58,6 +60,7 @@ export type JobId = z.infer<typeof JobId>;
 export type HostId = z.infer<typeof HostId>;
 export type DecisionId = z.infer<typeof DecisionId>;
 export type RebalanceId = z.infer<typeof RebalanceId>;
+export type PassageId = z.infer<typeof PassageId>;
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 

@@ -9,6 +9,7 @@ import type {
   IdKind,
   JobId,
   OrgId,
+  PassageId,
   RebalanceId,
   ReleaseId,
   ServiceId,
@@ -30,6 +31,7 @@ interface IdByKind {
   host: HostId;
   decision: DecisionId;
   rebalance: RebalanceId;
+  passage: PassageId;
 }
 
 export function newId<K extends IdKind>(kind: K): IdByKind[K] {

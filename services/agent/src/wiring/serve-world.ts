@@ -1,5 +1,6 @@
 /** Every message and timer that can reach the agent. */
 import { BerthError } from "@berth/shared/contracts/errors.ts";
+import { PassageUp } from "@berth/shared/contracts/passage.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
@@ -11,9 +12,11 @@ import { type HeartbeatGiven, serveAskBid, startHeartbeat } from "../inbound/hos
 import { askHostPeers, onHostPeers } from "../inbound/host-peers.ts";
 import { serveHostUsage } from "../inbound/host-usage.ts";
 import { onMeshChanged, onNetworkChanged, tellTunnels } from "../inbound/networks.ts";
+import { servePassages } from "../inbound/passages.ts";
 import { askRouteTables, onRouteTableChanged } from "../inbound/route-tables.ts";
 import { AlarmLog } from "../jobs/alarm-log.ts";
 import { machineName } from "../outbound/measure.ts";
+import { HostPassages } from "../passages/host-passages.ts";
 import type { AgentContext, HostParts } from "./host-parts.ts";
 import type { RecoveredHost } from "./recover-jobs.ts";
 
@@ -26,6 +29,8 @@ const NETWORKS_ASK_MS = 5000;
 const PROBE_MS = 2000;
 const TUNNELS_LOOK_MS = 5000;
 const REPORT_MS = 10_000;
+/** A passage to an instance that is gone ends within this. */
+const PASSAGES_LOOK_MS = 1000;
 const PEERS_ASK_MS = 60_000;
 const ROUTES_ASK_MS = 10_000;
 const ASK_AGAIN_MS = 1000;
@@ -45,6 +50,15 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   scope.use(onNetworkChanged(bus, hostId, networks, log));
   scope.use(onMeshChanged(bus, networks, log));
   scope.use(onRouteTableChanged(routes, edge));
+  const passages = scope.use(
+    new HostPassages({
+      jobs: () => jobs.records(),
+      send: (frame) => bus.signal(PassageUp, { hostId, ...frame }),
+      clock: context.clock,
+      log,
+    }),
+  );
+  scope.use(servePassages(bus, hostId, passages));
   const events = scope.use(followEngineEvents(engine, jobs, log));
   const every = (name: string, everyMs: number, run: () => Promise<void>) =>
     scope.use(new Reconciler({ name, everyMs, log, run }));
@@ -58,6 +72,7 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
     await networks.leaveUnused(new Set(jobs.records().map(({ spec }) => spec.environmentId)));
     await networks.apply();
   });
+  every("passages", PASSAGES_LOOK_MS, async () => passages.look());
   every("probe", PROBE_MS, parts.tunnels.probe);
   every("tunnels", TUNNELS_LOOK_MS, parts.tunnels.look);
   every("network-report", REPORT_MS, async () => tellTunnels(context, parts));

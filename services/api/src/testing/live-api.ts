@@ -175,9 +175,12 @@ export class LiveApi {
   }
 
   /** Starts the CLI and leaves it running. */
-  spawnBerth(words: readonly string[]): { child: ChildProcess; out: () => string; err: () => string } {
+  spawnBerth(
+    words: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): { child: ChildProcess; out: () => string; err: () => string } {
     const child = spawn(process.execPath, [CLI, ...words], {
-      env: this.env(),
+      env: this.env(env),
       stdio: ["ignore", "pipe", "pipe"],
     });
     let [out, err] = ["", ""];

@@ -29,6 +29,7 @@ import { rebalanceHandlers } from "../inbound/http/rebalance-handlers.ts";
 import { releaseHandlers } from "../inbound/http/release-handlers.ts";
 import { createServer } from "../inbound/http/server.ts";
 import { serviceHandlers } from "../inbound/http/service-handlers.ts";
+import { tunnelHandler } from "../inbound/http/tunnel-handler.ts";
 import { varsHandlers } from "../inbound/http/vars-handlers.ts";
 import { watchHandler } from "../inbound/http/watch-handler.ts";
 import { loadHostSigner } from "../outbound/host-credentials.ts";
@@ -134,6 +135,7 @@ async function startServer(
       ...imageHandlers({ ...given, registry: "127.0.0.1:7425", caFile }),
       ...watchHandler(given),
       ...logsHandler(given),
+      ...tunnelHandler({ ...given, limits: { idleMs: 900_000, totalMs: 43_200_000 } }),
       ...eventHandlers({ db, log: silentLog }),
       ...podHandlers({ db }),
       ...hostHandlers({

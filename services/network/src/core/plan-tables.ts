@@ -41,6 +41,15 @@ export interface Table {
   readonly content: unknown;
 }
 
+/** What SRV records call a process's port: a `web` process speaks HTTP, another one is known by its own name. */
+export function portName(process: string): string {
+  if (process === "web") return "http";
+  return process
+    .replaceAll(/[^a-z0-9-]/g, "-")
+    .slice(0, 15)
+    .replace(/-+$/, "");
+}
+
 /** @returns the tables that differ from `stored`, each with the next version */
 export function planTables(world: World, stored: ReadonlyMap<string, Table>): Table[] {
   const wanted = new Map<string, unknown>(networkContents(world));

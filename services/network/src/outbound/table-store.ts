@@ -1,7 +1,7 @@
 /** What hosts are told: made from the record in one transaction, kept with a version. */
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
 import { type Kysely, sql, type Transaction } from "kysely";
-import { planTables, type Table, type World } from "../core/plan-tables.ts";
+import { planTables, portName, type Table, type World } from "../core/plan-tables.ts";
 import type { Pools } from "./member-store.ts";
 import type { NetworkTables } from "./tables.ts";
 
@@ -60,8 +60,8 @@ async function readWorld(trx: Transaction<NetworkTables>, pools: Pools): Promise
            m.public_key as "publicKey", m.port, h.node_address as "nodeAddress"
       from members m join api.hosts h on h.id = m.host_id and h.removed_at is null
      where m.left_at is null`.execute(trx);
-  const names = await sql<World["names"][number]>`
-    select j.environment_id as "environmentId", s.name as service, j.process, j.slot, j.address
+  const names = await sql<JobRow>`
+    select j.environment_id as "environmentId", s.name as service, j.process, j.slot, j.address, j.port
       from scheduler.jobs j
       join api.services s on s.id = j.service_id and s.deleted_at is null
       join members m on m.environment_id = j.environment_id and m.host_id = j.host_id and m.left_at is null
@@ -75,11 +75,17 @@ async function readWorld(trx: Transaction<NetworkTables>, pools: Pools): Promise
   return {
     environments: environments.rows,
     members: members.rows,
-    names: names.rows,
+    names: names.rows.map(named),
     hosts: hosts.rows,
     podCidr: pools.podCidr,
     hostCidr: pools.hostCidr,
   };
+}
+
+type JobRow = Omit<World["names"][number], "ports"> & { readonly port: number | null };
+
+function named({ port, ...instance }: JobRow): World["names"][number] {
+  return port === null ? instance : { ...instance, ports: [{ name: portName(instance.process), port }] };
 }
 
 /** The newest change of any job: a cheap question that tells whether names may differ. */

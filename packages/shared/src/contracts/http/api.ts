@@ -12,3 +12,4 @@ export * from "./policies.ts";
 export * from "./rebalance.ts";
 export * from "./releases.ts";
 export * from "./services.ts";
+export * from "./tunnels.ts";

@@ -19,8 +19,11 @@ export interface HttpRoute<
   readonly query: Query;
   readonly body: Body;
   readonly reply: Reply;
-  /** `json` once, or `events`: newline-delimited JSON (one `reply` per line) until the end. */
-  readonly shape: "json" | "events";
+  /**
+   * `json` once; `events`: newline-delimited JSON (one `reply` per line) until the end; `socket`: a WebSocket, whose
+   * text messages of the api are each one `reply`.
+   */
+  readonly shape: "json" | "events" | "socket";
 }
 
 const nothing = z.strictObject({});
@@ -37,7 +40,7 @@ export function route<
     params?: Params;
     query?: Query;
     body?: Body;
-    shape?: "json" | "events";
+    shape?: HttpRoute["shape"];
   },
 ): HttpRoute<Params, Query, Body, Reply> {
   return {

@@ -1,6 +1,6 @@
 /** Names as the resolver reads them. */
 import { expect, test } from "vitest";
-import { hostsText } from "./names.ts";
+import { hostsText, resolverConfig, srvText } from "./names.ts";
 
 const instance = (service: string, process: string, slot: number, address: string) => ({
   service,
@@ -27,4 +27,48 @@ test("a service without web answers with all it has", () => {
   expect(hostsText([instance("queue", "worker", 1, "10.128.0.4")])).toBe(
     "10.128.0.4 1.worker.queue.internal queue.internal worker.queue.internal\n",
   );
+});
+
+const listening = (slot: number, address: string, process = "web", port = 8080) => ({
+  ...instance("shop", process, slot, address),
+  ports: [{ name: process === "web" ? "http" : process, port }],
+});
+
+test("SRV records name ready instances and their ports; a replaced instance changes none of them", () => {
+  const before = srvText([
+    listening(2, "10.128.1.2"),
+    listening(1, "10.128.0.2"),
+    listening(1, "10.128.0.9", "db", 5432),
+  ]);
+  expect(before.split("\n")).toEqual([
+    "srv-host=_db._tcp.shop.internal,1.db.shop.internal,5432",
+    "srv-host=_http._tcp.shop.internal,1.web.shop.internal,8080",
+    "srv-host=_http._tcp.shop.internal,2.web.shop.internal,8080",
+    "",
+  ]);
+  const replaced = [
+    listening(2, "10.128.1.7"),
+    listening(1, "10.128.0.2"),
+    listening(1, "10.128.0.9", "db", 5432),
+  ];
+  expect(srvText([...replaced, listening(2, "10.128.1.2")])).toBe(before);
+  expect(srvText([instance("shop", "web", 1, "10.128.0.2")])).toBe("");
+});
+
+test("the zone stays inside, and no outside name leads to a private address", () => {
+  const config = resolverConfig({
+    gateway: "10.128.0.1",
+    hostsFile: "/h",
+    pidFile: "/p",
+    srv: "srv-host=x\n",
+  });
+  for (const line of [
+    "local=/internal/",
+    "domain-needed",
+    "bogus-priv",
+    "stop-dns-rebind",
+    "bogus-nxdomain=100.64.0.0/10",
+  ])
+    expect(config.split("\n")).toContain(line);
+  expect(config.endsWith("\nsrv-host=x\n")).toBe(true);
 });

@@ -4,12 +4,14 @@
  *   SERVICE.internal                every ready instance of the service's `web` process, else of all its processes
  *   PROCESS.SERVICE.internal        every ready instance of the process
  *   SLOT.PROCESS.SERVICE.internal   one instance
+ *   _PORT._tcp.SERVICE.internal     SRV: host name and port of every ready instance that has a port of that name
  */
 import type { InstanceName } from "@berth/shared/contracts/network.ts";
 
 /** Seconds that an answer may be kept: a replaced instance is forgotten within them. */
 export const NAME_TTL_SECONDS = 5;
 export const ZONE = "internal";
+const NOBODYS = ["100.64.0.0/10", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"];
 
 /** One line per address: `ADDRESS NAME NAME …`, in a canonical order. */
 export function hostsText(names: readonly InstanceName[]): string {
@@ -31,6 +33,20 @@ export function hostsText(names: readonly InstanceName[]): string {
     .join("");
 }
 
+/**
+ * One line per SRV record, in a canonical order. Its target is an instance's name, not an address: the text is the same
+ * while instances are replaced, and changes with the set of ready slots.
+ */
+export function srvText(names: readonly InstanceName[]): string {
+  const lines = names.flatMap(({ service, process, slot, ports = [] }) => {
+    const [own, parent] = [label(service), label(process)];
+    return ports.map(
+      ({ name, port }) => `srv-host=_${name}._tcp.${own}.${ZONE},${slot}.${parent}.${own}.${ZONE},${port}\n`,
+    );
+  });
+  return [...new Set(lines)].sort().join("");
+}
+
 /** A process may be called `mail_worker`; a name in the DNS may not. */
 function label(text: string): string {
   return text.toLowerCase().replaceAll(/[^a-z0-9-]/g, "-");
@@ -41,6 +57,7 @@ export function resolverConfig(given: {
   readonly gateway: string;
   readonly hostsFile: string;
   readonly pidFile: string;
+  readonly srv: string;
 }): string {
   return [
     `listen-address=${given.gateway}`,
@@ -58,8 +75,10 @@ export function resolverConfig(given: {
     "bogus-priv",
     // An outside name that points to a private address is no answer: it would lead around the packet rules' intent.
     "stop-dns-rebind",
+    // Ranges that dnsmasq does not call private, and that are nobody's on the internet.
+    ...NOBODYS.map((range) => `bogus-nxdomain=${range}`),
     "cache-size=1000",
     "dns-forward-max=150",
-    "",
+    given.srv,
   ].join("\n");
 }

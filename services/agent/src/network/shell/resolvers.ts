@@ -1,12 +1,13 @@
 /**
  * One dnsmasq per environment, on the bridge's own address. It goes on when the agent ends; the next agent knows it
- * by its configuration file, starts it again when it died, and tells it of changed names by SIGHUP.
+ * by its configuration file, starts it again when it died, and tells it of changed names by SIGHUP. SRV records it reads
+ * at its start only: a changed set of ready slots is a new start, a few hundredths of a second without an answer.
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { InstanceName } from "@berth/shared/contracts/network.ts";
 import { runCommand } from "../../outbound/run-command.ts";
-import { hostsText, resolverConfig } from "../core/names.ts";
+import { hostsText, resolverConfig, srvText } from "../core/names.ts";
 
 const PROGRAM = "/usr/sbin/dnsmasq";
 
@@ -30,7 +31,7 @@ export class Resolvers {
     await mkdir(folder, { recursive: true, mode: 0o755 });
     const files = filesOf(folder);
     const text = hostsText(names);
-    const config = resolverConfig({ gateway, ...files });
+    const config = resolverConfig({ gateway, ...files, srv: srvText(names) });
     const sameNames = (await read(files.hostsFile)) === text;
     const sameConfig = (await read(files.configFile)) === config;
     if (!sameNames) await replace(files.hostsFile, text);

@@ -18,7 +18,9 @@ import type {
   Query,
   Reply,
   RouteName,
+  SocketRouteName,
 } from "./routes.ts";
+import type { ServedSocket } from "./serve-sockets.ts";
 
 interface ObjectByReach {
   anyone: null;
@@ -53,6 +55,14 @@ export type EventHandler<N extends EventRouteName> = (
   open: () => EventStream<Reply<N>>,
 ) => Promise<void>;
 
+/** Ends the socket itself; what it throws before is told to the other end as an error of the catalogue. */
+export type SocketHandler<N extends SocketRouteName> = (
+  asked: Asked<N>,
+  socket: ServedSocket<Reply<N>>,
+) => Promise<void>;
+
 export type Handlers = { readonly [N in JsonRouteName]: Handler<N> } & {
   readonly [N in EventRouteName]: EventHandler<N>;
+} & {
+  readonly [N in SocketRouteName]: SocketHandler<N>;
 };

@@ -27,7 +27,9 @@ test.each(allRoutes())("%s: the path names what its reach looks for, and its rol
   expect(route.role === "operator").toBe(AUTHORIZATION[name] === "pod");
 });
 
-test("the routes that stream are the ones whose handlers are given a stream", () => {
-  const streams = allRoutes().filter(([, route]) => route.shape === "events");
-  expect(streams.map(([name]) => name).toSorted()).toEqual(["readLogs", "watchDeploy", "watchEvents"]);
+test("the routes that stream are the ones whose handlers are given a stream or a socket", () => {
+  const shaped = (shape: string) =>
+    allRoutes().flatMap(([name, route]) => (route.shape === shape ? [name] : []));
+  expect(shaped("events").toSorted()).toEqual(["readLogs", "watchDeploy", "watchEvents"]);
+  expect(shaped("socket")).toEqual(["openTunnel"]);
 });

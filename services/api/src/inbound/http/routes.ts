@@ -10,7 +10,8 @@ type Contract = typeof contract;
 export type RouteName = { [K in keyof Contract]: Contract[K] extends HttpRoute ? K : never }[keyof Contract];
 export type Route<N extends RouteName> = Contract[N];
 export type EventRouteName = "watchDeploy" | "readLogs" | "watchEvents";
-export type JsonRouteName = Exclude<RouteName, EventRouteName>;
+export type SocketRouteName = "openTunnel";
+export type JsonRouteName = Exclude<RouteName, EventRouteName | SocketRouteName>;
 
 /**
  * - `anyone`: no token; the body proves the right.
@@ -54,6 +55,7 @@ export const AUTHORIZATION = {
   createRegistryToken: "service",
   showBuild: "build",
   readLogs: "service",
+  openTunnel: "service",
   listEvents: "self",
   watchEvents: "self",
   listPods: "pod",

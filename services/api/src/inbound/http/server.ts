@@ -24,6 +24,7 @@ import { RateLimit } from "./rate-limit.ts";
 import type { Reach, RouteName } from "./routes.ts";
 import { AUTHORIZATION, allRoutes } from "./routes.ts";
 import { EventServer } from "./serve-events.ts";
+import { registerSockets, SocketServer } from "./serve-sockets.ts";
 
 const BODY_LIMIT_BYTES = 512 * 1024;
 
@@ -86,7 +87,12 @@ export async function createServer(given: ServerGiven): Promise<FastifyInstance>
     },
     transform: jsonSchemaTransform,
   });
-  const shared = { gate: createGate(given), events: new EventServer(given) };
+  await registerSockets(app);
+  const shared = {
+    gate: createGate(given),
+    events: new EventServer(given),
+    sockets: new SocketServer(given),
+  };
   for (const [name, route] of allRoutes()) registerRoute(app, given, shared, name, route);
   registerPages(app, given);
   await app.ready();
@@ -136,6 +142,7 @@ function createGate(given: ServerGiven): Gate {
 interface Shared {
   readonly gate: Gate;
   readonly events: EventServer;
+  readonly sockets: SocketServer;
 }
 
 function registerRoute(
@@ -157,7 +164,7 @@ function registerRoute(
     schema: {
       operationId: name,
       summary: route.summary,
-      description: `For: ${route.role}.${route.shape === "events" ? " Answers newline-delimited JSON, one object per line, until the end; empty lines keep the connection alive." : ""}`,
+      description: `For: ${route.role}.${SHAPES[route.shape]}`,
       tags: [route.path.split("/").includes("services") ? "services" : (route.path.split("/")[2] ?? "")],
       ...(route.role === "anyone" ? {} : { security: [{ token: [] }] }),
       params: route.params,
@@ -167,7 +174,17 @@ function registerRoute(
     } as object,
     onRequest: async (request) =>
       reach === "anyone" ? anonymous.take(request.ip, Date.now()) : shared.gate(request),
-    handler: async (request, reply) => {
+    ...(route.shape === "socket"
+      ? shared.sockets.serve({
+          route,
+          reach,
+          handler,
+          ask: (request) => ask(given.db, route, reach, request),
+        })
+      : {}),
+    handler: async (request: FastifyRequest, reply: FastifyReply) => {
+      if (route.shape === "socket")
+        throw new BerthError("invalid-input", "this route is a WebSocket: it needs an upgrade");
       refuseBody(route, request.body);
       const asked = await ask(given.db, route, reach, request);
       if (route.shape === "events")
@@ -179,6 +196,13 @@ function registerRoute(
     },
   });
 }
+
+const SHAPES: Record<HttpRoute["shape"], string> = {
+  json: "",
+  events:
+    " Answers newline-delimited JSON, one object per line, until the end; empty lines keep the connection alive.",
+  socket: " A WebSocket; the api's text messages are told here, binary messages are bytes.",
+};
 
 function hasBody(route: HttpRoute): boolean {
   return !(route.body instanceof z.ZodUndefined);
