@@ -4,8 +4,9 @@
  * The app is a static busybox: it serves its version, and inside it `wget`, `nc`, `ping` and `nslookup` are at hand.
  * Hosts leave a network a few seconds after its last job, so that a test sees it.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+
 import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -11,12 +11,11 @@ class Local {
   isPaused = false;
   sawEnd = false;
   why: PassageEndReason | null = null;
-  mostWaitingBytes = 0;
 
   write = (bytes: Buffer, passedOn: () => void): void => {
     this.got.push(bytes);
-    if (this.isReading) return passedOn();
-    this.unread.push(passedOn);
+    if (this.isReading) passedOn();
+    else this.unread.push(passedOn);
   };
   end = (): void => {
     this.sawEnd = true;
@@ -48,7 +47,16 @@ function pair(drop: (frame: FrameBody) => boolean = () => false) {
   const settle = () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) next();
   };
-  return { a, b, left, right, settle, pass: (ms: number) => { nowMs += ms; } };
+  return {
+    a,
+    b,
+    left,
+    right,
+    settle,
+    pass: (ms: number) => {
+      nowMs += ms;
+    },
+  };
 }
 
 test("both ways, and done when both said all", () => {
@@ -57,7 +65,12 @@ test("both ways, and done when both said all", () => {
   b.fromLocal(Buffer.from("from"));
   a.localEnded();
   settle();
-  expect([right.bytes.toString(), left.bytes.toString(), right.sawEnd, left.sawEnd]).toEqual(["to", "from", true, false]);
+  expect([right.bytes.toString(), left.bytes.toString(), right.sawEnd, left.sawEnd]).toEqual([
+    "to",
+    "from",
+    true,
+    false,
+  ]);
   b.localEnded();
   settle();
   expect([left.why, right.why, a.sentBytes, a.receivedBytes]).toEqual(["done", "done", 2, 4]);

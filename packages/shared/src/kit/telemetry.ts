@@ -1,19 +1,23 @@
 /**
- * Tracing: OpenTelemetry spans with W3C trace context across NATS. Finished spans go to the bus (the api keeps a
- * deploy's trace) and, where OTEL_EXPORTER_OTLP_ENDPOINT is set, to any OTLP collector too.
+ * OpenTelemetry: spans with W3C trace context across NATS, and metrics (kit/metrics.ts). Finished spans go to the bus (the
+ * api keeps a deploy's trace) and, where OTEL_EXPORTER_OTLP_ENDPOINT is set, to any OTLP collector too, as metrics do.
  */
 
 import type { Attributes, Context } from "@opentelemetry/api";
 import { context, propagation, SpanStatusCode, trace } from "@opentelemetry/api";
 import { ExportResultCode, W3CTraceContextPropagator } from "@opentelemetry/core";
+import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-http";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { resourceFromAttributes } from "@opentelemetry/resources";
+import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import { NodeSDK } from "@opentelemetry/sdk-node";
 import type { ReadableSpan, SpanExporter, SpanProcessor } from "@opentelemetry/sdk-trace";
 import { BatchSpanProcessor } from "@opentelemetry/sdk-trace";
 import type { Span as SpanRecord } from "../contracts/telemetry.ts";
 
 export type SpanSink = (spans: SpanRecord[]) => void;
+
+const METRICS_MS = 15_000;
 
 const tracer = () => trace.getTracer("berth");
 
@@ -27,15 +31,22 @@ export function startTelemetry(service: string, sink: SpanSink): { close(): Prom
     }),
   ];
   // The exporter reads the OTEL_EXPORTER_OTLP_* variables itself, as OpenTelemetry's specification has them.
-  if (process.env.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined)
-    processors.push(new BatchSpanProcessor({ exporter: new OTLPTraceExporter() }));
+  const isCollected = process.env.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined;
+  if (isCollected) processors.push(new BatchSpanProcessor({ exporter: new OTLPTraceExporter() }));
   const sdk = new NodeSDK({
     resource: resourceFromAttributes({ "service.name": `berth-${service}` }),
     spanProcessors: processors,
     textMapPropagator: new W3CTraceContextPropagator(),
     instrumentations: [],
     autoDetectResources: false,
-    metricReaders: [],
+    metricReaders: isCollected
+      ? [
+          new PeriodicExportingMetricReader({
+            exporter: new OTLPMetricExporter(),
+            exportIntervalMillis: METRICS_MS,
+          }),
+        ]
+      : [],
     logRecordProcessors: [],
   });
   sdk.start();

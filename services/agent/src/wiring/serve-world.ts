@@ -3,6 +3,7 @@ import { BerthError } from "@berth/shared/contracts/errors.ts";
 import { PassageUp } from "@berth/shared/contracts/passage.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
+import { observe } from "@berth/shared/kit/metrics.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { serveAwardJobs } from "../inbound/award-jobs.ts";
 import { serveDeliverEnvelope } from "../inbound/deliver-envelope.ts";
@@ -15,6 +16,7 @@ import { onMeshChanged, onNetworkChanged, tellTunnels } from "../inbound/network
 import { servePassages } from "../inbound/passages.ts";
 import { askRouteTables, onRouteTableChanged } from "../inbound/route-tables.ts";
 import { AlarmLog } from "../jobs/alarm-log.ts";
+import { TUNNEL_METRICS, tunnelPoints } from "../network/core/tunnel-metrics.ts";
 import { machineName } from "../outbound/measure.ts";
 import { HostPassages } from "../passages/host-passages.ts";
 import type { AgentContext, HostParts } from "./host-parts.ts";
@@ -72,6 +74,10 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
     await networks.leaveUnused(new Set(jobs.records().map(({ spec }) => spec.environmentId)));
     await networks.apply();
   });
+  for (const metric of TUNNEL_METRICS)
+    observe(metric, () =>
+      tunnelPoints(metric, parts.tunnels.reports, { hostId, nowMs: context.clock.nowMs() }),
+    );
   every("passages", PASSAGES_LOOK_MS, async () => passages.look());
   every("probe", PROBE_MS, parts.tunnels.probe);
   every("tunnels", TUNNELS_LOOK_MS, parts.tunnels.look);
