@@ -87,8 +87,9 @@ export async function runningJobs(hosts: readonly LabHost[]): Promise<string[]> 
 /** Where an edge sends the requests for a host name, as its proxy says: `address:port`, sorted. */
 export async function edgeBackends(host: LabHost, hostname: string): Promise<string[]> {
   const { config, socket } = edgePaths(hostBerthDir(host));
-  const mapFile = /map_str\(([^)]+)\)/.exec(readFileSync(config, "utf8"))?.[1] ?? "";
-  const { hosts, servers } = await observeImage(new RuntimeClient(socket), mapFile);
+  const text = readFileSync(config, "utf8");
+  const [mapFile = "", sourcesFile = ""] = [...text.matchAll(/map_str\(([^)]+)\)/g)].map(([, path]) => path);
+  const { hosts, servers } = await observeImage(new RuntimeClient(socket), { mapFile, sourcesFile });
   const slot = hosts.get(hostname);
   if (slot === undefined) return [];
   return servers

@@ -12,17 +12,25 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
 import {
+  acceptLink,
+  changeEgress,
+  changeServiceAllow,
   createEnvironment,
   createOrg,
   createService,
+  leaveLink,
+  offerLink,
   removeService,
   rotateNetworkKeys,
   scaleService,
   serviceStatus,
+  showAllow,
   showNetwork,
   showService,
+  withdrawLink,
 } from "@berth/shared/contracts/http/api.ts";
 import { callRoute } from "@berth/shared/contracts/http/client.ts";
+import type { EgressPolicy } from "@berth/shared/domain/egress-policy.ts";
 import type { z } from "zod";
 import { TinyApp } from "../faults/tiny-app.ts";
 import { until } from "../git/until.ts";
@@ -44,6 +52,15 @@ export interface NetworkLab extends LabPod {
   /** The CLI, as the org's owner. */
   berth(words: readonly string[]): { readonly child: ChildProcess; out(): string };
   network(app: NetworkApp): Promise<z.infer<typeof showNetwork.reply>>;
+  /** One side's word about the link from `consumer` to `provider`'s port 8080. @returns its state, or null */
+  link(
+    say: "offer" | "withdraw" | "accept" | "leave",
+    provider: NetworkApp,
+    consumer: NetworkApp,
+  ): Promise<string | null>;
+  egress(app: NetworkApp, policy: EgressPolicy): Promise<unknown>;
+  /** Sets the app's allow-list. Ends when every edge said that it holds to it. */
+  allow(app: NetworkApp, sources: string[] | null): Promise<void>;
   rotate(app: NetworkApp): Promise<{ readonly keyGeneration: number }>;
   close(): Promise<void>;
 }
@@ -95,6 +112,18 @@ export async function startNetworkLab(given: NetworkLabGiven): Promise<NetworkLa
     berth: (words) => startCli(call, words),
     network: ({ environment }) => callRoute(call, showNetwork, { params: { org: ORG, environment } }),
     rotate: ({ environment }) => callRoute(call, rotateNetworkKeys, { params: { org: ORG, environment } }),
+    egress: ({ environment }, body) =>
+      callRoute(call, changeEgress, { params: { org: ORG, environment }, body }),
+    allow: async ({ environment, name }, sources) => {
+      const params = { org: ORG, environment };
+      await callRoute(call, changeServiceAllow, { params: { ...params, service: name }, body: { sources } });
+      await until(
+        "every edge to hold to it",
+        async () => (await callRoute(call, showAllow, { params })).enforced || undefined,
+        readyTimeoutMs,
+      );
+    },
+    link: (word, provider, consumer) => sayLink(call, word, provider, consumer),
     app: (environment, name) => makeApp(running, given, environment, name),
     inside: async (host, app, command) => {
       const id = (await on(host, `docker ps -q --filter label=berth.service=${app.id}`)).trim();
@@ -121,6 +150,27 @@ function startCli({ apiUrl, token }: { apiUrl: string; token: string }, words: r
     said += chunk.toString("utf8");
   });
   return { child, out: () => said };
+}
+
+const LINK_ROUTES = { offer: offerLink, withdraw: withdrawLink, accept: acceptLink, leave: leaveLink };
+
+async function sayLink(
+  call: { readonly apiUrl: string; readonly token: string },
+  word: keyof typeof LINK_ROUTES,
+  provider: NetworkApp,
+  consumer: NetworkApp,
+): Promise<string | null> {
+  const isOffering = word === "offer" || word === "withdraw";
+  const params = { org: ORG, environment: (isOffering ? provider : consumer).environment };
+  const named = { service: provider.name, port: 8080 };
+  const offer = { ...named, to: { org: ORG, environment: consumer.environment } };
+  const accepted = { ...named, org: ORG, environment: provider.environment };
+  const body = isOffering ? offer : accepted;
+  const reply: object = await callRoute(call, LINK_ROUTES[word] as typeof offerLink, {
+    params,
+    body: body as typeof offer,
+  });
+  return "state" in reply ? String(reply.state) : null;
 }
 
 async function makeApp(

@@ -5,10 +5,12 @@
  */
 import { ensurePackages } from "@berth/infra/install/debian-packages.ts";
 import { labNames } from "@berth/infra/lab/lab-names.ts";
+import { parseEgressRule } from "@berth/shared/domain/egress-policy.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../git/until.ts";
 import { captureBetween } from "./capture.ts";
 import { type NetworkApp, type NetworkLab, startNetworkLab, throughEdge } from "./network-lab.ts";
+import { OUTSIDE, openOutside } from "./outside.ts";
 
 const index = 9;
 const stateDir = "/tmp/berth-network";
@@ -39,6 +41,35 @@ async function addressOn(host: string, app: NetworkApp): Promise<string> {
   const address = (await app.addresses()).get(host);
   if (address === undefined) throw new Error(`${app.name} has no instance on ${host}`);
   return address;
+}
+
+/** What is answered to a request on a connection that stood before `meanwhile`, and asks after it. */
+async function askOnOpenConnection(
+  host: string,
+  app: NetworkApp,
+  target: string,
+  meanwhile: () => Promise<unknown>,
+): Promise<string> {
+  const wait = "until [ -e /tmp/go ]; do /bin/busybox sleep 0.1; done";
+  const asked = "printf 'GET /version?linked HTTP/1.0\\r\\n\\r\\n'; /bin/busybox sleep 1";
+  const connection = `echo $$ >/tmp/asker; exec /bin/busybox nc ${target} 8080`;
+  await lab.inside(host, app, "/bin/busybox rm -f /tmp/go");
+  const answer = lab.inside(
+    host,
+    app,
+    `(${wait}; ${asked}; kill $(/bin/busybox cat /tmp/asker)) | /bin/busybox sh -c '${connection}'`,
+  );
+  await until(
+    "an open connection",
+    async () => {
+      const open = await lab.inside(host, app, "/bin/busybox netstat -tn");
+      return open.includes(`${target}:8080`) && open.includes("ESTABLISHED") ? true : undefined;
+    },
+    healTimeoutMs,
+  );
+  await meanwhile();
+  await lab.inside(host, app, ": > /tmp/go");
+  return (await answer).replaceAll("Terminated", "").trim();
 }
 
 test("inside an environment: every instance, on this host and the other, by address and by name", async () => {
@@ -136,6 +167,102 @@ test("on the wire between the hosts there is no word of it in clear", async () =
   console.log(`captured ${seen.length} bytes between the hosts; UDP ports ${ports.join(", ")}`);
   expect(ports).toContain(7426);
   expect(ports.some((port) => port >= 21_000)).toBe(true);
+});
+
+test("a link that both sides agreed on opens one service at one port, encrypted, and ends when either side ends it", async () => {
+  const [h1, h2] = [lab.lab.host("h1"), lab.lab.host("h2")];
+  const name = `shop.${shop.environment}.acme.link.internal`;
+  const reaches = async (host: string, target: string) => (await ask(host, bank, target)) !== "";
+  expect(await lab.link("offer", shop, bank)).toBe("waiting");
+  expect(await reaches("h1", await addressOn("h1", shop))).toBe(false);
+  expect(await lab.link("accept", shop, bank)).toBe("standing");
+  for (const { name: host } of lab.lab.hosts) {
+    await until(`the link on ${host}`, async () => (await reaches(host, name)) || undefined, healTimeoutMs);
+    // This host's instance and the other one's.
+    const targets = [...(await shop.addresses()).values()];
+    const answers = await Promise.all(targets.map((target) => ask(host, bank, target, 5)));
+    expect(answers, `${host} to ${targets}`).toEqual(targets.map(() => `${shop.environment}-shop`));
+    // The edge's own port at that address, the way back, and the other environment's own names stay closed.
+    const gateway = targets.map((target) => target.replace(/\d+$/, "1"));
+    const closed = [
+      ...gateway.map((target) => ask(host, bank, target, 2, 8000)),
+      ask(host, shop, await addressOn(host, bank)),
+      ask(host, bank, "shop.internal"),
+    ];
+    expect(new Set(await Promise.all(closed))).toEqual(new Set([""]));
+  }
+  const capture = await captureBetween(labNames(stateDir, index).bridge, h1.address, h2.address);
+  const far = await addressOn("h2", shop);
+  // A connection that stands before `meanwhile` and asks after it.
+  const askAfter = (meanwhile: () => Promise<unknown>) => askOnOpenConnection("h1", bank, far, meanwhile);
+  expect(await askAfter(async () => undefined)).toContain(`${shop.environment}-shop`);
+  const known = `known${Date.now()}`;
+  await lab.on("h1", `echo ${known} | busybox timeout 1 busybox nc ${h2.address} 8000`);
+  const seen = await capture.stopAt((bytes) => bytes.includes(known));
+  expect(seen.includes(`${shop.environment}-shop`)).toBe(false);
+  const cut = async (word: "leave" | "withdraw") => {
+    await lab.link(word, shop, bank);
+    await until("silence", async () => ((await reaches("h1", far)) ? undefined : true), healTimeoutMs);
+  };
+  expect(await askAfter(() => cut("leave"))).toBe("");
+  await lab.link("accept", shop, bank);
+  await until("the link again", async () => (await reaches("h1", name)) || undefined, healTimeoutMs);
+  expect(await askAfter(() => cut("withdraw"))).toBe("");
+}, 180_000);
+
+test("an egress policy holds for every packet on every host, within moments and for open connections too", async () => {
+  const device = labNames(stateDir, index).bridge;
+  const ons = lab.lab.hosts.map(
+    ({ name }) =>
+      (command: string) =>
+        lab.on(name, command),
+  );
+  const outside = await openOutside(device, lab.lab.machineAddress, [25, 8080, 8081], ons);
+  const everywhere = (port: number) =>
+    Promise.all(lab.lab.hosts.map(({ name }) => ask(name, shop, OUTSIDE, 2, port)));
+  const addresses = lab.lab.hosts.map(({ address }) => address);
+  const rules = (...texts: string[]) => texts.map(parseEgressRule).filter((rule) => rule !== null);
+  const becomes = (what: string, port: number, wanted: readonly string[]) =>
+    until(
+      what,
+      async () => (String(await everywhere(port)) === String(wanted) ? true : undefined),
+      healTimeoutMs,
+    );
+  try {
+    await becomes("the way out", 8080, addresses);
+    expect(await everywhere(25)).toEqual(["", ""]);
+    const cut = async () => {
+      await lab.egress(shop, { mode: "none", rules: [] });
+      await becomes("no way out", 8080, ["", ""]);
+    };
+    expect(await askOnOpenConnection("h1", shop, OUTSIDE, cut)).toBe("");
+    // Its own network and other environments are as before.
+    expect(await ask("h1", shop, await addressOn("h2", shop))).not.toBe("");
+    expect(await ask("h1", bank, OUTSIDE)).toBe(addresses[0]);
+    const list = rules("203.0.113.0/24:8081", "203.0.113.10:8081", "0.0.0.0/0:25", "10.0.0.0/8");
+    await lab.egress(shop, { mode: "list", rules: list });
+    await becomes("what is listed", 8081, addresses);
+    expect(await everywhere(8080)).toEqual(["", ""]);
+    expect(await everywhere(25)).toEqual(["", ""]);
+    expect(await ask("h1", shop, lab.lab.host("h2").address, 2, 8000)).toBe("");
+    await lab.egress(shop, { mode: "open", rules: [] });
+    await becomes("the way out again", 8080, addresses);
+  } finally {
+    await outside.close();
+  }
+}, 180_000);
+
+test("an allow-list holds at every edge when it is said to, for the connection's own address alone", async () => {
+  const edges = lab.lab.hosts.map(({ address }) => address);
+  const statuses = (app: NetworkApp) =>
+    Promise.all(edges.map(async (edge) => (await throughEdge(edge, app.hostname, "/version")).status));
+  await lab.allow(shop, [`${lab.lab.machineAddress}/32`]);
+  expect(await statuses(shop)).toEqual([200, 200]);
+  await lab.allow(shop, ["203.0.113.0/24"]);
+  expect(await statuses(shop)).toEqual([403, 403]);
+  expect(await statuses(bank)).toEqual([200, 200]);
+  await lab.allow(shop, null);
+  expect(await statuses(shop)).toEqual([200, 200]);
 });
 
 test("an agent that is killed changes nothing on the wire", async () => {

@@ -73,6 +73,18 @@ const GROUPS: readonly Group[] = [
     register: async (program) => (await import("./commands/networks.ts")).registerNetworkCommands(program),
   },
   {
+    names: ["allow"],
+    register: async (program) => (await import("./commands/allow.ts")).registerAllowCommands(program),
+  },
+  {
+    names: ["egress"],
+    register: async (program) => (await import("./commands/egress.ts")).registerEgressCommands(program),
+  },
+  {
+    names: ["links"],
+    register: async (program) => (await import("./commands/links.ts")).registerLinkCommands(program),
+  },
+  {
     names: ["hosts"],
     register: async (program) => (await import("./commands/hosts.ts")).registerHostCommands(program),
   },

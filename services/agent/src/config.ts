@@ -8,6 +8,11 @@ const bytes = z.coerce.number().int().min(0);
 const percent = z.coerce.number().int().min(1).max(100);
 const count = z.coerce.number().int().min(1);
 
+const networks = z
+  .string()
+  .transform((text) => text.split(",").filter((one) => one !== ""))
+  .pipe(z.array(z.cidrv4()).max(100));
+
 export const AgentConfig = {
   natsUrl: BusConfig.natsUrl,
   natsCredsFile: BusConfig.natsCredsFile,
@@ -90,14 +95,18 @@ export const AgentConfig = {
     default: 60_000,
     why: "how long the network of an environment without jobs stays, for the next deploy",
   }),
-  allowedPrivate: key(
-    "BERTH_AGENT_ALLOWED_PRIVATE",
-    z
-      .string()
-      .transform((text) => text.split(",").filter((one) => one !== ""))
-      .pipe(z.array(z.cidrv4()).max(100)),
-    { default: "", why: "private networks that containers may reach, such as 10.20.0.0/16,192.168.7.9/32" },
-  ),
+  allowedPrivate: key("BERTH_AGENT_ALLOWED_PRIVATE", networks, {
+    default: "",
+    why: "private networks that containers may reach, such as 10.20.0.0/16,192.168.7.9/32",
+  }),
+  trustedProxies: key("BERTH_AGENT_TRUSTED_PROXIES", networks, {
+    default: "",
+    why: "load balancers before the edge that speak the PROXY protocol: whom they name is the source",
+  }),
+  mailRelays: key("BERTH_AGENT_MAIL_RELAYS", networks, {
+    default: "",
+    why: "networks to which containers may connect at port 25, such as 192.0.2.25/32",
+  }),
   cgroupParent: key("BERTH_AGENT_CGROUP_PARENT", z.string().optional(), {
     why: "cgroup of the jobs' containers; the engine's when not set",
   }),

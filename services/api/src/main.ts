@@ -10,10 +10,13 @@ import { runService } from "@berth/shared/kit/service.ts";
 import { sql } from "kysely";
 import { ApiConfig } from "./config.ts";
 import { sharePeers } from "./inbound/host-peers.ts";
+import { allowHandlers } from "./inbound/http/allow-handlers.ts";
 import { deployHandlers } from "./inbound/http/deploy-handlers.ts";
+import { egressHandlers } from "./inbound/http/egress-handlers.ts";
 import { eventHandlers } from "./inbound/http/event-handlers.ts";
 import { hostHandlers } from "./inbound/http/host-handlers.ts";
 import { imageHandlers } from "./inbound/http/image-handlers.ts";
+import { linkHandlers } from "./inbound/http/link-handlers.ts";
 import { logsHandler } from "./inbound/http/logs-handler.ts";
 import { networkHandlers } from "./inbound/http/network-handlers.ts";
 import { orgHandlers } from "./inbound/http/org-handlers.ts";
@@ -116,6 +119,9 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...rebalanceHandlers({ db, bus }),
       ...varsHandlers({ db, bus, outbox }),
       ...networkHandlers({ db, bus }),
+      ...allowHandlers({ db }),
+      ...egressHandlers({ db }),
+      ...linkHandlers({ db }),
       ...deployHandlers({ db, addresses, outbox }),
       ...releaseHandlers({ db, bus, outbox }),
       ...imageHandlers({ db, bus, outbox, registry: config.registry, caFile: config.natsCaFile }),

@@ -9,6 +9,7 @@
  * Private keys never cross a process: an agent makes its own, only public ones are in here.
  */
 import { z } from "zod";
+import { EgressPolicy, OPEN_EGRESS } from "../domain/egress-policy.ts";
 import { EnvironmentId, HostId } from "../domain/ids.ts";
 import { ProcessName } from "../domain/names.ts";
 import { defineRequest, defineSignal } from "./event.ts";
@@ -50,6 +51,21 @@ export const InstanceName = z.strictObject({
 });
 export type InstanceName = z.infer<typeof InstanceName>;
 
+/**
+ * A service of another environment, opened at one TCP port: both sides agreed. Containers reach it by
+ * `SERVICE.ENVIRONMENT.ORG.link.internal`.
+ */
+export const NetworkLink = z.strictObject({
+  /** Whose service it is: a host with a job of the linked environment joins this one's network too. */
+  environmentId: EnvironmentId,
+  /** `SERVICE.ENVIRONMENT.ORG` */
+  name: z.string().regex(/^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){2}$/),
+  port: z.int().min(1).max(65_535),
+  /** One that is not ready is in no answer, and keeps the connections that it has. */
+  instances: z.array(z.strictObject({ address: z.ipv4(), ready: z.boolean() })).max(500),
+});
+export type NetworkLink = z.infer<typeof NetworkLink>;
+
 /** An environment's whole network. A higher version replaces a lower one; equal versions are equal networks. */
 export const EnvironmentNetwork = z.strictObject({
   environmentId: EnvironmentId,
@@ -59,6 +75,9 @@ export const EnvironmentNetwork = z.strictObject({
   keyGeneration: z.int().min(0),
   members: z.array(NetworkMember).max(256),
   names: z.array(InstanceName).max(5000),
+  /** What its containers may reach of other environments. */
+  links: z.array(NetworkLink).max(200).default([]),
+  egress: EgressPolicy.default(OPEN_EGRESS),
 });
 export type EnvironmentNetwork = z.infer<typeof EnvironmentNetwork>;
 

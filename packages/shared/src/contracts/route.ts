@@ -13,6 +13,8 @@ export const RouteSite = z.strictObject({
   backends: z
     .array(z.strictObject({ jobId: JobId, address: z.ipv4(), port: z.int().min(1).max(65_535) }))
     .max(500),
+  /** Source networks that may reach it; absent: everybody. */
+  allow: z.array(z.cidrv4()).min(1).max(100).optional(),
 });
 export type RouteSite = z.infer<typeof RouteSite>;
 

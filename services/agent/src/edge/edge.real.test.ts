@@ -52,6 +52,64 @@ test("serves a host name in every spelling, 404 for strangers, 503 while nothing
   expect(rig.log()).not.toContain("token=secret");
 });
 
+test("an allow-list counts the connection's own address, from the first moment and across restarts", async () => {
+  const rig = await startRig();
+  const app = await startApp("one");
+  const from = async (localAddress: string, headers: Record<string, string> = {}, host = "a.localhost") => {
+    const agent = new Agent({ localAddress } as object);
+    closers.push(() => agent.destroy());
+    return (await get(rig.port, host, headers, agent)).status;
+  };
+  const tables = (version: number, allow?: readonly string[]) =>
+    table(version, { "a.localhost": [app.port] }, ENV, allow);
+  const other = "env_00000000000000000000000002";
+  await rig.edge.apply([table(1, { "b.localhost": [app.port] }, other)]);
+  expect(await rig.edge.apply([tables(1, ["127.0.7.0/24", "127.0.0.9/32"])])).toHaveLength(1);
+  expect(await from("127.0.7.200")).toBe(200);
+  expect(await from("127.0.0.9")).toBe(200);
+  expect(await from("127.0.0.1")).toBe(403);
+  expect(await from("127.0.8.1")).toBe(403);
+  const forged = { "x-forwarded-for": "127.0.7.1", "x-real-ip": "127.0.7.1", forwarded: "for=127.0.7.1" };
+  expect(await from("127.0.0.1", forged)).toBe(403);
+  expect(await from("127.0.0.1", {}, "A.localhost.:80")).toBe(403);
+  expect(await from("127.0.0.1", {}, "b.localhost")).toBe(200);
+  const refused = await get(rig.port, "a.localhost");
+  expect(refused.body).toContain("Not from here");
+  expect(refused.body).not.toContain("a.localhost");
+  // A proxy that starts by itself has it from its files.
+  await rig.edge.apply([tables(2, ["127.0.0.0/8"])]);
+  expect(await from("127.0.8.1")).toBe(200);
+  await rig.edge.apply([tables(3, ["127.0.7.0/24"])]);
+  await vi.waitFor(async () =>
+    expect(await readFile(join(rig.dir, "sources.map"), "utf8")).not.toContain("/8"),
+  );
+  await endProxy(rig.proxy);
+  rig.proxy = await rig.startProxy();
+  await vi.waitFor(async () => expect(await from("127.0.8.1")).toBe(403), { timeout: 10_000 });
+  expect(await from("127.0.7.1")).toBe(200);
+  await rig.edge.verify();
+  expect(await rig.edge.apply([tables(4)])).toEqual([{ environmentId: ENV, version: 4 }]);
+  expect(await from("127.0.8.1")).toBe(200);
+});
+
+test("only a trusted load balancer is believed whom it speaks for", async () => {
+  const rig = await startRig({ trustedProxies: ["127.0.0.5/32"] });
+  const app = await startApp("one");
+  await rig.edge.apply([table(1, { "a.localhost": [app.port] }, ENV, ["203.0.113.7/32"])]);
+  const ask = async (localAddress: string, client: string): Promise<string> => {
+    const socket = connect({ port: rig.port, host: "127.0.0.1", localAddress });
+    socket.end(
+      `PROXY TCP4 ${client} 203.0.113.1 4711 80\r\nGET / HTTP/1.1\r\nHost: a.localhost\r\nConnection: close\r\n\r\n`,
+    );
+    let said = "";
+    for await (const chunk of socket) said += String(chunk);
+    return said.slice(9, 12);
+  };
+  expect(await ask("127.0.0.5", "203.0.113.7")).toBe("200");
+  expect(await ask("127.0.0.5", "203.0.113.8")).toBe("403");
+  expect(await ask("127.0.0.6", "203.0.113.7")).toBe("400");
+});
+
 test("overwrites forged headers, passes traceparent, gives every request an id", async () => {
   const rig = await startRig();
   const app = await startApp("one");

@@ -29,7 +29,13 @@ import {
   planSteps,
   type Step,
 } from "./core/plan-steps.ts";
-import { type EdgeSettings, renderConfig, renderMap, renderStatic } from "./core/render-config.ts";
+import {
+  type EdgeSettings,
+  renderConfig,
+  renderMap,
+  renderSources,
+  renderStatic,
+} from "./core/render-config.ts";
 import { commandsOf, type ProcessInfo } from "./core/runtime-text.ts";
 import { type EdgePaths, edgePaths, installConfig, loadState, writeAtomically } from "./shell/edge-files.ts";
 import { observeImage, observeProcess, reloadProxy } from "./shell/proxy-process.ts";
@@ -47,6 +53,8 @@ export interface EdgeGiven {
   readonly port: number;
   readonly bindAddress?: string;
   readonly healthPort?: number | null;
+  /** Load balancers whose connections begin with the PROXY protocol; nobody else is believed. */
+  readonly trustedProxies?: readonly string[];
   readonly binary?: string;
   readonly runAs?: EdgeSettings["runAs"];
   readonly accessLog?: boolean;
@@ -122,6 +130,8 @@ class HaproxyEdge implements Edge {
       socketPath: given.socketPath,
       pidFile: this.#paths.pid,
       mapFile: this.#paths.map,
+      sourcesFile: this.#paths.sources,
+      trustedProxies: given.trustedProxies ?? [],
       runAs: given.runAs !== undefined ? given.runAs : asRoot ? { user: "haproxy", group: "haproxy" } : null,
       accessLog: given.accessLog ?? true,
     };
@@ -192,7 +202,7 @@ class HaproxyEdge implements Edge {
 
   /** Without a state, a slot that the running proxy uses must not be given to another host name. */
   async #slotsInUse(): Promise<number[]> {
-    const observed = await observeImage(this.#client, this.#settings.mapFile).catch(() => null);
+    const observed = await observeImage(this.#client, this.#settings).catch(() => null);
     const slots = [...(observed?.servers.map(({ slot }) => slot) ?? []), ...(observed?.hosts.values() ?? [])];
     return [...new Set(slots)].map((slot) => Number(slot.replace("slot_", ""))).filter(Number.isInteger);
   }
@@ -231,14 +241,14 @@ class HaproxyEdge implements Edge {
     try {
       await this.#save();
       await this.#rightProcess();
-      let observed = await observeImage(this.#client, this.#settings.mapFile);
+      let observed = await observeImage(this.#client, this.#settings);
       let done = 0;
       for (let round = 0; round < ROUNDS; round++) {
         const steps = this.#plan(observed);
         if (steps.length === 0) break;
         await this.#execute(steps);
         done += steps.filter(isUrgent).length;
-        observed = await observeImage(this.#client, this.#settings.mapFile);
+        observed = await observeImage(this.#client, this.#settings);
         if (!this.#plan(observed).some(isUrgent)) break;
       }
       this.#releaseSlots(observed);
@@ -293,7 +303,7 @@ class HaproxyEdge implements Edge {
     for (const step of steps) {
       if ("slot" in step && failed.has(step.slot)) continue;
       try {
-        for (const command of commandsOf(step, this.#settings.mapFile)) await this.#client.run(command);
+        for (const command of commandsOf(step, this.#settings)) await this.#client.run(command);
       } catch (error) {
         if (!(error instanceof RuntimeApiError) || error.code !== "refused") throw error;
         if ("slot" in step) failed.add(step.slot);
@@ -353,7 +363,8 @@ class HaproxyEdge implements Edge {
   #install(): Promise<void> {
     const result = this.#installQueue.then(async () => {
       const state = this.#now();
-      const files = { config: renderConfig(this.#settings, state, this.#configId()), map: renderMap(state) };
+      const config = renderConfig(this.#settings, state, this.#configId());
+      const files = { config, map: renderMap(state), sources: renderSources(state) };
       await installConfig(this.#paths, this.#given.binary ?? "haproxy", files);
       this.#installed = state;
     });

@@ -65,6 +65,7 @@ export interface HostNetworksGiven {
   readonly files: NetworkFiles;
   readonly ask: NetworkAsk;
   readonly allowedPrivate: readonly string[];
+  readonly mailRelays: readonly string[];
   /** How long an environment without jobs stays joined: a new deploy finds its network standing. */
   readonly leaveAfterMs: number;
   readonly clock: Clock;
@@ -78,6 +79,8 @@ export class HostNetworks {
   readonly #held = new Map<EnvironmentId, HeldNetwork>();
   readonly #joining = new Map<EnvironmentId, Promise<void>>();
   readonly #unusedSinceMs = new Map<EnvironmentId, number>();
+  /** Environments that have jobs here, as told last, and those that asked for their network since. */
+  #used: ReadonlySet<string> = new Set();
   /** Environments whose bridge was seen to stand as it should. */
   #standing: ReadonlySet<string> = new Set();
   #mesh: HeldMesh | null = null;
@@ -117,12 +120,14 @@ export class HostNetworks {
    */
   async ensure(environmentId: EnvironmentId): Promise<JobNetwork> {
     this.#unusedSinceMs.delete(environmentId);
+    this.#used = new Set([...this.#used, environmentId]);
     const isJoined = this.#held.get(environmentId)?.state === "joined";
     if (!isJoined) await this.#joinOnce(environmentId);
     if (!isJoined || !this.#standing.has(environmentId)) await this.apply();
     const network = this.desired()?.networks.find((one) => one.environmentId === environmentId);
     if (network === undefined || !this.#standing.has(environmentId))
       throw new Error(`the network of ${environmentId} does not stand yet`);
+    void this.#joinLinked();
     return { networkName: network.engineNetwork, resolver: network.gateway };
   }
 
@@ -200,6 +205,23 @@ export class HostNetworks {
     if (network.keyGeneration > held.keyGeneration)
       await this.#joinOnce(environmentId, { keyGeneration: network.keyGeneration });
     await this.apply();
+    await this.#joinLinked();
+  }
+
+  /** Environments whose services those with jobs here may reach: this host is in their networks too. */
+  #linked(): Set<EnvironmentId> {
+    const own = [...this.#held.values()].filter(({ environmentId }) => this.#used.has(environmentId));
+    return new Set(own.flatMap(({ network }) => network.links.map(({ environmentId }) => environmentId)));
+  }
+
+  /** What fails is tried again in the next round: nothing but the links waits for it. */
+  async #joinLinked(): Promise<void> {
+    const missing = [...this.#linked()].filter((id) => this.#held.get(id)?.state !== "joined");
+    for (const environmentId of missing)
+      await this.#joinOnce(environmentId).catch((error: unknown) =>
+        this.#given.log.warn("network.link-waits", { environmentId, error: describeError(error) }),
+      );
+    if (missing.length > 0) await this.apply().catch(() => {});
   }
 
   /** Another key for the environment's tunnel of this host; the others are told by the network service. */
@@ -253,6 +275,7 @@ export class HostNetworks {
       if (held.state === "leaving") await this.#tellLeft(environmentId);
       else await this.#joinAgain(held, versions[environmentId] !== undefined);
     }
+    await this.#joinLinked();
   }
 
   async #joinAgain(held: HeldNetwork, isKnown: boolean): Promise<void> {
@@ -271,10 +294,12 @@ export class HostNetworks {
   /** @param used environments that have jobs here: the others are left after a while */
   async leaveUnused(used: ReadonlySet<string>): Promise<void> {
     const { clock, leaveAfterMs, engine, files, log } = this.#given;
+    this.#used = used;
+    const linked = this.#linked();
     const nowMs = clock.monotonicMs();
     let changed = false;
     for (const [environmentId, held] of [...this.#held]) {
-      if (used.has(environmentId) || held.state === "leaving") {
+      if (used.has(environmentId) || linked.has(environmentId) || held.state === "leaving") {
         this.#unusedSinceMs.delete(environmentId);
         continue;
       }
@@ -324,12 +349,13 @@ export class HostNetworks {
   }
 
   async #run(): Promise<void> {
-    const { hands, identity, allowedPrivate } = this.#given;
+    const { hands, identity, allowedPrivate, mailRelays } = this.#given;
     this.#mtu = (await hands.mtuOf(identity.nodeAddress)) ?? this.#mtu;
     const desired = this.desired();
     if (desired === null) return;
     const known = [...desired.nodeAddresses, ...this.#neighbours.nodeAddresses];
-    await hands.ensureRules({ ...desired, nodeAddresses: [...new Set(known)].sort(), allowedPrivate });
+    const nodeAddresses = [...new Set(known)].sort();
+    await hands.ensureRules({ ...desired, nodeAddresses, allowedPrivate, mailRelays });
     await hands.carryOut(planNetwork(desired, await hands.observe()));
     const found = await hands.engineNetworks();
     const stands = (id: EnvironmentId) => found.some(({ name }) => name === interfaceNames(id).engineNetwork);
@@ -351,10 +377,11 @@ export class HostNetworks {
   /** Names are no reason to hold up a start: what fails is tried again in the next round. */
   async #ensureNames(desired: DesiredHost): Promise<void> {
     const { resolvers, log } = this.#given;
-    for (const { environmentId, bridge, gateway } of desired.networks) {
-      const names = this.#held.get(environmentId)?.network.names ?? [];
+    for (const { environmentId, bridge, gateway, egress } of desired.networks) {
+      const { names = [], links = [] } = this.#held.get(environmentId)?.network ?? {};
+      const view = { gateway, names, links, isAskingOutside: egress.mode !== "none" };
       try {
-        const done = await resolvers.ensure(bridge, gateway, names);
+        const done = await resolvers.ensure(bridge, view);
         if (done === "started") log.info("resolver.started", { environmentId, gateway });
       } catch (error) {
         log.warn("resolver.failed", { environmentId, error: describeError(error) });

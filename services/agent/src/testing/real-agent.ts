@@ -99,7 +99,7 @@ export async function startTestAgent(
     resolvers: new Resolvers(join(engineGiven.folder, "resolvers"), engineGiven.commandPrefix),
     files: new NetworkFiles(hostDir),
     ask: testNetworkService(engineGiven, hostId),
-    ...{ allowedPrivate: [], leaveAfterMs: 3_600_000, clock: systemClock, log: silentLog },
+    ...{ allowedPrivate: [], mailRelays: [], leaveAfterMs: 3_600_000, clock: systemClock, log: silentLog },
   });
   await networks.open();
   const secrets = new SecretsFolder(join(hostDir, "secrets"));

@@ -5,10 +5,12 @@
  * The machine that runs the test plays another host's edge: the cable into the engine's namespace has the name of
  * the mesh, and its other end the address of a host in it.
  */
+
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
 import { formatCidr, parseCidr } from "@berth/shared/domain/cidr.ts";
+import { OPEN_EGRESS } from "@berth/shared/domain/egress-policy.ts";
 import { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import type { TestEngine } from "@berth/shared/testing/real-engine.ts";
 import type { HeldNetwork } from "../network/core/network-state.ts";
@@ -53,7 +55,16 @@ function testNetwork(
   const subnet = formatCidr({ address, bits: number === 0 ? 24 : 26 });
   const port = 17_500 + number;
   const member = { hostId, slice: subnet, publicKey, nodeAddress: engine.nodeAddress, port };
-  return { environmentId, version: 1, subnet, keyGeneration: 0, members: [member], names: [] };
+  return {
+    environmentId,
+    version: 1,
+    subnet,
+    keyGeneration: 0,
+    members: [member],
+    names: [],
+    links: [],
+    egress: OPEN_EGRESS,
+  };
 }
 
 /** An agent that is started again finds the same numbers. */

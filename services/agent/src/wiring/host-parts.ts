@@ -99,7 +99,7 @@ function createNetworks(
   bus: Bus,
   wireguard: Wireguard,
 ): HostNetworks {
-  const { hostDir, resolversDir, meshPort, allowedPrivate, leaveAfterMs } = config;
+  const { hostDir, resolversDir, meshPort, allowedPrivate, mailRelays, leaveAfterMs } = config;
   const { hostId, podId } = host;
   return new HostNetworks({
     identity: { ...host, meshPort },
@@ -108,7 +108,7 @@ function createNetworks(
     resolvers: new Resolvers(join(resolversDir, podId)),
     files: new NetworkFiles(hostDir),
     ask: networkAsk(bus, hostId),
-    ...{ allowedPrivate, leaveAfterMs, clock, log },
+    ...{ allowedPrivate, mailRelays, leaveAfterMs, clock, log },
   });
 }
 
@@ -119,6 +119,7 @@ async function openEdge({ config, log, scope, clock }: AgentContext, routes: Rou
       dir,
       socketPath: config.haproxySocket ?? join(dir, "haproxy.sock"),
       port: config.edgePort,
+      trustedProxies: config.trustedProxies,
       log,
       clock,
       acknowledged: (acknowledgements) => {

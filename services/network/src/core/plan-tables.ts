@@ -3,7 +3,8 @@
  *
  * Pure. The content is in a canonical order, so equal content is equal text and keeps its version.
  */
-import type { InstanceName, MeshHost, NetworkMember } from "@berth/shared/contracts/network.ts";
+import type { InstanceName, MeshHost, NetworkLink, NetworkMember } from "@berth/shared/contracts/network.ts";
+import type { EgressPolicy } from "@berth/shared/domain/egress-policy.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 
 export interface NetworkContent {
@@ -11,6 +12,8 @@ export interface NetworkContent {
   readonly keyGeneration: number;
   readonly members: readonly NetworkMember[];
   readonly names: readonly InstanceName[];
+  readonly links: readonly NetworkLink[];
+  readonly egress: EgressPolicy;
 }
 
 export interface MeshContent {
@@ -23,12 +26,30 @@ export interface EnvironmentRow {
   readonly environmentId: EnvironmentId;
   readonly subnet: string;
   readonly keyGeneration: number;
+  readonly egress: EgressPolicy;
+}
+
+/** A link that both sides agreed on. */
+export interface LinkRow extends Pick<NetworkLink, "environmentId" | "name" | "port"> {
+  /** Whose containers may use it. */
+  readonly consumerId: string;
+  readonly serviceId: string;
+}
+
+/** A running instance of a linked service. */
+export interface LinkedRow {
+  readonly serviceId: string;
+  readonly process: string;
+  readonly address: string;
+  readonly ready: boolean;
 }
 
 export interface World {
   readonly environments: readonly EnvironmentRow[];
   readonly members: readonly (NetworkMember & { readonly environmentId: string })[];
   readonly names: readonly (InstanceName & { readonly environmentId: string })[];
+  readonly links: readonly LinkRow[];
+  readonly linked: readonly LinkedRow[];
   readonly hosts: readonly Omit<MeshHost, "slices">[];
   readonly podCidr: string;
   readonly hostCidr: string;
@@ -62,19 +83,36 @@ export function planTables(world: World, stored: ReadonlyMap<string, Table>): Ta
 function networkContents(world: World): [string, NetworkContent][] {
   const members = Map.groupBy(world.members, ({ environmentId }) => environmentId);
   const names = Map.groupBy(world.names, ({ environmentId }) => environmentId);
-  return world.environments.map(({ environmentId, subnet, keyGeneration }) => [
+  const links = Map.groupBy(world.links, ({ consumerId }) => consumerId);
+  const linked = Map.groupBy(world.linked, ({ serviceId }) => serviceId);
+  return world.environments.map(({ environmentId, subnet, keyGeneration, egress }) => [
     environmentId,
     {
       subnet,
       keyGeneration,
+      egress,
       members: (members.get(environmentId) ?? [])
         .map(({ environmentId: _its, ...member }) => member)
         .sort((a, b) => compare(a.hostId, b.hostId)),
       names: (names.get(environmentId) ?? [])
         .map(({ environmentId: _its, ...name }) => name)
         .sort((a, b) => compare(nameKey(a), nameKey(b))),
+      links: (links.get(environmentId) ?? [])
+        .map(({ consumerId: _its, serviceId, ...link }) => ({
+          ...link,
+          instances: linkInstances(linked.get(serviceId) ?? []),
+        }))
+        .sort((a, b) => compare(`${a.name}:${a.port}`, `${b.name}:${b.port}`)),
     },
   ]);
+}
+
+/** Those that `SERVICE.internal` means: of `web`, else of all processes. */
+function linkInstances(rows: readonly LinkedRow[]): NetworkLink["instances"] {
+  const web = rows.filter(({ process }) => process === "web");
+  return (web.length > 0 ? web : rows)
+    .map(({ address, ready }) => ({ address, ready }))
+    .sort((a, b) => compare(a.address, b.address));
 }
 
 function meshContent({ hosts, members, podCidr, hostCidr }: World): MeshContent {

@@ -53,8 +53,11 @@ async function readStored(db: Kysely<NetworkTables>): Promise<Map<string, Table>
 
 async function readWorld(trx: Transaction<NetworkTables>, pools: Pools): Promise<World> {
   const environments = await sql<World["environments"][number]>`
-    select environment_id as "environmentId", subnet::text as subnet, key_generation as "keyGeneration"
-      from environments`.execute(trx);
+    select e.environment_id as "environmentId", e.subnet::text as subnet, e.key_generation as "keyGeneration",
+           jsonb_build_object('mode', coalesce(p.mode, 'open'), 'rules', coalesce(p.rules, '[]')) as egress
+      from environments e left join api.egress_policies p on p.environment_id = e.environment_id`.execute(
+    trx,
+  );
   const members = await sql<World["members"][number]>`
     select m.environment_id as "environmentId", m.host_id as "hostId", m.slice::text as slice,
            m.public_key as "publicKey", m.port, h.node_address as "nodeAddress"
@@ -67,6 +70,17 @@ async function readWorld(trx: Transaction<NetworkTables>, pools: Pools): Promise
       join members m on m.environment_id = j.environment_id and m.host_id = j.host_id and m.left_at is null
      where j.ready and j.state = 'running' and j.desired = 'run' and j.address is not null
        and j.address::inet << m.slice`.execute(trx);
+  const links = await sql<World["links"][number]>`
+    select l.consumer_id as "consumerId", l.provider_id as "environmentId", l.service_id as "serviceId", l.port,
+           l.service || '.' || l.environment || '.' || l.org as name
+      from api.links l`.execute(trx);
+  // Also one that is about to stop: what is open with it ends by itself.
+  const linked = await sql<World["linked"][number]>`
+    select j.service_id as "serviceId", j.process, j.address, j.ready and j.desired = 'run' as ready
+      from scheduler.jobs j
+      join members m on m.environment_id = j.environment_id and m.host_id = j.host_id and m.left_at is null
+     where j.state in ('running', 'stopping') and j.address is not null and j.address::inet << m.slice
+       and exists (select 1 from api.links l where l.service_id = j.service_id)`.execute(trx);
   const hosts = await sql<World["hosts"][number]>`
     select h.id as "hostId", h.node_address as "nodeAddress", h.subnet::text as subnet,
            k.public_key as "publicKey", coalesce(k.port, ${NO_PORT}) as port
@@ -76,6 +90,8 @@ async function readWorld(trx: Transaction<NetworkTables>, pools: Pools): Promise
     environments: environments.rows,
     members: members.rows,
     names: names.rows.map(named),
+    links: links.rows,
+    linked: linked.rows,
     hosts: hosts.rows,
     podCidr: pools.podCidr,
     hostCidr: pools.hostCidr,
@@ -88,9 +104,10 @@ function named({ port, ...instance }: JobRow): World["names"][number] {
   return port === null ? instance : { ...instance, ports: [{ name: portName(instance.process), port }] };
 }
 
-/** The newest change of any job: a cheap question that tells whether names may differ. */
+/** The newest change of any job and the newest act of anybody: a cheap question that tells whether tables may differ. */
 export async function readWatermark(db: Kysely<NetworkTables>): Promise<string> {
-  const { rows } = await sql<{ at: string | null }>`
-    select max(updated_at)::text as at from scheduler.jobs`.execute(db);
-  return rows[0]?.at ?? "";
+  const { rows } = await sql<{ jobs: string | null; acts: string | null }>`
+    select (select max(updated_at)::text from scheduler.jobs) as jobs,
+           (select max(id)::text from api.audit) as acts`.execute(db);
+  return `${rows[0]?.jobs} ${rows[0]?.acts}`;
 }

@@ -9,6 +9,7 @@ const service = (environment: string, name: string): ServiceRow => ({
   environmentId: `env_${environment}` as EnvironmentId,
   serviceId: `svc_${environment}_${name}` as ServiceId,
   hostnameLabel: `${name}-${environment}`,
+  allow: null,
 });
 const backend = (serviceId: ServiceId, n: number): BackendRow => ({
   serviceId,
@@ -43,6 +44,17 @@ describe("planTables", () => {
     const input = { services: [shop], stored, podDomain };
     expect(planTables({ ...input, backends: [backend(shop.serviceId, 2)] })).toEqual([]);
     expect(planTables({ ...input, backends: [backend(shop.serviceId, 3)] })[0]?.version).toBe(8);
+  });
+
+  test("an allow-list is part of the site, in a canonical order; another one is another version", () => {
+    const shop = { ...service("production", "shop"), allow: ["203.0.113.0/24", "198.51.100.7/32"] };
+    const made = planTables({ services: [shop], backends: [], stored: [], podDomain });
+    expect(made[0]?.sites[0]?.allow).toEqual(["198.51.100.7/32", "203.0.113.0/24"]);
+    const again = (allow: readonly string[] | null) =>
+      planTables({ services: [{ ...shop, allow }], backends: [], stored: made, podDomain });
+    expect(again(shop.allow.toReversed())).toEqual([]);
+    expect(again(["203.0.113.0/24"])[0]?.version).toBe(2);
+    expect(again(null)[0]?.sites[0]).not.toHaveProperty("allow");
   });
 
   test("an environment that is gone gets a table without sites, once", () => {

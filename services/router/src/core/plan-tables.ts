@@ -13,6 +13,8 @@ export interface ServiceRow {
   readonly environmentId: EnvironmentId;
   readonly serviceId: ServiceId;
   readonly hostnameLabel: string;
+  /** Source networks that may reach it; null: everybody. */
+  readonly allow: readonly string[] | null;
 }
 
 /** A job that may get traffic: web, running, ready and in rotation, with an address. */
@@ -55,12 +57,13 @@ function wantedSites({ services, backends, podDomain }: PlanTablesInput): Map<En
   const byEnvironment = Map.groupBy(services, (service) => service.environmentId);
   const wanted = new Map<EnvironmentId, RouteSite[]>();
   for (const [environmentId, rows] of byEnvironment) {
-    const sites = rows.map(({ serviceId, hostnameLabel }) => ({
+    const sites = rows.map(({ serviceId, hostnameLabel, allow }) => ({
       hostname: `${hostnameLabel}.${podDomain}`.toLowerCase(),
       serviceId,
       backends: (byService.get(serviceId) ?? [])
         .map(({ jobId, address, port }) => ({ jobId, address, port }))
         .sort((a, b) => compare(a.jobId, b.jobId)),
+      ...(allow === null ? {} : { allow: allow.toSorted(compare) }),
     }));
     wanted.set(
       environmentId,
@@ -73,9 +76,10 @@ function wantedSites({ services, backends, podDomain }: PlanTablesInput): Map<En
 /** Key order must not matter: what comes out of jsonb is ordered by the database. */
 function canonical(sites: readonly RouteSite[]): string {
   return JSON.stringify(
-    sites.map(({ hostname, serviceId, backends }) => [
+    sites.map(({ hostname, serviceId, backends, allow = null }) => [
       hostname,
       serviceId,
+      allow,
       backends.map(({ jobId, address, port }) => [jobId, address, port]),
     ]),
   );

@@ -36,6 +36,7 @@ async function withAdmin(work: (client: pg.Client) => Promise<unknown>, database
 async function createTables(client: pg.Client): Promise<void> {
   const files = [
     "api/migrations/0001-tables.sql",
+    "api/migrations/0010-traffic-policy.sql",
     "scheduler/migrations/0001-scheduler.sql",
     "router/migrations/0001-router.sql",
   ];
@@ -43,7 +44,7 @@ async function createTables(client: pg.Client): Promise<void> {
     const schema = file.split("/")[0];
     const text = await readFile(new URL(`../../../${file}`, import.meta.url), "utf8");
     await client.query(
-      `create schema ${schema}; set search_path to ${schema}; ${text.split(/^create view/im)[0]}`,
+      `create schema if not exists ${schema}; set search_path to ${schema}; ${text.split(/^create view/im)[0]}`,
     );
   }
 }

@@ -49,14 +49,18 @@ async function readWorld(
     environment_id: ServiceRow["environmentId"];
     service_id: ServiceRow["serviceId"];
     hostname_label: string;
+    allow: string[] | null;
     job_id: BackendRow["jobId"] | null;
     address: string | null;
     port: number | null;
   }
   const { rows } = await sql<Row>`
-    select s.environment_id, s.id as service_id, s.hostname_label, j.id as job_id, j.address, j.port
+    select s.environment_id, s.id as service_id, s.hostname_label, coalesce(own.cidrs, whole.cidrs) as allow,
+           j.id as job_id, j.address, j.port
       from api.services s
       join api.environments e on e.id = s.environment_id and e.deleted_at is null
+      left join api.allow_lists own on own.target = s.id
+      left join api.allow_lists whole on whole.target = e.id
       left join scheduler.jobs j
         on j.service_id = s.id and j.process = 'web' and j.rotation = 'in' and j.ready and j.state = 'running'
        and j.desired = 'run' and j.address is not null and j.port is not null
@@ -69,6 +73,7 @@ async function readWorld(
       environmentId: row.environment_id,
       serviceId,
       hostnameLabel: row.hostname_label,
+      allow: row.allow,
     });
     if (row.job_id === null || row.address === null || row.port === null) continue;
     backends.push({ serviceId, jobId: row.job_id, address: row.address, port: row.port });
@@ -89,12 +94,12 @@ export async function readTables(db: Kysely<RouterTables>): Promise<(StoredTable
   return rows.map((row) => ({ environmentId: row.environment_id, version: row.version, sites: row.sites }));
 }
 
-/** The newest change of any job: a cheap question that tells whether the tables may differ. */
+/** The newest change of any job and the newest act of anybody: a cheap question that tells whether tables may differ. */
 export async function readWatermark(db: Kysely<RouterTables>): Promise<string> {
-  const { rows } = await sql<{
-    at: string | null;
-  }>`select max(updated_at)::text as at from scheduler.jobs`.execute(db);
-  return rows[0]?.at ?? "";
+  const { rows } = await sql<{ jobs: string | null; acts: string | null }>`
+    select (select max(updated_at)::text from scheduler.jobs) as jobs,
+           (select max(id)::text from api.audit) as acts`.execute(db);
+  return `${rows[0]?.jobs} ${rows[0]?.acts}`;
 }
 
 /** Keeps what a host's edge said; an older word than the stored one changes nothing. @returns whether it did */

@@ -14,17 +14,25 @@ const tableOf = fc
   .record({
     environment: fc.nat(2),
     version: fc.integer({ min: 1, max: 12 }),
-    sites: fc.uniqueArray(fc.record({ name: fc.nat(5), jobs: fc.uniqueArray(fc.nat(6), { maxLength: 4 }) }), {
-      selector: (site) => site.name,
-      maxLength: 5,
-    }),
+    sites: fc.uniqueArray(
+      fc.record({
+        name: fc.nat(5),
+        jobs: fc.uniqueArray(fc.nat(6), { maxLength: 4 }),
+        sources: fc.uniqueArray(fc.nat(3), { maxLength: 3 }),
+      }),
+      {
+        selector: (site) => site.name,
+        maxLength: 5,
+      },
+    ),
   })
   .map(({ environment, version, sites }) => ({
     environmentId: environmentIds[environment],
     version,
-    sites: sites.map(({ name, jobs }) => ({
+    sites: sites.map(({ name, jobs, sources }) => ({
       hostname: `app-${name}.berth.localhost`,
       serviceId: "svc_x",
+      ...(sources.length === 0 ? {} : { allow: sources.map((n) => `203.0.113.${n}/32`) }),
       backends: jobs.map((job) => ({ jobId: `job_${job}`, address: `10.210.1.${job + 2}`, port: 8080 })),
     })),
   })) as unknown as fc.Arbitrary<RouteTable>;
@@ -37,8 +45,14 @@ class SimulatedProxy {
   /** Servers whose connections do not end refuse to be removed. */
   busy: (key: string) => boolean = () => false;
 
+  readonly sources = new Map<string, { isClosed: boolean; cidrs: Set<string> }>();
+
   image(): ObservedImage {
-    return { hosts: new Map(this.hosts), servers: [...this.servers.values()] };
+    const lists = [...this.sources].filter(([, { isClosed, cidrs }]) => isClosed || cidrs.size > 0);
+    const sources = lists.map(
+      ([name, { isClosed, cidrs }]) => [name, { isClosed, cidrs: new Set(cidrs) }] as const,
+    );
+    return { hosts: new Map(this.hosts), servers: [...this.servers.values()], sources: new Map(sources) };
   }
 
   readyOf(hostname: string): string[] {
@@ -76,7 +90,31 @@ class SimulatedProxy {
         return;
       case "remove-host":
         this.hosts.delete(step.hostname);
+        return;
+      case "allow-source":
+        this.#list(step.hostname).cidrs.add(step.cidr);
+        return;
+      case "refuse-source":
+        this.#list(step.hostname).cidrs.delete(step.cidr);
+        return;
+      case "close-host":
+        this.#list(step.hostname).isClosed = true;
+        return;
+      case "open-host":
+        this.#list(step.hostname).isClosed = false;
     }
+  }
+
+  #list(hostname: string): { isClosed: boolean; cidrs: Set<string> } {
+    const list = this.sources.get(hostname) ?? { isClosed: false, cidrs: new Set() };
+    this.sources.set(hostname, list);
+    return list;
+  }
+
+  /** Whether a request from 203.0.113.n would be passed on. */
+  passes(hostname: string, n: number): boolean {
+    const { isClosed, cidrs } = this.#list(hostname);
+    return this.hosts.has(hostname) && (!isClosed || cidrs.has(`203.0.113.${n}/32`));
   }
 
   #admin(slot: string, name: string, admin: ObservedServer["admin"]): void {
@@ -104,10 +142,18 @@ function converge(proxy: SimulatedProxy, state: EdgeState, busy: boolean): void 
     const names = new Set((wanted.servers.get(wanted.hosts.get(host) ?? "") ?? []).map(({ name }) => name));
     return names.size > 0 && proxy.readyOf(host).length > 0;
   });
-  for (let round = 0; round < 3; round++) {
+  // Of host names that stay where they are: who may pass before and after may in between, who may not never does.
+  const mayPass = (host: string, n: number) => wanted.sources.get(host)?.has(`203.0.113.${n}/32`) !== false;
+  const constant = [...wanted.hosts]
+    .filter(([host, slot]) => [undefined, slot].includes(proxy.hosts.get(host)))
+    .flatMap(([host]) => [0, 1, 2, 3].map((n) => ({ host, n, passes: proxy.passes(host, n) })))
+    .filter(({ host, n, passes }) => passes === mayPass(host, n));
+  for (let round = 0; round < 4; round++) {
     const steps = plan(proxy.image(), state);
     for (const step of steps) {
       proxy.run(step);
+      for (const { host, n, passes } of constant)
+        expect(proxy.passes(host, n), `${host} from ${n} after ${step.kind}`).toBe(passes);
       for (const host of safe) expect(proxy.readyOf(host), `${host} after ${step.kind}`).not.toHaveLength(0);
     }
   }
@@ -116,6 +162,8 @@ function converge(proxy: SimulatedProxy, state: EdgeState, busy: boolean): void 
 function expectEqual(proxy: SimulatedProxy, state: EdgeState): void {
   const wanted = wantedImage(state);
   expect(proxy.hosts).toEqual(wanted.hosts);
+  const closed = [...proxy.image().sources].filter(([, { isClosed }]) => isClosed);
+  expect(new Map(closed.map(([host, { cidrs }]) => [host, cidrs]))).toEqual(wanted.sources);
   for (const [host, slot] of wanted.hosts) {
     const names = (wanted.servers.get(slot) ?? []).map(({ name }) => name).sort();
     expect(proxy.readyOf(host).sort()).toEqual(names);

@@ -9,6 +9,7 @@
  *  - a lower version never replaces a higher one, and a host name stays with the environment that has it.
  */
 import { RouteTable } from "@berth/shared/contracts/route.ts";
+import { formatCidr, parseCidr } from "@berth/shared/domain/cidr.ts";
 import { z } from "zod";
 
 export const INITIAL_SLOTS = 256;
@@ -181,21 +182,31 @@ export interface WantedServer {
 export interface WantedImage {
   readonly hosts: ReadonlyMap<string, string>;
   readonly servers: ReadonlyMap<string, readonly WantedServer[]>;
+  /** Host name → source networks that may reach it; not in here: everybody. */
+  readonly sources: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 export function wantedImage(state: EdgeState): WantedImage {
   const hosts = new Map<string, string>();
   const servers = new Map<string, readonly WantedServer[]>();
+  const sources = new Map<string, ReadonlySet<string>>();
   for (const table of Object.values(state.tables)) {
     for (const site of table.sites) {
       const have = state.hosts[site.hostname];
       if (have === undefined || have.environmentId !== table.environmentId) continue;
       hosts.set(site.hostname, slotName(have.slot));
+      if (site.allow !== undefined) sources.set(site.hostname, new Set(site.allow.map(canonicalCidr)));
       servers.set(
         slotName(have.slot),
         site.backends.map((b) => ({ name: serverName(b), address: b.address, port: b.port })),
       );
     }
   }
-  return { hosts, servers };
+  return { hosts, servers, sources };
+}
+
+/** Nothing else enters a file or a command of the proxy; what is no network matches no source. */
+function canonicalCidr(text: string): string {
+  const cidr = parseCidr(text);
+  return cidr === null ? "none" : formatCidr(cidr);
 }

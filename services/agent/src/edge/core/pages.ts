@@ -12,6 +12,7 @@ export const PAGES = {
     "Nothing here",
     "No app answers to this host name. Check the address for a typing error.",
   ),
+  notAllowed: page("Not from here", "This address does not answer to the network that you come from."),
   notReady: page(
     "Not ready yet",
     "The app has no instance that can answer right now. Please try again in a few seconds.",

@@ -19,7 +19,17 @@ export interface ObservedServer {
 export interface ObservedImage {
   readonly hosts: ReadonlyMap<string, string>;
   readonly servers: readonly ObservedServer[];
+  /** Host name → who may reach it. */
+  readonly sources: ReadonlyMap<string, ObservedSources>;
 }
+
+export interface ObservedSources {
+  /** Whether nobody but `cidrs` may. */
+  readonly isClosed: boolean;
+  readonly cidrs: ReadonlySet<string>;
+}
+
+const NO_LIST: ObservedSources = { isClosed: false, cidrs: new Set() };
 
 export type Step =
   | { readonly kind: "add-server"; readonly slot: string; readonly server: WantedServer }
@@ -27,6 +37,10 @@ export type Step =
   | { readonly kind: "add-host"; readonly hostname: string; readonly slot: string }
   | { readonly kind: "move-host"; readonly hostname: string; readonly slot: string }
   | { readonly kind: "remove-host"; readonly hostname: string }
+  | { readonly kind: "allow-source"; readonly hostname: string; readonly cidr: string }
+  | { readonly kind: "close-host"; readonly hostname: string }
+  | { readonly kind: "refuse-source"; readonly hostname: string; readonly cidr: string }
+  | { readonly kind: "open-host"; readonly hostname: string }
   | { readonly kind: "drain-server"; readonly slot: string; readonly name: string }
   | {
       readonly kind: "remove-server";
@@ -61,6 +75,7 @@ export function planSteps(input: PlanInput): Step[] {
       else if (have.admin !== "ready") steps.push({ kind: "ready-server", slot, name: server.name });
     }
   }
+  steps.push(...planSources(input));
   for (const [hostname, slot] of wanted.hosts) {
     const have = observed.hosts.get(hostname);
     if (have === undefined) steps.push({ kind: "add-host", hostname, slot });
@@ -72,6 +87,7 @@ export function planSteps(input: PlanInput): Step[] {
       if (!wanted.hosts.has(hostname)) steps.push({ kind: "remove-host", hostname });
     }
   }
+  steps.push(...forgottenSources(input));
   const surplus = observed.servers.filter(
     (server) => !keep.has(`${server.slot}/${server.name}`) && (mayRemoveUnknown || known.has(server.slot)),
   );
@@ -80,6 +96,38 @@ export function planSteps(input: PlanInput): Step[] {
   }
   for (const server of surplus) steps.push(...removal(server, input));
   return steps;
+}
+
+/**
+ * Allow-lists before host names: one that comes is closed to others from its first moment. Networks come in before a
+ * host name is closed, and go after it was opened, so nobody who may reach it before and after is refused between.
+ */
+function planSources({ observed, wanted }: PlanInput): Step[] {
+  return [...wanted.hosts.keys()].flatMap((hostname): Step[] => {
+    const { isClosed, cidrs } = observed.sources.get(hostname) ?? NO_LIST;
+    const want = wanted.sources.get(hostname);
+    return [
+      ...[...(want ?? [])]
+        .filter((cidr) => !cidrs.has(cidr))
+        .map((cidr) => ({ kind: "allow-source" as const, hostname, cidr })),
+      ...(want === undefined && isClosed ? [{ kind: "open-host" as const, hostname }] : []),
+      ...[...cidrs]
+        .filter((cidr) => want?.has(cidr) !== true)
+        .map((cidr) => ({ kind: "refuse-source" as const, hostname, cidr })),
+      ...(want !== undefined && !isClosed ? [{ kind: "close-host" as const, hostname }] : []),
+    ];
+  });
+}
+
+/** The list of a host name goes when the host name was seen to be gone. */
+function forgottenSources({ observed, wanted, mayRemoveUnknown }: PlanInput): Step[] {
+  if (!mayRemoveUnknown) return [];
+  return [...observed.sources]
+    .filter(([hostname]) => !wanted.hosts.has(hostname) && !observed.hosts.has(hostname))
+    .flatMap(([hostname, { isClosed, cidrs }]): Step[] => [
+      ...[...cidrs].map((cidr) => ({ kind: "refuse-source" as const, hostname, cidr })),
+      ...(isClosed ? [{ kind: "open-host" as const, hostname }] : []),
+    ]);
 }
 
 /** The proxy refuses to remove a server that still has connections: then it is asked again the next time. */
@@ -116,7 +164,12 @@ export function appliedEnvironments(
     const names = ready.get(slot) ?? new Set<string>();
     const servers = wanted.servers.get(slot) ?? [];
     const same = names.size === servers.length && servers.every(({ name }) => names.has(name));
-    if (observed.hosts.get(hostname) !== slot || !same) applied.delete(ownerOf.get(hostname) ?? "");
+    const { isClosed, cidrs } = observed.sources.get(hostname) ?? NO_LIST;
+    const want = wanted.sources.get(hostname);
+    const isListed = cidrs.size === (want?.size ?? 0) && [...(want ?? [])].every((cidr) => cidrs.has(cidr));
+    const isClosedSo = isClosed === (want !== undefined) && isListed;
+    if (observed.hosts.get(hostname) !== slot || !same || !isClosedSo)
+      applied.delete(ownerOf.get(hostname) ?? "");
   }
   return applied;
 }

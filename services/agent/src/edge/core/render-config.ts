@@ -15,9 +15,10 @@
  *  - Header names with `_` are taken out: X_Forwarded_For looks like X-Forwarded-For to CGI and WSGI.
  *  - The query string is in no log.
  */
+import { SOURCE_BITS } from "@berth/shared/domain/source-list.ts";
 import { type EdgeState, slotName, wantedImage } from "./edge-state.ts";
 import { PAGES } from "./pages.ts";
-import { SERVER_OPTIONS } from "./runtime-text.ts";
+import { SERVER_OPTIONS, sourceKey } from "./runtime-text.ts";
 
 export interface EdgeSettings {
   /** Where the public HTTP port listens, such as `*` or `127.0.0.1`. */
@@ -28,6 +29,9 @@ export interface EdgeSettings {
   readonly socketPath: string;
   readonly pidFile: string;
   readonly mapFile: string;
+  readonly sourcesFile: string;
+  /** Load balancers that say with the PROXY protocol whom they speak for. */
+  readonly trustedProxies: readonly string[];
   /** Whom the worker becomes; null when the proxy is not started by root. */
   readonly runAs: { readonly user: string; readonly group: string } | null;
   /** Log every request as one JSON line on stdout. */
@@ -59,6 +63,13 @@ export function renderConfig(settings: EdgeSettings, state: EdgeState, configId:
 
 export function renderMap(state: EdgeState): string {
   return [...wantedImage(state).hosts].map(([hostname, slot]) => `${hostname} ${slot}\n`).join("");
+}
+
+/** Lines of the map of sources: host names that are closed, and to whom they are open. */
+export function renderSources(state: EdgeState): string {
+  return [...wantedImage(state).sources]
+    .flatMap(([hostname, cidrs]) => [...cidrs, ""].map((cidr) => `${sourceKey(hostname, cidr)} 1\n`))
+    .join("");
 }
 
 function globalSection({ socketPath, pidFile, runAs }: EdgeSettings): string {
@@ -124,10 +135,17 @@ const LOG_FORMAT = [
   '"requestId":"%[unique-id]"',
 ].join(",");
 
-function frontend({ bindAddress, port, mapFile, accessLog }: EdgeSettings): string {
+function frontend({
+  bindAddress,
+  port,
+  mapFile,
+  sourcesFile,
+  trustedProxies,
+  accessLog,
+}: EdgeSettings): string {
   return `frontend edge
   bind ${bindAddress}:${port}
-  # A reload ends idle client connections with an answer, never between two requests.
+${trustedProxies.map((cidr) => `  tcp-request connection expect-proxy layer4 if { src ${cidr} }\n`).join("")}  # A reload ends idle client connections with an answer, never between two requests.
   option idle-close-on-response
   unique-id-format %[uuid()]
   ${accessLog ? `log-format '{${LOG_FORMAT}}'` : "no log"}
@@ -139,6 +157,7 @@ function frontend({ bindAddress, port, mapFile, accessLog }: EdgeSettings): stri
   http-request deny deny_status 405 if { method CONNECT } or { method TRACE }
   http-request set-var(txn.slot) var(txn.host),map_str(${mapFile})
   http-request return status 404 content-type "text/html; charset=utf-8" string '${PAGES.unknownHost}' hdr Cache-Control no-store unless { var(txn.slot) -m found }
+${sourceRules(sourcesFile)}
   http-request del-header ^(x-forwarded-.*|forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|x-original-url|x-rewrite-url|x-host|proxy)$ -m reg
   http-request del-header upgrade if { req.fhdr(upgrade) -m found } !{ req.fhdr(upgrade) -i websocket }
   http-request set-header X-Forwarded-For %[src]
@@ -149,6 +168,24 @@ function frontend({ bindAddress, port, mapFile, accessLog }: EdgeSettings): stri
   http-after-response set-header X-Request-Id %[unique-id]
   use_backend %[var(txn.slot)]
 `;
+}
+
+/**
+ * A host name that is closed is open to sources of which some network is in the map: the address, cut at every length.
+ * The source is the connection's own; what a header says of it counts for nothing. One ACL with a line per length: it is
+ * looked at for closed host names only.
+ */
+function sourceRules(sourcesFile: string): string {
+  const { shortest, longest } = SOURCE_BITS;
+  const lengths = Array.from({ length: longest - shortest + 1 }, (_, n) => longest - n);
+  return [
+    `  acl closed str(@),concat(,txn.host),map_str(${sourcesFile}) -m found`,
+    ...lengths.map(
+      (bits) =>
+        `  acl listed src,ipmask(${bits}),concat(/${bits}@,txn.host),map_str(${sourcesFile}) -m found`,
+    ),
+    `  http-request return status 403 content-type "text/html; charset=utf-8" string '${PAGES.notAllowed}' hdr Cache-Control no-store if closed !listed`,
+  ].join("\n");
 }
 
 function health({ healthPort }: EdgeSettings): string {

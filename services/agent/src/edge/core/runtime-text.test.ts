@@ -27,5 +27,7 @@ test("map and process", () => {
 });
 
 test("a name that would end a command never becomes one", () => {
-  expect(() => commandsOf({ kind: "remove-host", hostname: "a;show env" }, "/m")).toThrow("not a single");
+  expect(() =>
+    commandsOf({ kind: "remove-host", hostname: "a;show env" }, { mapFile: "/m", sourcesFile: "/s" }),
+  ).toThrow("not a single");
 });

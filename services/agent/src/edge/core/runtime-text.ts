@@ -6,7 +6,7 @@
  * whether an acknowledgement is true.
  */
 import { assertNever } from "@berth/shared/domain/assert.ts";
-import type { ObservedServer, Step } from "./plan-steps.ts";
+import type { ObservedServer, ObservedSources, Step } from "./plan-steps.ts";
 
 /**
  * Checks: TCP every 2 s, every 250 ms once something looks wrong, so that a dead replica leaves after about
@@ -29,8 +29,20 @@ const command = (text: string, expect: RegExp | null = null, later: RegExp | nul
   return { text, expect, later };
 };
 
-/** @param mapFile the path by which the configuration names the map */
-export function commandsOf(step: Step, mapFile: string): Command[] {
+/** The paths by which the configuration names its maps. */
+export interface MapFiles {
+  /** Host name → slot. */
+  readonly mapFile: string;
+  /** Keys of `sourceKey`: which host names are closed, and to whom they are open. */
+  readonly sourcesFile: string;
+}
+
+/** `NETWORK@HOST`: may reach it. `@HOST`: nobody else does. A host name has no `@`. */
+export function sourceKey(hostname: string, cidr = ""): string {
+  return `${cidr}@${hostname}`;
+}
+
+export function commandsOf(step: Step, { mapFile, sourcesFile }: MapFiles): Command[] {
   switch (step.kind) {
     case "add-server": {
       const { name, address, port } = step.server;
@@ -46,6 +58,14 @@ export function commandsOf(step: Step, mapFile: string): Command[] {
       return [command(`set map ${mapFile} ${step.hostname} ${step.slot}`)];
     case "remove-host":
       return [command(`del map ${mapFile} ${step.hostname}`)];
+    case "allow-source":
+      return [command(`add map ${sourcesFile} ${sourceKey(step.hostname, step.cidr)} 1`)];
+    case "close-host":
+      return [command(`add map ${sourcesFile} ${sourceKey(step.hostname)} 1`)];
+    case "refuse-source":
+      return [command(`del map ${sourcesFile} ${sourceKey(step.hostname, step.cidr)}`)];
+    case "open-host":
+      return [command(`del map ${sourcesFile} ${sourceKey(step.hostname)}`)];
     case "drain-server":
       return [command(`set server ${step.slot}/${step.name} state drain`)];
     case "remove-server": {
@@ -123,6 +143,24 @@ export function parseMap(text: string): Map<string, string> {
     hosts.set(key, value);
   }
   return hosts;
+}
+
+/** `show map` of the sources' file. */
+export function parseSources(text: string): Map<string, ObservedSources> {
+  const keys = [...parseMap(text).keys()].map((key): [string, string] => {
+    const at = key.indexOf("@");
+    if (at < 0) throw new Error(`show map: ${JSON.stringify(key)} is no host name with a network`);
+    return [key.slice(at + 1), key.slice(0, at)];
+  });
+  return new Map(
+    [...Map.groupBy(keys, ([hostname]) => hostname)].map(([hostname, its]) => {
+      const cidrs = its.map(([, cidr]) => cidr);
+      return [
+        hostname,
+        { isClosed: cidrs.includes(""), cidrs: new Set(cidrs.filter((cidr) => cidr !== "")) },
+      ];
+    }),
+  );
 }
 
 export interface ProcessInfo {

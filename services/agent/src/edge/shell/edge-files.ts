@@ -1,6 +1,6 @@
 /**
  * The edge's files in its folder: state.json is the record (written and synced before an acknowledgement),
- * haproxy.cfg and hosts.map are made from it. A configuration replaces the last good one only after
+ * haproxy.cfg, hosts.map and sources.map are made from it. A configuration replaces the last good one only after
  * `haproxy -c` accepted it; whatever fails leaves the last good one in place.
  */
 import { execFile } from "node:child_process";
@@ -17,6 +17,7 @@ export interface EdgePaths {
   readonly state: string;
   readonly config: string;
   readonly map: string;
+  readonly sources: string;
   readonly pid: string;
 }
 
@@ -26,6 +27,7 @@ export function edgePaths(dir: string): EdgePaths {
     state: join(dir, "state.json"),
     config: join(dir, "haproxy.cfg"),
     map: join(dir, "hosts.map"),
+    sources: join(dir, "sources.map"),
     pid: join(dir, "haproxy.pid"),
   };
 }
@@ -83,11 +85,14 @@ export async function readOrNull(path: string): Promise<string | null> {
 export async function installConfig(
   paths: EdgePaths,
   binary: string,
-  files: { readonly config: string; readonly map: string },
+  files: { readonly config: string; readonly map: string; readonly sources: string },
 ): Promise<"written" | "unchanged"> {
-  const [config, map] = await Promise.all([readOrNull(paths.config), readOrNull(paths.map)]);
+  const before = [paths.config, paths.map, paths.sources].map(readOrNull);
+  const [config, map, sources] = await Promise.all(before);
+  if (sources !== files.sources) await writeAtomically(paths.sources, files.sources);
   if (map !== files.map) await writeAtomically(paths.map, files.map);
-  if (config === files.config) return map === files.map ? "unchanged" : "written";
+  if (config === files.config)
+    return map === files.map && sources === files.sources ? "unchanged" : "written";
   const candidate = `${paths.config}.candidate`;
   await writeAtomically(candidate, files.config);
   try {

@@ -8,7 +8,14 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ObservedImage } from "../core/plan-steps.ts";
-import { type ProcessInfo, parseInfo, parseMap, parseServersState } from "../core/runtime-text.ts";
+import {
+  type MapFiles,
+  type ProcessInfo,
+  parseInfo,
+  parseMap,
+  parseServersState,
+  parseSources,
+} from "../core/runtime-text.ts";
 import type { RuntimeClient } from "./runtime-client.ts";
 
 const RELOAD_TIMEOUT_MS = 20_000;
@@ -18,12 +25,16 @@ export async function observeProcess(client: RuntimeClient): Promise<ProcessInfo
   return parseInfo(await client.ask("show info"));
 }
 
-export async function observeImage(client: RuntimeClient, mapFile: string): Promise<ObservedImage> {
-  const [state, map] = await Promise.all([
+export async function observeImage(
+  client: RuntimeClient,
+  { mapFile, sourcesFile }: MapFiles,
+): Promise<ObservedImage> {
+  const [state, map, sources] = await Promise.all([
     client.ask("show servers state"),
     client.ask(`show map ${mapFile}`),
+    client.ask(`show map ${sourcesFile}`),
   ]);
-  return { hosts: parseMap(map), servers: parseServersState(state) };
+  return { hosts: parseMap(map), servers: parseServersState(state), sources: parseSources(sources) };
 }
 
 /** @returns once a worker with the wanted configuration answers; @throws Error after the deadline */

@@ -114,6 +114,7 @@ export function table(
   version: number,
   sites: Record<string, readonly number[]>,
   environmentId = ENV,
+  allow?: readonly string[],
 ): RouteTable {
   return {
     environmentId,
@@ -121,6 +122,7 @@ export function table(
     sites: Object.entries(sites).map(([hostname, ports]) => ({
       hostname,
       serviceId: "svc_00000000000000000000000001",
+      ...(allow === undefined ? {} : { allow }),
       backends: ports.map((port) => ({ jobId: jobId(port), address: "127.0.0.1", port })),
     })),
   } as unknown as RouteTable;

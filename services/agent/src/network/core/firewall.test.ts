@@ -1,4 +1,5 @@
 /** The text of the packet filters: one transaction, and what iptables must still hold. */
+import { type EgressPolicy, OPEN_EGRESS, parseEgressRule } from "@berth/shared/domain/egress-policy.ts";
 import { expect, test } from "vitest";
 import { iptablesProblems, iptablesRules, nftRules } from "./firewall.ts";
 
@@ -12,17 +13,21 @@ const network = {
   gateway: "10.128.1.1",
   mtu: 1420,
   tunnel: null,
+  egress: OPEN_EGRESS as EgressPolicy,
 };
 const view = {
   podCidr: "10.128.0.0/10",
   hostCidr: "10.127.0.0/16",
   networks: [network],
+  links: [{ bridge: "bn-aaaaaaaaaa", address: "10.128.32.2", port: 8080 }],
+  linkSources: [{ subnet: "10.128.32.0/19", gateway: "10.128.33.1" }],
   meshName: "wm-pod",
   meshAddress: "10.127.1.1",
   mesh: null,
   edgeAddresses: ["10.127.2.1"],
   nodeAddresses: ["203.0.113.1", "203.0.113.2"],
   allowedPrivate: ["10.20.0.0/16"],
+  mailRelays: [],
 };
 
 test("the rules replace the whole table in one text", () => {
@@ -44,11 +49,43 @@ test("every chain of containers ends in a drop or after one: nothing falls throu
   expect(chain("tunnel_to_host")?.at(-1)).toBe("counter drop");
   expect(chain("mesh_to_host")?.at(-1)).toBe("counter drop");
   expect(chain("from_container")?.slice(-3)).toEqual([
-    "ip daddr @closed counter drop",
-    "tcp dport 25 counter drop",
-    "goto allow",
+    "iifname . ip daddr @outside goto allow",
+    "iifname . ip daddr . meta l4proto . th dport @outside_ports goto allow",
+    "counter drop",
+  ]);
+  // What is closed to all is closed before any policy is looked at, and nothing passes because it passed before.
+  expect(chain("from_container")?.slice(0, 3)).toEqual([
+    "ip daddr @nodes counter drop",
+    "ip daddr @closed ip daddr != @allowed_private counter drop",
+    "tcp dport 25 ip daddr != @mail_relays counter drop",
   ]);
   expect(chain("forward")?.at(-1)).toBe("oifname @ours counter drop");
+});
+
+test("between environments nothing passes because it passed before: only links and answers to edges", () => {
+  const across = nftRules(view).split("chain across {")[1]?.split("}")[0] ?? "";
+  const established = across.split("\n").filter((line) => line.includes("established"));
+  expect(established.every((line) => line.includes('oifname "wm-pod" ct direction reply'))).toBe(true);
+  expect(across.trim().split("\n").at(-1)?.trim()).toBe("counter drop");
+  expect(nftRules(view)).toContain('elements = { "bn-aaaaaaaaaa" . 10.128.32.2 . 8080 };');
+});
+
+const withEgress = (mode: EgressPolicy["mode"], ...texts: string[]) => {
+  const rules = texts.map(parseEgressRule).filter((rule) => rule !== null);
+  const rendered = nftRules({ ...view, networks: [{ ...network, egress: { mode, rules } }] });
+  const of = (name: string) =>
+    new RegExp(`set ${name} \\{ type [^;]*;(?: flags interval;)?(.*) \\}`).exec(rendered)?.[1];
+  return { open: of("open"), outside: of("outside"), ports: of("outside_ports") };
+};
+
+test("an egress policy is elements of sets: open by the bridge, a list by its spans, none by nothing", () => {
+  expect(withEgress("open")).toEqual({ open: ' elements = { "bn-aaaaaaaaaa" };', outside: "", ports: "" });
+  expect(withEgress("none")).toEqual({ open: "", outside: "", ports: "" });
+  expect(withEgress("list", "203.0.113.0/24", "0.0.0.0/0:443", "198.51.100.7:443")).toEqual({
+    open: "",
+    outside: ' elements = { "bn-aaaaaaaaaa" . 203.0.113.0-203.0.113.255 };',
+    ports: ' elements = { "bn-aaaaaaaaaa" . 0.0.0.0-255.255.255.255 . tcp . 443-443 };',
+  });
 });
 
 const saved = (forward: readonly string[]) =>

@@ -1,9 +1,10 @@
 /**
  * The host's packet rules, as text for nft and iptables.
  *
- * Default deny: a container reaches its own environment and the internet, and nothing else: not the host, not other
- * hosts, not other environments, not private ranges, not the metadata address, not SMTP. Into a bridge come its own
- * environment's tunnel and the edges of the pod's hosts, through the mesh.
+ * Default deny: a container reaches its own environment and, as its egress policy says, the internet, and nothing else:
+ * not the host, not other hosts, not other environments, not private ranges, not the metadata address, not SMTP. Into a bridge come its own
+ * environment's tunnel and the edges of the pod's hosts, through the mesh. From one environment to another goes what a
+ * link allows, an instance's address at one port, looked up for every packet: a link that is gone ends what was open.
  *
  * Two barriers, each closed by itself. Our nftables table marks what it allows, and drops the rest. The engine's
  * iptables let through only what carries the mark, and routing (core/routing.ts) has no way for a container without
@@ -11,6 +12,8 @@
  *
  * The number of rules does not grow: environments and hosts are elements of sets.
  */
+import { addressOf } from "@berth/shared/domain/cidr.ts";
+import { egressSpans } from "@berth/shared/domain/egress-policy.ts";
 import type { DesiredHost } from "./network-state.ts";
 
 export const TABLE = "berth";
@@ -20,6 +23,8 @@ export const CHAIN_IN = "BERTH-IN";
 export const SOUND_MARK = "0x01000000";
 /** Set in input and forward: allowed. */
 export const ALLOWED_MARK = "0x02000000";
+/** Set in forward: it goes to another environment by a link, and gets this host's address in there. */
+export const LINK_MARK = "0x04000000";
 export const BRIDGES = "bn-+";
 export const TUNNELS = "wb-+";
 export const MESHES = "wm-+";
@@ -44,6 +49,8 @@ const CLOSED = [
 export interface FirewallView extends DesiredHost {
   /** Private ranges that containers may reach all the same, such as that of a package mirror. */
   readonly allowedPrivate: readonly string[];
+  /** Networks to which containers may connect at port 25. */
+  readonly mailRelays: readonly string[];
 }
 
 /** One transaction: the old table goes and the new one comes, with no moment between. */
@@ -91,26 +98,40 @@ ${sets(view)}
   chain forward {
     type filter hook forward priority -10; policy accept;
     iifname . oifname @pairs jump inside
+    ct direction reply oifname . ip saddr . tcp sport @links goto allow
+    iifname @bridges oifname @ours goto across
     iifname @bridges jump from_container
     iifname "${view.meshName}" oifname @bridges ip saddr @edges goto allow
     iifname @ours counter drop
-    oifname @bridges ct state established,related goto allow
+    oifname @bridges ct direction reply jump to_container
+    oifname @bridges ct state related goto allow
     oifname @ours counter drop
   }
   chain inside {
     iifname . ip daddr @reach goto allow
   }
+  chain across {
+    iifname . ip daddr . tcp dport @links meta mark set meta mark | ${LINK_MARK} goto allow
+    oifname "${view.meshName}" ct direction reply ct state established,related goto allow
+    counter drop
+  }
   chain from_container {
-    ct state established,related goto allow
-    oifname @ours counter drop
     ip daddr @nodes counter drop
-    ip daddr @allowed_private goto allow
-    ip daddr @closed counter drop
-    tcp dport 25 counter drop
-    goto allow
+    ip daddr @closed ip daddr != @allowed_private counter drop
+    tcp dport 25 ip daddr != @mail_relays counter drop
+    iifname @open goto allow
+    iifname . ip daddr @outside goto allow
+    iifname . ip daddr . meta l4proto . th dport @outside_ports goto allow
+    counter drop
+  }
+  chain to_container {
+    oifname @open goto allow
+    oifname . ip saddr @outside goto allow
+    oifname . ip saddr . meta l4proto . th sport @outside_ports goto allow
   }
   chain source_nat {
     type nat hook postrouting priority 90; policy accept;
+    meta mark & ${LINK_MARK} != 0 snat ip to ip daddr map @link_sources
     ip saddr ${view.podCidr} ip daddr != @pod masquerade
   }
 }
@@ -154,6 +175,18 @@ function sets(view: FirewallView): string {
       "ipv4_addr",
       networks.map(({ gateway }) => gateway),
     ),
+    set(
+      "links",
+      "ifname . ipv4_addr . inet_service",
+      view.links.map(({ bridge, address, port }) => `"${bridge}" . ${address} . ${port}`),
+    ),
+    map(
+      "link_sources",
+      "ipv4_addr : ipv4_addr; flags interval",
+      view.linkSources.map(({ subnet, gateway }) => `${subnet} : ${gateway}`),
+    ),
+    ...egressSets(networks),
+    set("mail_relays", "ipv4_addr; flags interval; auto-merge", view.mailRelays),
     set("edges", "ipv4_addr", view.edgeAddresses),
     set("nodes", "ipv4_addr", view.nodeAddresses),
     set("pod", "ipv4_addr; flags interval; auto-merge", [podCidr, hostCidr]),
@@ -163,10 +196,50 @@ function sets(view: FirewallView): string {
   return lines.join("\n");
 }
 
+/** Each bridge's way out: all of it, or the spans of its rules, of which no two may overlap. */
+function egressSets(networks: FirewallView["networks"]): string[] {
+  const spans = networks.flatMap(({ bridge, egress }) =>
+    egress.mode === "list" ? egressSpans(egress.rules).map((span) => ({ ...span, bridge })) : [],
+  );
+  const addresses = ({ bridge, first, last }: (typeof spans)[number]) =>
+    `"${bridge}" . ${addressText(first)}-${addressText(last)}`;
+  return [
+    set(
+      "open",
+      "ifname",
+      names(networks.flatMap(({ bridge, egress }) => (egress.mode === "open" ? bridge : []))),
+    ),
+    set(
+      "outside",
+      "ifname . ipv4_addr; flags interval",
+      spans.flatMap((span) => (span.ports === null ? addresses(span) : [])),
+    ),
+    set(
+      "outside_ports",
+      "ifname . ipv4_addr . inet_proto . inet_service; flags interval",
+      spans.flatMap((span) => {
+        const { ports } = span;
+        return ports === null ? [] : `${addresses(span)} . ${ports.protocol} . ${ports.first}-${ports.last}`;
+      }),
+    ),
+  ];
+}
+
+function addressText(address: number): string {
+  return addressOf({ address, bits: 32 }, 0);
+}
+
 function set(name: string, type: string, elements: readonly string[]): string {
+  return `  set ${name} { type ${type};${listed(elements)} }`;
+}
+
+function map(name: string, types: string, elements: readonly string[]): string {
+  return `  map ${name} { type ${types};${listed(elements)} }`;
+}
+
+function listed(elements: readonly string[]): string {
   const unique = [...new Set(elements)].sort();
-  const given = unique.length === 0 ? "" : ` elements = { ${unique.join(", ")} };`;
-  return `  set ${name} { type ${type};${given} }`;
+  return unique.length === 0 ? "" : ` elements = { ${unique.join(", ")} };`;
 }
 
 function names(values: readonly string[]): string[] {

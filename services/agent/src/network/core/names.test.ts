@@ -1,5 +1,7 @@
 /** Names as the resolver reads them. */
+import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { expect, test } from "vitest";
+import { linkHostsText } from "./link-names.ts";
 import { hostsText, resolverConfig, srvText } from "./names.ts";
 
 const instance = (service: string, process: string, slot: number, address: string) => ({
@@ -56,12 +58,10 @@ test("SRV records name ready instances and their ports; a replaced instance chan
 });
 
 test("the zone stays inside, and no outside name leads to a private address", () => {
-  const config = resolverConfig({
-    gateway: "10.128.0.1",
-    hostsFile: "/h",
-    pidFile: "/p",
-    srv: "srv-host=x\n",
-  });
+  const given = { gateway: "10.128.0.1", hostsFile: "/h", pidFile: "/p", srv: "srv-host=x\n" };
+  const config = resolverConfig({ ...given, isAskingOutside: true });
+  expect(config.split("\n")).not.toContain("no-resolv");
+  expect(resolverConfig({ ...given, isAskingOutside: false }).split("\n")).toContain("no-resolv");
   for (const line of [
     "local=/internal/",
     "domain-needed",
@@ -71,4 +71,18 @@ test("the zone stays inside, and no outside name leads to a private address", ()
   ])
     expect(config.split("\n")).toContain(line);
   expect(config.endsWith("\nsrv-host=x\n")).toBe(true);
+});
+
+test("a linked service is named by whose it is; instances that are not ready are in no answer", () => {
+  const instances = [
+    { address: "10.128.64.2", ready: true },
+    { address: "10.128.65.2", ready: false },
+  ];
+  const link = { environmentId: "env_1" as EnvironmentId, name: "ledger.live.acme", instances };
+  expect(
+    linkHostsText([
+      { ...link, port: 80 },
+      { ...link, port: 81 },
+    ]),
+  ).toBe("10.128.64.2 ledger.live.acme.link.internal\n");
 });

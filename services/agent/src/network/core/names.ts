@@ -58,6 +58,7 @@ export function resolverConfig(given: {
   readonly hostsFile: string;
   readonly pidFile: string;
   readonly srv: string;
+  readonly isAskingOutside: boolean;
 }): string {
   return [
     `listen-address=${given.gateway}`,
@@ -70,6 +71,7 @@ export function resolverConfig(given: {
     `addn-hosts=${given.hostsFile}`,
     // The zone is answered here and never asked for elsewhere.
     `local=/${ZONE}/`,
+    ...(given.isAskingOutside ? [] : ["no-resolv"]),
     `local-ttl=${NAME_TTL_SECONDS}`,
     "domain-needed",
     "bogus-priv",

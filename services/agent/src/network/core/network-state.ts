@@ -5,6 +5,7 @@
  */
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
 import { addressOf, type Cidr, contains, overlaps, parseCidr } from "@berth/shared/domain/cidr.ts";
+import type { EgressPolicy } from "@berth/shared/domain/egress-policy.ts";
 import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 
 export interface KeyPair {
@@ -83,12 +84,29 @@ export interface DesiredNetwork {
   readonly tunnelName: string;
   /** Null while no other host is a member. */
   readonly tunnel: Tunnel | null;
+  readonly egress: EgressPolicy;
+}
+
+/** What containers of one environment may reach of another one. */
+export interface DesiredLink {
+  /** Of the environment whose containers use it. */
+  readonly bridge: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** The address under which this host's linked traffic comes into an environment: its own gateway in it. */
+export interface LinkSource {
+  readonly subnet: string;
+  readonly gateway: string;
 }
 
 export interface DesiredHost {
   readonly podCidr: string;
   readonly hostCidr: string;
   readonly networks: readonly DesiredNetwork[];
+  readonly links: readonly DesiredLink[];
+  readonly linkSources: readonly LinkSource[];
   readonly meshName: string;
   readonly meshAddress: string;
   /** Null while this is the pod's only host. */
@@ -147,12 +165,13 @@ export function desiredHost(
       ? []
       : [{ hostId, publicKey, nodeAddress, port, allowedIps: [subnet, ...slices].sort(), ownSubnet: subnet }],
   );
+  const joined = held.filter(({ state }) => state === "joined");
+  const networks = joined.flatMap((one) => desiredNetwork(identity, one) ?? []);
   return {
     podCidr,
     hostCidr,
-    networks: held
-      .filter(({ state }) => state === "joined")
-      .flatMap((one) => desiredNetwork(identity, one) ?? []),
+    networks,
+    ...desiredLinks(joined, networks),
     meshName: meshNameOf(identity.podId),
     meshAddress,
     mesh:
@@ -202,8 +221,37 @@ function desiredNetwork(identity: HostIdentity, held: HeldNetwork): DesiredNetwo
     subnet: network.subnet,
     slice: own.slice,
     gateway: addressOfSlice(own.slice),
+    egress: network.egress,
     tunnel: peers.length === 0 ? null : tunnel,
   };
+}
+
+/**
+ * Links of the environments on this host, as far as the host is in the network of the other side. An address outside of
+ * that network is no instance of it.
+ */
+function desiredLinks(
+  joined: readonly HeldNetwork[],
+  networks: readonly DesiredNetwork[],
+): Pick<DesiredHost, "links" | "linkSources"> {
+  const byId = new Map(networks.map((network) => [network.environmentId, network]));
+  const sources = new Map<string, LinkSource>();
+  const links = joined.flatMap(({ environmentId, network }) =>
+    network.links.flatMap(({ environmentId: providerId, port, instances }) => {
+      const [consumer, provider] = [byId.get(environmentId), byId.get(providerId)];
+      if (consumer === undefined || provider === undefined || consumer === provider) return [];
+      sources.set(provider.subnet, { subnet: provider.subnet, gateway: provider.gateway });
+      return instances
+        .filter(({ address }) => isWithin(provider.subnet, address))
+        .map(({ address }) => ({ bridge: consumer.bridge, address, port }));
+    }),
+  );
+  return { links, linkSources: [...sources.values()] };
+}
+
+function isWithin(subnet: string, address: string): boolean {
+  const [outer, inner] = [parseCidr(subnet), parseCidr(`${address}/32`)];
+  return isCidr(outer) && isCidr(inner) && contains(outer, inner);
 }
 
 /** The first address of a host's part: the gateway of its containers, or its own in the mesh. */

@@ -1,4 +1,5 @@
 /** The plan: nothing to do where all is right, and carrying it out makes it right. */
+import { OPEN_EGRESS } from "@berth/shared/domain/egress-policy.ts";
 import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -33,6 +34,8 @@ function held(n: number, members: number): HeldNetwork {
       subnet: `10.128.${n * 32}.0/19`,
       keyGeneration: 0,
       names: [],
+      links: [],
+      egress: OPEN_EGRESS,
       members: Array.from({ length: members }, (_, i) => ({
         hostId: hostId(i + 1),
         slice: `10.128.${n * 32 + i}.0/24`,
@@ -224,11 +227,39 @@ describe("what does not grow", () => {
         3,
         ...Array.from({ length: count }, (_, n) => ({ ...held(0, 3), environmentId: environmentId(n) })),
       );
-      return { ...desired, allowedPrivate: [] };
+      return { ...desired, allowedPrivate: [], mailRelays: [] };
     };
     expect(routingRules(view(50))).toEqual(routingRules(view(1)));
     expect(nftRules(view(50)).split("\n").length).toBe(nftRules(view(1)).split("\n").length);
     expect(routes(view(50)).length).toBe(52);
+  });
+});
+
+describe("links", () => {
+  const linked = (address: string, joined: readonly HeldNetwork[]) => {
+    const consumer = held(1, 2);
+    const instances = [{ address, ready: false }];
+    const links = [{ environmentId: environmentId(2), name: "shop.live.acme", port: 8080, instances }];
+    return desire(2, { ...consumer, network: { ...consumer.network, links } }, ...joined);
+  };
+
+  test("an instance in the other network is reached from the consumer's bridge, by the host's own address in there", () => {
+    const desired = linked("10.128.65.9", [held(2, 2)]);
+    const [consumer, provider] = desired.networks;
+    expect(desired.links).toEqual([{ bridge: consumer?.bridge, address: "10.128.65.9", port: 8080 }]);
+    expect(desired.linkSources).toEqual([{ subnet: "10.128.64.0/19", gateway: provider?.gateway }]);
+    const rules = nftRules({ ...desired, allowedPrivate: [], mailRelays: [] });
+    expect(rules).toContain(`elements = { "${consumer?.bridge}" . 10.128.65.9 . 8080 };`);
+    expect(rules).toContain(`elements = { 10.128.64.0/19 : ${provider?.gateway} };`);
+  });
+
+  test.each([
+    ["an address that is not in the other network", "10.128.96.9", [held(2, 2)]],
+    ["an address of its own network", "10.128.33.9", [held(2, 2)]],
+    ["a network that this host is not in", "10.128.65.9", []],
+    ["a network that this host leaves", "10.128.65.9", [{ ...held(2, 2), state: "leaving" as const }]],
+  ])("%s opens nothing", (_what, address, joined) => {
+    expect(linked(address, joined).links).toEqual([]);
   });
 });
 

@@ -5,11 +5,20 @@
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { InstanceName } from "@berth/shared/contracts/network.ts";
+import type { InstanceName, NetworkLink } from "@berth/shared/contracts/network.ts";
 import { runCommand } from "../../outbound/run-command.ts";
+import { linkHostsText } from "../core/link-names.ts";
 import { hostsText, resolverConfig, srvText } from "../core/names.ts";
 
 const PROGRAM = "/usr/sbin/dnsmasq";
+
+export interface ResolverView {
+  readonly gateway: string;
+  readonly names: readonly InstanceName[];
+  readonly links: readonly NetworkLink[];
+  /** False: a name that is not known here has no answer, so no word leaves by questions. */
+  readonly isAskingOutside: boolean;
+}
 
 export class Resolvers {
   readonly #folder: string;
@@ -24,14 +33,13 @@ export class Resolvers {
   /** @returns what had to be done */
   async ensure(
     key: string,
-    gateway: string,
-    names: readonly InstanceName[],
+    { gateway, names, links, isAskingOutside }: ResolverView,
   ): Promise<"nothing" | "started" | "told"> {
     const folder = join(this.#folder, key);
     await mkdir(folder, { recursive: true, mode: 0o755 });
     const files = filesOf(folder);
-    const text = hostsText(names);
-    const config = resolverConfig({ gateway, ...files, srv: srvText(names) });
+    const text = hostsText(names) + linkHostsText(links);
+    const config = resolverConfig({ gateway, isAskingOutside, ...files, srv: srvText(names) });
     const sameNames = (await read(files.hostsFile)) === text;
     const sameConfig = (await read(files.configFile)) === config;
     if (!sameNames) await replace(files.hostsFile, text);

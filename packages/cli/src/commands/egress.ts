@@ -1,0 +1,74 @@
+/** `berth egress`: where an environment's containers may connect to. */
+import {
+  type EgressPolicy,
+  type EgressRule,
+  formatEgressRule,
+  parseEgressRule,
+} from "@berth/shared/domain/egress-policy.ts";
+import { Argument, type Command } from "commander";
+import { printJson, printLines, say } from "../output/print.ts";
+import { usageError } from "../session/cli-error.ts";
+import { connect, findEnvironment } from "../session/context.ts";
+import type { CommonFlags, EnvFlags } from "./common.ts";
+import { examples, withEnv, withJson } from "./common.ts";
+
+const MEANING = {
+  open: "open: the internet",
+  none: "none: nothing outside of the environment, and no outside names",
+  list: "list: nothing but",
+};
+
+export function registerEgressCommands(program: Command): void {
+  const egress = program.command("egress").description("where an environment's containers may connect to");
+  examples(
+    withJson(egress.command("show [environment]")).description("the policy").action(show),
+    "berth egress show acme/production",
+  );
+  examples(
+    withEnv(egress.command("set"))
+      .addArgument(new Argument("<mode>").choices(["open", "none", "list"]))
+      .argument("[rules...]", "for list: NETWORK[:PORT[-PORT][/tcp|udp]]")
+      .description("set the policy; open connections that it forbids end (owners)")
+      .action(set),
+    "berth egress set none --env acme/production",
+    "berth egress set list 203.0.113.7:443 198.51.100.0/24:5000-5010/udp --env acme/production",
+    "berth egress set open --env acme/production",
+  );
+}
+
+async function show(address: string | undefined, flags: CommonFlags): Promise<void> {
+  const client = await connect();
+  const params = await findEnvironment(client, address);
+  const reply = await client.call("showEgress", { params });
+  if (flags.json === true) return printJson(reply);
+  printPolicy(reply.policy);
+}
+
+async function set(mode: EgressPolicy["mode"], texts: readonly string[], flags: EnvFlags): Promise<void> {
+  const rules = texts.map(ruleOf);
+  if (mode !== "list" && rules.length > 0)
+    throw usageError(`${mode} takes no rules`, "Leave them out, or set `list` with them.");
+  const client = await connect();
+  const params = await findEnvironment(client, flags.env);
+  const reply = await client.call("changeEgress", { params, body: { mode, rules } });
+  if (flags.json === true) return printJson(reply);
+  printPolicy(reply.policy);
+  say("the hosts follow within a second or two");
+}
+
+function printPolicy({ mode, rules }: EgressPolicy): void {
+  printLines([MEANING[mode], ...rules.map((rule) => `  ${formatEgressRule(rule)}`)]);
+  say(
+    "private networks, metadata addresses, hosts and mail port 25 stay closed unless the operator opened them",
+  );
+}
+
+function ruleOf(text: string): EgressRule {
+  const rule = parseEgressRule(text);
+  if (rule === null)
+    throw usageError(
+      `${JSON.stringify(text)} is not an egress rule`,
+      "Write NETWORK[:PORT[-PORT][/tcp|udp]], for example 203.0.113.0/24 or 203.0.113.7:443.",
+    );
+  return rule;
+}
