@@ -1,7 +1,7 @@
 /** docs/BERTH-YAML.md and the schema of berth.yaml have the same keys, and the document's example is right. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { AppFile, AppPlacement, AppProcess } from "@berth/shared/domain/app-config.ts";
+import { AppCron, AppFile, AppPlacement, AppProcess } from "@berth/shared/domain/app-config.ts";
 import { readAppFile } from "@berth/shared/kit/app-file.ts";
 import { expect, test } from "vitest";
 
@@ -11,6 +11,7 @@ test("every key is documented, and every documented key exists", () => {
   const documented = [...text.matchAll(/^\| `([a-zA-Z.-]+)` \|/gm)].map((match) => match[1]);
   const keys = Object.keys(AppFile.shape).flatMap((key) => {
     if (key === "processes") return Object.keys(AppProcess.shape).map((one) => `processes.NAME.${one}`);
+    if (key === "cron") return Object.keys(AppCron.shape).map((one) => `cron.NAME.${one}`);
     return key === "placement" ? Object.keys(AppPlacement.shape).map((one) => `placement.${one}`) : [key];
   });
   expect(documented.toSorted()).toEqual(keys.toSorted());
@@ -23,6 +24,7 @@ test("the example uses every key and is right", () => {
   const names = [
     ...Object.keys(AppFile.shape),
     ...Object.keys(AppProcess.shape),
+    ...Object.keys(AppCron.shape),
     ...Object.keys(AppPlacement.shape),
   ];
   for (const name of names) expect(example).toContain(`${name}:`);

@@ -1,15 +1,30 @@
 /** Deploys that no push makes, and what surrounds a deploy. */
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { until } from "../git/until.ts";
 import type { App, Customer } from "./customer.ts";
 import type { E2eLab } from "./e2e-lab.ts";
-import { getUntil } from "./edge.ts";
+import { getUntil, startLoad } from "./edge.ts";
 import { dockerfileApp } from "./small-apps.ts";
 
 interface Given {
   readonly lab: () => E2eLab;
   readonly customer: () => Customer;
 }
+
+const phased = {
+  ...dockerfileApp,
+  Dockerfile: `${dockerfileApp.Dockerfile ?? ""}COPY migrate.js ./\n`,
+  Procfile: "web: node server.js\nrelease: node /srv/migrate.js\n",
+  "migrate.js": `console.log("table made by", process.env.BERTH_RELEASE);
+if (process.env.BREAK) {
+  console.error("no such column");
+  process.exit(3);
+}
+`,
+  "berth.yaml":
+    'cron:\n  report:\n    schedule: "0 0 1 * *"\n    command: echo report of $BERTH_RELEASE; exit 4\n',
+};
 
 export function describeDeploys({ lab, customer }: Given): void {
   describe("ready images", () => {
@@ -43,6 +58,78 @@ export function describeDeploys({ lab, customer }: Given): void {
       expect(wrong.code).toBe(1);
       expect(wrong.output).toMatch(/image-not-fetched.*there is no/);
       await customer().berth(["services", "rm", "ready", "--yes"]);
+    });
+  });
+  describe("release phase, crons, commands", () => {
+    let app: App;
+
+    test("the release phase runs before anything of the release; one that fails leaves the old release serving", async () => {
+      app = await customer().app("phased", phased);
+      const pushed = await app.push();
+      console.log(`=== a release phase\n${pushed.output}`);
+      expect(pushed.code, pushed.output).toBe(0);
+      expect(pushed.output).toMatch(
+        /Release phase \(release\.1[\s\S]*table made by v1[\s\S]*Release phase ended well[\s\S]*web\.1 goes to/,
+      );
+      const load = startLoad(lab().lab.host("h1").address, app.service.url);
+      const { deployId } = JSON.parse(
+        await customer().berth(["vars", "set", "phased", "BREAK=yes", "--json"]),
+      ) as { deployId: string };
+      const bad = await customer().tryBerth(["deploys", "watch", deployId]).ended;
+      console.log(`=== a release phase that fails\n${bad.output}`);
+      expect(bad.code).toBe(1);
+      expect(bad.output).toMatch(/release-failed[\s\S]*release ended with exit code 3[\s\S]*no such column/);
+      const { instances } = await app.status();
+      expect(instances.map(({ release }) => release)).toEqual([1]);
+      expect((await load.stop()).failures).toEqual([]);
+    });
+
+    test("a cron's missed instants are caught up once; a command runs once; both tell exit code and output", async () => {
+      expect(await customer().berth(["cron", "list", "phased"])).toMatch(/report +0 0 1 \* \* UTC +in \d+/);
+      const { id } = app.service;
+      const counted = () =>
+        lab().query<{ since: Date }>("select since from scheduler.crons where service_id = $1", [id]);
+      await until("the cron to be known", async () => ((await counted()).length === 1 ? true : undefined));
+      await lab().query(
+        "update scheduler.crons set since = now() - interval '70 days' where service_id = $1",
+        [id],
+      );
+      const history = async () => {
+        const { tasks } = JSON.parse(
+          await customer().berth(["cron", "history", "phased", "report", "--json"]),
+        ) as {
+          tasks: {
+            state: string;
+            exitCode: number | null;
+            lastLines: string[];
+            scheduledAtMs: number | null;
+          }[];
+        };
+        return tasks;
+      };
+      const ended = await until("its run", async () => {
+        const runs = await history();
+        return runs.length > 0 && runs.every(({ state }) => state !== "running") ? runs : undefined;
+      });
+      expect(ended).toMatchObject([{ state: "failed", exitCode: 4, lastLines: ["report of v1"] }]);
+      expect(ended[0]?.scheduledAtMs).not.toBeNull();
+
+      const ran = await customer().tryBerth([
+        "run",
+        "phased",
+        "--",
+        "sh",
+        "-c",
+        "echo $BERTH_INSTANCE is here",
+      ]).ended;
+      console.log(`=== a command\n${ran.output}`);
+      expect(ran).toMatchObject({ code: 0, stdout: expect.stringMatching(/^run\.\d+ is here/) });
+      const now = await customer().tryBerth(["cron", "run", "phased", "report"]).ended;
+      console.log(`=== a cron now\n${now.output}`);
+      expect(now.code).toBe(1);
+      expect(now.output).toMatch(/report of v1[\s\S]*task-failed: cron ended with exit code 4/);
+      expect((await history()).map(({ exitCode }) => exitCode)).toEqual([4, 4]);
+      expect((await app.status()).instances.map(({ process }) => process)).toEqual(["web"]);
     });
   });
 }

@@ -38,6 +38,7 @@ export function newJob(
     readiness: { httpPath: null, deadlineMs: LIMITS.readinessDeadlineMs, aliveMs: 1000 },
     stopGraceMs: 5000,
     configVersion: 0,
+    task: null,
     traceparent: null,
   } as unknown as JobSpec;
   return {

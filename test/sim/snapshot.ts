@@ -80,6 +80,7 @@ function serviceView(
       (one) => one.serviceId === serviceId && isOpenDeploy(one),
     ),
     jobs: jobs.filter(({ row }) => row.serviceId === serviceId).map(({ view }) => view),
+    tasks: [],
     cancelled: record.cancels,
     drainingHosts: NO_HOSTS,
     hosts,

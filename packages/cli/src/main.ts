@@ -37,6 +37,10 @@ const GROUPS: readonly Group[] = [
     register: async (program) => (await import("./commands/releases.ts")).registerReleaseCommands(program),
   },
   {
+    names: ["cron", "run", "tasks"],
+    register: async (program) => (await import("./commands/tasks.ts")).registerTaskCommands(program),
+  },
+  {
     names: ["config"],
     register: async (program) => (await import("./commands/config.ts")).registerConfigCommand(program),
   },

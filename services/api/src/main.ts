@@ -26,6 +26,7 @@ import { rebalanceHandlers } from "./inbound/http/rebalance-handlers.ts";
 import { releaseHandlers } from "./inbound/http/release-handlers.ts";
 import { createServer } from "./inbound/http/server.ts";
 import { serviceHandlers } from "./inbound/http/service-handlers.ts";
+import { taskHandlers } from "./inbound/http/task-handlers.ts";
 import { tunnelHandler } from "./inbound/http/tunnel-handler.ts";
 import { varsHandlers } from "./inbound/http/vars-handlers.ts";
 import { watchHandler } from "./inbound/http/watch-handler.ts";
@@ -125,6 +126,7 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...deployHandlers({ db, addresses, outbox }),
       ...releaseHandlers({ db, bus, outbox }),
       ...imageHandlers({ db, bus, outbox, registry: config.registry, caFile: config.natsCaFile }),
+      ...taskHandlers({ db, outbox }),
       ...watchHandler({ db, bus, log, addresses }),
       ...logsHandler({ db, bus }),
       ...tunnelHandler({

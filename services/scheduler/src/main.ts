@@ -24,6 +24,7 @@ import { Rebalancer } from "./outbound/rebalancer.ts";
 import { createAuction, reconcile, tell } from "./outbound/reconcile.ts";
 import { ReleaseImages } from "./outbound/release-images.ts";
 import type { Tables } from "./outbound/tables.ts";
+import { makeTasks, trimTasks } from "./outbound/task-orders.ts";
 
 await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) => {
   // Outbound: the only objects here that touch the world, closed last-in, first-out.
@@ -106,10 +107,25 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
     }),
   );
   wakeAuction = auction.wake;
-  scope.use(new Reconciler({ name: "trim-events", everyMs: 300_000, log, run: () => trimEvents(db) }));
+  const tasks = scope.use(
+    new Reconciler({
+      name: "tasks",
+      everyMs: config.reconcileEveryMs,
+      log,
+      run: () => makeTasks({ db, leadership, wakeAuction: () => wakeAuction() }),
+    }),
+  );
+  const trim = async () => {
+    await trimEvents(db);
+    await trimTasks(db);
+  };
+  scope.use(new Reconciler({ name: "trim-events", everyMs: 300_000, log, run: trim }));
 
   // Inbound: every message that can reach this process.
-  const wakeUp = async () => placement.wake();
+  const wakeUp = async () => {
+    placement.wake();
+    tasks.wake();
+  };
   scope.use(bus.serve(PlanRebalance, {}, onPlanRebalance({ db, hosts, rebalancer })));
   scope.use(bus.consume(ReleaseCreated, {}, wakeUp));
   scope.use(bus.consume(ServiceChanged, {}, wakeUp));

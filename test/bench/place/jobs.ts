@@ -40,6 +40,7 @@ export function makeJobs(memoryMib: readonly number[]): NewJob[] {
       resources: { memoryBytes: mib * MIB, cpuMillis: 100, diskBytes: 64 * MIB, pidsCount: 128 },
       readiness: { httpPath: null, deadlineMs: 60_000, aliveMs: 2000 },
       ...{ stopGraceMs: 10_000, configVersion: 1 },
+      task: null,
       traceparent: null,
     });
     return { id, spec };

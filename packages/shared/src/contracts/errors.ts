@@ -224,6 +224,21 @@ export const ERRORS = {
     "The image could not be pulled.",
     "Look at the registry and at the host's disk.",
   ),
+  "release-failed": customer(
+    422,
+    "The release phase did not end well, so nothing of the release was started.",
+    "Read what it printed, correct it and deploy again; the release before it keeps serving.",
+  ),
+  "task-failed": customer(
+    422,
+    "The command ended with another exit code than 0.",
+    "Read what it printed last.",
+  ),
+  "task-interrupted": operator(
+    503,
+    "The command's host or its container went away while it ran; it is not started a second time.",
+    "Look whether it did its work, then run it again.",
+  ),
   unplaceable: customer(
     422,
     "No host can take the job.",

@@ -14,6 +14,7 @@ import { GitCommit, ImageDigest, ImageRepository, ProcessName } from "../domain/
 import { Constraints, HostState, NO_CONSTRAINTS, RefusalCode } from "../domain/placement.ts";
 import { Resources } from "../domain/resources.ts";
 import { DEFAULT_PARTITION_POLICY, PartitionPolicy } from "../domain/service-policy.ts";
+import { MAX_TASK_DEADLINE_MS } from "../domain/tasks.ts";
 import { ImageProfile } from "./build.ts";
 import { defineEvent, defineRequest, defineSignal } from "./event.ts";
 
@@ -54,6 +55,11 @@ export const JobSpec = z.strictObject({
   /** What its host does without the scheduler's word. */
   partition: PartitionPolicy.default(DEFAULT_PARTITION_POLICY),
   readiness: Readiness,
+  /** Set for work that runs once and ends: it is never ready, never started again, and killed at its deadline. */
+  task: z
+    .strictObject({ deadlineMs: z.int().min(1000).max(MAX_TASK_DEADLINE_MS) })
+    .nullable()
+    .default(null),
   /** SIGTERM, then SIGKILL after this. */
   stopGraceMs: z.int().min(0).max(600_000),
   /** Variables from the app's repository, no secrets; the service's own win over them. */

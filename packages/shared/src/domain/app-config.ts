@@ -7,6 +7,17 @@
 import { z } from "zod";
 import { ProcessName, VariableName } from "./names.ts";
 import { GIB, MIB, parseBytes } from "./resources.ts";
+import {
+  CommandText,
+  CronName,
+  CronSchedule,
+  MAX_RELEASE_DEADLINE_MS,
+  MAX_TASK_DEADLINE_MS,
+  MOST_CRONS,
+  RELEASE_PROCESS,
+  ReleaseTasks,
+  TimeZone,
+} from "./tasks.ts";
 
 /** All that is not a secret travels with every job, fifty of which must fit into one message. */
 export const MAX_ENV_BYTES = 8192;
@@ -16,10 +27,10 @@ const MAX_START_DEADLINE_MS = 300_000;
 const MAX_STOP_GRACE_MS = 300_000;
 const MOST_LABELS = 20;
 
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 function readDuration(text: string): number | null {
-  const match = /^(\d{1,7})(ms|s|m)$/.exec(text);
+  const match = /^(\d{1,7})(ms|s|m|h)$/.exec(text);
   return match === null ? null : Number(match[1]) * (UNITS_MS[match[2] ?? ""] ?? Number.NaN);
 }
 
@@ -48,15 +59,17 @@ const startDeadline = measured(readDuration, [1000, MAX_START_DEADLINE_MS], {
 });
 const stopGrace = measured(readDuration, [0, MAX_STOP_GRACE_MS], { example: "30s", range: "0s to 5m" });
 
-const commandText = z
-  .string()
-  .trim()
-  .min(1, "must not be empty")
-  .max(4096, "must have at most 4096 characters")
-  .regex(/^[^\u0000-\u0008\u000b-\u001f\u007f]*$/, "must not have control characters");
+const releaseDeadline = measured(readDuration, [1000, MAX_RELEASE_DEADLINE_MS], {
+  example: "10m",
+  range: "1s to 1h",
+});
+const cronDeadline = measured(readDuration, [1000, MAX_TASK_DEADLINE_MS], {
+  example: "30m",
+  range: "1s to 24h",
+});
 
 export const AppProcess = z.strictObject({
-  command: commandText.optional(),
+  command: CommandText.optional(),
   scale: z.int("must be a whole number").min(0).max(500).optional(),
   memory: memory.optional(),
   cpu: z
@@ -72,11 +85,20 @@ export const AppProcess = z.strictObject({
     .optional(),
   "start-deadline": startDeadline.optional(),
   "stop-grace": stopGrace.optional(),
+  deadline: releaseDeadline.optional(),
 });
 
 const envValue = z
   .union([z.string(), z.number(), z.boolean()], "must be a text, a number or a boolean")
   .transform(String);
+
+export const AppCron = z.strictObject({
+  schedule: CronSchedule,
+  command: CommandText,
+  timezone: TimeZone.optional(),
+  overlap: z.enum(["forbid", "allow"], "must be forbid or allow").optional(),
+  deadline: cronDeadline.optional(),
+});
 
 export const AppPlacement = z.strictObject({
   apart: z.boolean("must be true or false").optional(),
@@ -100,6 +122,15 @@ export const AppFile = z.strictObject({
     .record(ProcessName, AppProcess)
     .refine((processes) => Object.keys(processes).length <= 32, "at most 32 processes")
     .refine(onlyWebHasHealth, "only web has a health path: other processes get no requests")
+    .refine(
+      releaseIsNotScaled,
+      "release runs once before a deploy: it has no scale, start-deadline or stop-grace",
+    )
+    .refine(onlyReleaseEnds, "only release has a deadline: other processes do not end")
+    .optional(),
+  cron: z
+    .record(CronName, AppCron)
+    .refine((crons) => Object.keys(crons).length <= MOST_CRONS, `at most ${MOST_CRONS} crons`)
     .optional(),
   placement: AppPlacement.optional(),
   env: z
@@ -115,6 +146,21 @@ export type AppFile = z.output<typeof AppFile>;
 
 function onlyWebHasHealth(processes: Readonly<Record<string, { health?: string | undefined }>>): boolean {
   return Object.entries(processes).every(([name, { health }]) => health === undefined || name === "web");
+}
+
+type GivenProcesses = Readonly<Record<string, z.output<typeof AppProcess>>>;
+
+function releaseIsNotScaled(processes: GivenProcesses): boolean {
+  const release = processes[RELEASE_PROCESS];
+  return [release?.scale, release?.["start-deadline"], release?.["stop-grace"]].every(
+    (one) => one === undefined,
+  );
+}
+
+function onlyReleaseEnds(processes: GivenProcesses): boolean {
+  return Object.entries(processes).every(
+    ([name, { deadline }]) => deadline === undefined || name === RELEASE_PROCESS,
+  );
 }
 
 /** What a process of the file is set to; what is left out stays as it is. */
@@ -141,6 +187,7 @@ export const AppConfig = z.strictObject({
     })
     .default({}),
   env: z.record(VariableName, z.string().max(MAX_ENV_BYTES)).default({}),
+  tasks: ReleaseTasks.prefault({}),
 });
 export type AppConfig = z.infer<typeof AppConfig>;
 
@@ -161,7 +208,20 @@ export function toWishes(file: AppFile): AppWishes {
       stopGraceMs: given["stop-grace"],
     });
   }
-  return { commands, config: AppConfig.parse({ processes, placement: file.placement, env: file.env }) };
+  const { placement, env } = file;
+  return { commands, config: AppConfig.parse({ processes, placement, env, tasks: toTasks(file) }) };
+}
+
+function toTasks({ processes, cron = {} }: AppFile): z.input<typeof ReleaseTasks> {
+  const crons = Object.entries(cron).map(([name, { deadline, ...given }]) => [
+    name,
+    { ...given, ...(deadline === undefined ? {} : { deadlineMs: deadline }) },
+  ]);
+  const releaseDeadlineMs = processes?.[RELEASE_PROCESS]?.deadline;
+  return {
+    cron: Object.fromEntries(crons),
+    ...(releaseDeadlineMs === undefined ? {} : { releaseDeadlineMs }),
+  };
 }
 
 /** The nearest of the known names, when it is near enough to be meant. */

@@ -1,8 +1,8 @@
 /**
  * A deploy's states: from a push (or a change of configuration) to traffic on the new release.
  *
- *   planned → starting → routing → draining → succeeded
- *                 └──────────┴→ rolling-back → failed | cancelled | superseded
+ *   planned → (releasing →) starting → routing → draining → succeeded
+ *                  └────────────┴──────────┴→ rolling-back → failed | cancelled | superseded
  *
  * A deploy ends in exactly one final state and says why.
  */
@@ -10,6 +10,8 @@ import { z } from "zod";
 
 export const DeployState = z.enum([
   "planned",
+  /** The release phase runs: a task with the new image, before anything of it starts. */
+  "releasing",
   "starting",
   "routing",
   "draining",
@@ -22,7 +24,8 @@ export const DeployState = z.enum([
 export type DeployState = z.infer<typeof DeployState>;
 
 const NEXT: Record<DeployState, readonly DeployState[]> = {
-  planned: ["starting", "rolling-back", "failed", "cancelled", "superseded"],
+  planned: ["releasing", "starting", "rolling-back", "failed", "cancelled", "superseded"],
+  releasing: ["starting", "rolling-back"],
   starting: ["routing", "rolling-back"],
   routing: ["draining", "rolling-back"],
   draining: ["succeeded"],
@@ -51,6 +54,9 @@ export const DeployFailure = z.enum([
   "unplaceable",
   "start-failed",
   "deadline-passed",
+  "release-failed",
+  "task-failed",
+  "task-interrupted",
   "cancelled",
   "superseded",
 ]);

@@ -20,6 +20,7 @@ export const ID_PREFIXES = {
   decision: "dec",
   rebalance: "rbl",
   passage: "psg",
+  task: "tsk",
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;
@@ -45,6 +46,7 @@ export const BuildId = idSchema<"BuildId">("build");
 export const JobId = idSchema<"JobId">("job");
 export const HostId = idSchema<"HostId">("host");
 export const DecisionId = idSchema<"DecisionId">("decision");
+export const TaskId = idSchema<"TaskId">("task");
 export const RebalanceId = idSchema<"RebalanceId">("rebalance");
 export const PassageId = idSchema<"PassageId">("passage");
 
@@ -59,6 +61,7 @@ export type BuildId = z.infer<typeof BuildId>;
 export type JobId = z.infer<typeof JobId>;
 export type HostId = z.infer<typeof HostId>;
 export type DecisionId = z.infer<typeof DecisionId>;
+export type TaskId = z.infer<typeof TaskId>;
 export type RebalanceId = z.infer<typeof RebalanceId>;
 export type PassageId = z.infer<typeof PassageId>;
 

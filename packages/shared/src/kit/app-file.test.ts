@@ -19,6 +19,10 @@ test("every key becomes what the platform works with", () => {
     start-deadline: 2m
     stop-grace: 30s
   worker: {}
+  release: {deadline: 90s}
+cron:
+  tidy: {schedule: "@daily", command: rm -rf tmp}
+  report: {schedule: 15 3 * * 1-5, command: node r.js, timezone: Europe/Berlin, overlap: allow, deadline: 2h}
 placement:
   apart: true
   labels: {disk: ssd}
@@ -37,6 +41,20 @@ env:
             ...{ startDeadlineMs: 120_000, stopGraceMs: 30_000 },
           },
           worker: {},
+          release: {},
+        },
+        tasks: {
+          releaseDeadlineMs: 90_000,
+          cron: {
+            tidy: {
+              ...{ schedule: "@daily", command: "rm -rf tmp", timezone: "UTC", overlap: "forbid" },
+              deadlineMs: 3_600_000,
+            },
+            report: {
+              ...{ schedule: "15 3 * * 1-5", command: "node r.js", timezone: "Europe/Berlin" },
+              ...{ overlap: "allow", deadlineMs: 7_200_000 },
+            },
+          },
         },
         placement: { apart: true, labels: { disk: "ssd" } },
         env: { GREETING: "hello", RETRIES: "3" },
@@ -47,6 +65,22 @@ env:
 
 test.each([
   ["an empty file is fine", "", []],
+  [
+    "release is no process that goes on, others do not end",
+    "processes:\n  release: {scale: 1}\n  web: {deadline: 1m}\n",
+    [
+      "2:3 processes: release runs once before a deploy: it has no scale, start-deadline or stop-grace",
+      "2:3 processes: only release has a deadline: other processes do not end",
+    ],
+  ],
+  [
+    "a cron's wrong schedule and key",
+    "cron:\n  a: {schedule: 61 * * * *, command: x, when: now}\n",
+    [
+      expect.stringContaining("2:17 cron.a.schedule: must be five fields"),
+      '2:41 unknown key "when" in cron.a; known are: schedule, command, timezone, overlap, deadline',
+    ],
+  ],
   ["only comments", "# nothing\n", []],
   ["an unknown key", "proceses:\n  web: {}\n", ['1:1 unknown key "proceses"; did you mean processes?']],
   [

@@ -6,6 +6,7 @@ import type { Document, Node } from "yaml";
 import { isMap, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import {
+  AppCron,
   AppFile,
   AppPlacement,
   AppProcess,
@@ -102,6 +103,7 @@ function unknownKey(key: string, path: readonly (string | number)[], known: read
 function knownKeys(path: readonly (string | number)[]): string[] {
   if (path.length === 0) return Object.keys(AppFile.shape);
   if (path[0] === "processes") return Object.keys(AppProcess.shape);
+  if (path[0] === "cron") return Object.keys(AppCron.shape);
   return path[0] === "placement" ? Object.keys(AppPlacement.shape) : [];
 }
 

@@ -13,6 +13,7 @@ import type {
   RebalanceId,
   ReleaseId,
   ServiceId,
+  TaskId,
   TokenId,
   UserId,
 } from "../domain/ids.ts";
@@ -32,6 +33,7 @@ interface IdByKind {
   decision: DecisionId;
   rebalance: RebalanceId;
   passage: PassageId;
+  task: TaskId;
 }
 
 export function newId<K extends IdKind>(kind: K): IdByKind[K] {

@@ -8,6 +8,7 @@ import type { JobSpec, ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { Stage } from "@berth/shared/domain/deploy-state.ts";
 import { isFinal, type JobState } from "@berth/shared/domain/job-state.ts";
 import { backOffMs, RESET_AFTER_MS } from "./back-off.ts";
+import { taskEnd } from "./task-end.ts";
 
 export interface SealedEnvelope {
   readonly senderKey: string;
@@ -129,7 +130,9 @@ export function attemptMade(record: JobRecord, attempt: number, bootId: string):
 /** The container of this attempt runs: started by us just now, or found running after the agent came back. */
 export function started(record: JobRecord, attempt: number, address: string, startedAtMs: number): JobRecord {
   const firstStartedAtMs = record.firstStartedAtMs ?? startedAtMs;
-  return change(record, { attempt, state: "starting", ready: false, address, startedAtMs, firstStartedAtMs });
+  // A task is never ready: it works from its start on.
+  const state = record.spec.task === null ? "starting" : "running";
+  return change(record, { attempt, state, ready: false, address, startedAtMs, firstStartedAtMs });
 }
 
 export function becameReady(record: JobRecord, nowMs: number): JobRecord {
@@ -169,6 +172,7 @@ export function exited(record: JobRecord, attempt: number, exit: Exit, nowMs: nu
     ...explainExit(record, exit),
     lastLines: exit.lastLines,
   };
+  if (record.spec.task !== null) return change(record, { ...patch, ...taskEnd(record.spec, exit) });
   const hopeless = exit.missedDeadline || crashesInRow >= MAX_CRASHES_BEFORE_READY;
   if (!record.everReady && hopeless) return change(record, { ...patch, state: "failed" });
   const restartsCount = record.restartsCount + 1;
@@ -210,8 +214,12 @@ function killsBefore({ earlierKillsCount = 0 }: Exit, limit: string): string {
   return `; earlier the kernel killed ${what} for more than ${limit} of memory`;
 }
 
-/** The machine was down: what ran in an earlier boot did not crash and starts again at once. */
+/** The machine was down: what ran in an earlier boot did not crash and starts again at once; a task does not. */
 export function rebooted(record: JobRecord, attempt: number, bootId: string): JobRecord {
+  if (record.spec.task !== null && record.attempt > 0) {
+    const reason = `${record.spec.process} was interrupted: its host went down`;
+    return { ...failedForGood(record, "task-interrupted", reason), endedAttempt: attempt };
+  }
   return change(record, {
     bootId,
     attempt,

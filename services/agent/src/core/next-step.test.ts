@@ -257,3 +257,19 @@ test("every change is a legal step of the job's state, with a higher sequence", 
     }),
   );
 });
+
+test("a task runs once: every exit is its end, by its exit code", () => {
+  const spec = unitSpec({ task: { deadlineMs: 5000 }, process: "release" });
+  const running = job.started(unitRecord({ attempt: 1 }, spec), 1, "10.0.0.2", NOW);
+  expect(running).toMatchObject({ state: "running", ready: false });
+  const exit = { exitCode: 0, outOfMemory: false, missedDeadline: false, lastLines: ["done"] };
+  const end = (given: Partial<typeof exit>) => job.exited(running, 1, { ...exit, ...given }, NOW);
+  expect(end({})).toMatchObject({ state: "finished", exitCode: 0, reasonCode: null, lastLines: ["done"] });
+  expect(end({ exitCode: 3 })).toMatchObject({ state: "failed", reasonCode: "task-failed", exitCode: 3 });
+  expect(end({ missedDeadline: true })).toMatchObject({ state: "failed", reasonCode: "deadline-passed" });
+  expect(end({ outOfMemory: true })).toMatchObject({ state: "failed", reasonCode: "out-of-memory" });
+  expect(job.rebooted(running, 1, "boot-2")).toMatchObject({
+    state: "failed",
+    reasonCode: "task-interrupted",
+  });
+});

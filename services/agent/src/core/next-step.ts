@@ -123,8 +123,9 @@ function withContainer(record: JobRecord, facts: JobFacts, current: ContainerFac
 
 /** Before the first readiness all attempts share one deadline; after it every attempt has its own. */
 function deadlineAtMs(record: JobRecord, nowMs: number): number {
+  const { task, readiness } = record.spec;
   const from = record.everReady ? record.startedAtMs : record.firstStartedAtMs;
-  return (from ?? nowMs) + record.spec.readiness.deadlineMs;
+  return (from ?? nowMs) + (task?.deadlineMs ?? readiness.deadlineMs);
 }
 
 function towardsTheEnd(facts: JobFacts): Step {

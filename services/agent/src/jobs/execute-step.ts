@@ -22,7 +22,8 @@ type Executors = { readonly [K in Step["kind"]]: (worker: JobWorker, step: StepO
 const ASK_AGAIN_MS = 2000;
 const LOOK_AGAIN_MS = 5000;
 const LAST_LINES = 20;
-/** A container that failed stays this long, so that the log shipper reads its last lines. */
+const TASK_LOOK_MS = 500;
+/** A container that failed, or a task's, stays this long, so that the log shipper reads its last lines. */
 const FAILED_STAYS_MS = 1000;
 
 const EXECUTORS: Executors = {
@@ -243,6 +244,10 @@ async function watchReady(worker: JobWorker, step: StepOf<"watch-ready">): Promi
       return noteReady(worker);
     }
     if (given.clock.nowMs() >= step.deadlineAtMs) return killForDeadline(worker, step.containerId);
+    if (worker.record.spec.task !== null) {
+      await worker.pause(TASK_LOOK_MS);
+      continue;
+    }
     const pauseMs = probePauseMs(tries, given.clock.monotonicMs() - beganMs);
     await (pauseMs >= 50 ? worker.pause(pauseMs) : sleep(pauseMs));
   }
@@ -250,7 +255,7 @@ async function watchReady(worker: JobWorker, step: StepOf<"watch-ready">): Promi
 
 async function isReady(worker: JobWorker): Promise<boolean> {
   const { spec, address, startedAtMs } = worker.record;
-  if (address === null || startedAtMs === null) return false;
+  if (address === null || startedAtMs === null || spec.task !== null) return false;
   if (spec.process !== "web") return worker.given.clock.nowMs() - startedAtMs >= spec.readiness.aliveMs;
   return probe({ address, port: spec.profile.port, httpPath: spec.readiness.httpPath });
 }
@@ -360,7 +365,8 @@ async function stopForLease(worker: JobWorker, step: StepOf<"stop-for-lease">): 
 
 async function remove(worker: JobWorker, step: StepOf<"remove">): Promise<void> {
   const { engine, index } = worker.given;
-  if (worker.record.state === "failed") await sleep(FAILED_STAYS_MS);
+  const { state, spec } = worker.record;
+  if (state === "failed" || (state === "finished" && spec.task !== null)) await sleep(FAILED_STAYS_MS);
   for (const id of step.containerIds) {
     await engine.remove(id);
     index.drop(worker.jobId, id);

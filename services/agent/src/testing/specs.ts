@@ -32,6 +32,7 @@ export function unitSpec(patch: Partial<Record<keyof JobSpec, unknown>> = {}): J
     stopGraceMs: 5000,
     env: {},
     configVersion: 0,
+    task: null,
     traceparent: null,
     ...patch,
   } as unknown as JobSpec;

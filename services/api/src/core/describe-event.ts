@@ -13,6 +13,7 @@ export interface EventFacts {
 const Details = z.looseObject({
   reasonCode: z.string().optional().catch(undefined),
   reason: z.string().optional().catch(undefined),
+  name: z.string().optional().catch(undefined),
   exitCode: z.number().optional().catch(undefined),
   pods: z.array(z.string()).optional().catch(undefined),
   unavailable: z.array(z.string()).optional().catch(undefined),
@@ -37,6 +38,7 @@ type Told = z.infer<typeof Details>;
 function sentence(what: string, step: string, event: EventFacts, details: Told): string {
   if (what === "job") return describeJob(step, event, details);
   if (what === "deploy") return `the deploy ${event.deployId ?? ""} is ${step}${why(details)}`;
+  if (what === "task") return describeTask(step, event, details);
   if (what === "host") return describeHost(step, event.host ?? "a host that was removed", details);
   if (what === "evictions") {
     const pods = (details.pods ?? []).join(", ");
@@ -73,6 +75,11 @@ function describeJob(step: string, { instance, host }: EventFacts, details: Told
     default:
       return `${name}${on} is ${step}${why(details)}`;
   }
+}
+
+function describeTask(step: string, { instance }: EventFacts, details: Told): string {
+  const name = `${instance ?? "a task"}${details.name === undefined ? "" : ` (${details.name})`}`;
+  return step === "succeeded" ? `${name} ended well` : `${name} is ${step}${why(details)}`;
 }
 
 function describeHost(step: string, host: string, details: Told): string {

@@ -9,7 +9,7 @@ import type { Image } from "./release-store.ts";
 import { lockService, makeRelease } from "./release-store.ts";
 import type { Db, Trx } from "./tables.ts";
 
-export interface FinishedBuild extends Omit<Image, "env"> {
+export interface FinishedBuild extends Omit<Image, "env" | "tasks"> {
   /** Null when the repository says nothing. */
   readonly config: unknown;
   readonly buildId: string;
@@ -68,7 +68,7 @@ export async function releaseBuild(db: Db, build: FinishedBuild): Promise<Releas
     const made = await makeRelease(
       trx,
       service,
-      { ...build, env: config.env },
+      { ...build, env: config.env, tasks: config.tasks },
       {
         deployId: build.deployId,
         ...causeOf(build),

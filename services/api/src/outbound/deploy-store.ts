@@ -79,7 +79,7 @@ async function readStages(db: Db, deployId: string): Promise<OwnedStage[]> {
     union all select 'api', '', stages from api.releases where deploy_id = ${deployId}
     union all select 'scheduler', '', stages from scheduler.deploys where id = ${deployId}
     union all (select 'agent', process || '.' || slot || ' ', stages from scheduler.jobs
-               where deploy_id = ${deployId} order by created_at limit 50)
+               where deploy_id = ${deployId} and (task_id is null or process = 'release') order by created_at limit 50)
   `.execute(db);
   return found.rows.flatMap(({ owner, prefix, stages }) =>
     (stages ?? []).map((stage) => ({ ...stage, owner, name: `${prefix}${stage.name}`.slice(0, 40) })),

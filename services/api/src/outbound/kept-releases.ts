@@ -75,7 +75,7 @@ export interface RollbackTarget extends Image {
 const TARGETS = sql`
   select r.version, r.config_version as "configVersion", r.process_settings as settings, r.commit,
          r.image_repository as "imageRepository", r.image_digest as "imageDigest",
-         r.image_bytes::float8 as "imageBytes", r.processes, r.profile, r.env
+         r.image_bytes::float8 as "imageBytes", r.processes, r.profile, r.env, r.tasks
   from api.releases r left join scheduler.deploys d on d.id = r.deploy_id
   where r.removed_at is null`;
 

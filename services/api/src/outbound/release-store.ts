@@ -7,6 +7,7 @@ import type { ReleaseCause as Cause } from "@berth/shared/contracts/release.ts";
 import { ReleaseCreated } from "@berth/shared/contracts/release.ts";
 import type { Stage } from "@berth/shared/domain/deploy-state.ts";
 import type { DeployId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { ReleaseTasks } from "@berth/shared/domain/tasks.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import { sql } from "kysely";
@@ -33,6 +34,8 @@ export interface Image {
   readonly profile: ImageProfile;
   /** Variables from the repository that the image was built of. */
   readonly env: Readonly<Record<string, string>>;
+  /** What the repository brings to run besides the processes. */
+  readonly tasks: ReleaseTasks;
 }
 
 export interface ReleaseCause {
@@ -96,7 +99,7 @@ export async function currentImage(trx: Trx, service: LockedService): Promise<Im
   if (service.currentReleaseId === null) return undefined;
   const found = await sql<Image>`
     select commit, image_repository as "imageRepository", image_digest as "imageDigest", image_bytes as "imageBytes",
-           processes, profile, env
+           processes, profile, env, tasks
     from api.releases where id = ${service.currentReleaseId}
   `.execute(trx);
   return found.rows[0];
@@ -128,6 +131,7 @@ export async function makeRelease(
       processes: JSON.stringify(image.processes),
       profile: JSON.stringify(image.profile),
       env: JSON.stringify(image.env),
+      tasks: JSON.stringify(image.tasks),
       config_version: service.configVersion,
       process_settings: JSON.stringify(snapshot(image.processes, [...known, ...added])),
       description: why.description,

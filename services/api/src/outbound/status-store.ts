@@ -17,7 +17,7 @@ export async function readInstances(db: Db, serviceId: string): Promise<Instance
     from scheduler.jobs j
       left join api.releases r on r.id = j.release_id
       left join api.hosts h on h.id = j.host_id
-    where j.service_id = ${serviceId} and j.state <> 'finished' and (j.desired = 'run' or j.state not in ('failed', 'lost'))
+    where j.service_id = ${serviceId} and j.task_id is null and j.state <> 'finished' and (j.desired = 'run' or j.state not in ('failed', 'lost'))
     order by j.process = 'web' desc, j.process, release desc, j.slot limit 500
   `.execute(db);
   return found.rows;
@@ -101,7 +101,7 @@ export async function readWaiting(db: Db, serviceId: string): Promise<Reply<"why
   const found = await sql<NonNullable<Reply<"whyService">["waiting"]>[number]>`
     select j.process, j.slot, coalesce(h.name, j.host_id) as host, coalesce(j.reason, 'its host went silent') as reason
       from scheduler.jobs j left join api.hosts h on h.id = j.host_id
-     where j.service_id = ${serviceId} and j.state = 'lost' and j.desired = 'run' and not j.away
+     where j.service_id = ${serviceId} and j.task_id is null and j.state = 'lost' and j.desired = 'run' and not j.away
      order by j.process, j.slot limit 200`.execute(db);
   return found.rows;
 }

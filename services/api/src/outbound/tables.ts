@@ -52,6 +52,17 @@ export interface ApiTables {
     start_deadline_ms: Generated<number | null>;
     stop_grace_ms: Generated<number | null>;
   };
+  task_orders: {
+    id: string;
+    service_id: string;
+    kind: "run" | "cron";
+    name: string | null;
+    command: string;
+    deadline_ms: number;
+    requested_by: string;
+    cancelled_at: Date | null;
+    created_at: Generated<Date>;
+  };
   image_orders: {
     deploy_id: string;
     org_id: string;
@@ -83,6 +94,7 @@ export interface ApiTables {
     notes: Generated<string>;
     removed_at: Generated<Date | null>;
     env: Json;
+    tasks: Json;
   };
   restarts: { service_id: string; process: string; requested_at: Generated<Date> };
   deploy_cancels: {

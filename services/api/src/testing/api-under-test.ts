@@ -11,6 +11,7 @@ import type { PodFixture } from "./pod-fixture.ts";
 import { addOrg, startPodFixture } from "./pod-fixture.ts";
 
 export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
+export const TASK = newId("task");
 export const DIGEST = `sha256:${"ab".repeat(32)}`;
 
 interface TestOrg {
@@ -53,6 +54,7 @@ export class ApiUnderTest {
     await api.storeHost("dock", "10.209.0.0/24");
     await api.call("createService", own.member, { body: { name: "ledger" } });
     for (const deployState of ["succeeded", "succeeded", null]) await api.release("ledger", deployState);
+    await api.storeTask("ledger");
     return api;
   }
 
@@ -117,6 +119,18 @@ export class ApiUnderTest {
     );
   }
 
+  /** A cron's run, and the cron in every release. */
+  async storeTask(name: string): Promise<void> {
+    const cron = { nightly: { schedule: "@daily", command: "node report.js" } };
+    await this.admin.query("update api.releases set tasks = $1", [{ cron }]);
+    await this.admin.query(
+      `insert into scheduler.tasks (id, org_id, environment_id, service_id, release_id, deploy_id, kind, name, number, command, deadline_ms)
+       select $1, s.org_id, s.environment_id, s.id, r.id, r.deploy_id, 'cron', 'nightly', 1, 'node report.js', 1000
+         from api.services s join api.releases r on r.service_id = s.id and r.version = 1 where s.name = $2`,
+      [TASK, name],
+    );
+  }
+
   async storeHost(name: string, subnet: string): Promise<void> {
     const keys = { agent_key: "U", logshipper_key: "U", curve_key: "X" };
     const host = { id: newId("host"), name, node_address: "10.0.0.1", subnet, zone: "default" };
@@ -174,6 +188,15 @@ export function sampleParams(name: RouteName): Record<string, string> {
     ...(["showRelease", "changeRelease", "removeRelease"] as const),
     ...(["rollbackService", "redeployService", "restartService"] as const),
   ];
+  const ofTasks: readonly RouteName[] = [
+    "runCron",
+    "runTask",
+    "showTask",
+    "cancelTask",
+    "listCrons",
+    "listTasks",
+  ];
+  if (ofTasks.includes(name)) return { service: "ledger", cron: "nightly", task: TASK };
   return ofLedger.includes(name) ? { service: "ledger", version: "1" } : {};
 }
 
@@ -197,6 +220,7 @@ export function sampleBody(name: RouteName): object | undefined {
     changeRelease: { notes: "the good one" },
     rollbackService: { variables: "keep" },
     restartService: {},
+    runTask: { command: "node report.js" },
     deployImage: { image: "nginx:1.27" },
     createJoinToken: { lifetimeMinutes: 5 },
     changeHost: { cordoned: true },

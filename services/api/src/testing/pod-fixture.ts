@@ -32,6 +32,7 @@ import { rebalanceHandlers } from "../inbound/http/rebalance-handlers.ts";
 import { releaseHandlers } from "../inbound/http/release-handlers.ts";
 import { createServer } from "../inbound/http/server.ts";
 import { serviceHandlers } from "../inbound/http/service-handlers.ts";
+import { taskHandlers } from "../inbound/http/task-handlers.ts";
 import { tunnelHandler } from "../inbound/http/tunnel-handler.ts";
 import { varsHandlers } from "../inbound/http/vars-handlers.ts";
 import { watchHandler } from "../inbound/http/watch-handler.ts";
@@ -139,6 +140,7 @@ async function startServer(
       ...deployHandlers(given),
       ...releaseHandlers(given),
       ...imageHandlers({ ...given, registry: "127.0.0.1:7425", caFile }),
+      ...taskHandlers(given),
       ...watchHandler(given),
       ...logsHandler(given),
       ...tunnelHandler({ ...given, limits: { idleMs: 900_000, totalMs: 43_200_000 } }),

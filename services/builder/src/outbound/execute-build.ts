@@ -60,10 +60,8 @@ export async function executeBuild(
   const onShutdown = (): void => stop.abort(shutdown.reason);
   shutdown.addEventListener("abort", onShutdown, { once: true });
   const stages = new StageClock(claim);
-  const what = claim.source.kind === "image" ? "Taking the image" : "Build";
-  progress.step(
-    claim.attempt === 1 ? `${what} started` : `${what} started again (attempt ${String(claim.attempt)})`,
-  );
+  const what = claim.source.kind === "image" ? "Fetching the image" : "Build started";
+  progress.step(claim.attempt === 1 ? what : `${what}, again (attempt ${String(claim.attempt)})`);
   const renewing = keepLease(given, claim, progress, stop, finished.signal, log);
   try {
     const result = await run(given, claim, progress, stages, stop.signal);

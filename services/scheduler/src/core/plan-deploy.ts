@@ -1,12 +1,14 @@
 /**
  * Decides the next steps of one open deploy.
  *
- *   planned ─▶ starting ─(all ready)─▶ routing ─(every edge acknowledged)─▶ draining ─▶ succeeded
+ *   planned ─▶ (releasing: the release phase) ─▶ starting ─(all ready)─▶ routing ─(every edge acknowledged)─▶ draining ─▶ succeeded
  *                  └──── a job failed, no host, deadline, cancelled, superseded ────▶ rolling-back ─▶ its final state
  */
 import { assertNever } from "@berth/shared/domain/assert.ts";
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { RELEASE_PROCESS } from "@berth/shared/domain/tasks.ts";
+import { isOpen, releasePhase } from "./plan-tasks.ts";
 import { holdersOf, isGivenUp, isStopFirst, stepAside } from "./slot-holders.ts";
 import { slotKey, wantedSlots } from "./slots.ts";
 import type { DeployView, JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./views.ts";
@@ -14,22 +16,27 @@ import type { DeployView, JobView, PlanLimits, ReleaseView, ServiceView, Step } 
 /** As many of the last lines as fit: a stack trace ends with its least telling ones. */
 const LAST_WORDS_CHARACTERS = 900;
 const LINE_CHARACTERS = 150;
+/** One that never gets ready fails at its host; this is for instances that get ready and crash, again and again. */
+const CRASH_BUDGET = 3;
 
 export function planDeploy(view: ServiceView, deploy: DeployView, nowMs: number, limits: PlanLimits): Step[] {
   const release = view.target?.id === deploy.releaseId ? view.target : null;
   const jobs = view.jobs.filter((job) => job.deployId === deploy.id);
   switch (deploy.state) {
     case "planned":
+    case "releasing":
     case "starting":
     case "routing": {
       const stop = reasonToStop(view, deploy, release, jobs, nowMs, limits);
       if (stop !== null) return abandon(deploy, stop);
+      if (!isReleased(view, deploy, release as ReleaseView))
+        return runRelease(view, deploy, release as ReleaseView);
       return advance(view, deploy, release as ReleaseView, jobs, nowMs);
     }
     case "draining":
       return finishDrain(view, deploy);
     case "rolling-back":
-      return rollBack(deploy, jobs);
+      return rollBack(view, deploy, jobs);
     case "succeeded":
     case "failed":
     case "cancelled":
@@ -63,6 +70,15 @@ function reasonToStop(
       text: `${slotKey(failed.process, failed.slot)}: ${failed.reason ?? "it failed"}${lastWords(failed)}`,
     };
   }
+  const flapping = jobs.find(
+    ({ desired, restartsCount }) => desired === "run" && restartsCount >= CRASH_BUDGET,
+  );
+  if (flapping !== undefined) {
+    const how = `crashed ${flapping.restartsCount} times before the deploy was done`;
+    const why = flapping.reason === null ? "" : `; the last time ${flapping.reason}`;
+    const text = `${slotKey(flapping.process, flapping.slot)} ${how}${why}${lastWords(flapping)}`;
+    return { code: "crashed", text };
+  }
   for (const job of jobs) {
     const stuck = job.unplaceable;
     if (stuck === null || job.state !== "requested") continue;
@@ -73,13 +89,19 @@ function reasonToStop(
       };
     }
   }
-  if (nowMs >= deploy.createdAtMs + limits.deployDeadlineMs)
+  const phase = releasePhase(view, deploy);
+  if (phase?.state === "failed" || phase?.state === "cancelled")
+    return { code: "release-failed", text: `${phase.reason ?? "it was stopped"}${lastWords(phase)}` };
+  // The release phase has a deadline of its own.
+  if (release.processes.has(RELEASE_PROCESS) && phase?.endedAtMs == null) return null;
+  const beganMs = Math.max(deploy.createdAtMs, phase?.endedAtMs ?? 0);
+  if (nowMs >= beganMs + limits.deployDeadlineMs)
     return { code: "deadline-passed", text: describeDeadline(jobs, limits) };
   return null;
 }
 
 /** What the app printed last is mostly why it failed. */
-function lastWords(job: JobView): string {
+function lastWords(job: Pick<JobView, "lastLines">): string {
   let text = "";
   for (const line of job.lastLines.filter((one) => one.trim() !== "").reverse()) {
     const longer = `\n  ${line.slice(0, LINE_CHARACTERS)}${text}`;
@@ -108,6 +130,19 @@ function abandon(deploy: DeployView, stop: StopReason): Step[] {
   ];
 }
 
+function isReleased(view: ServiceView, deploy: DeployView, release: ReleaseView): boolean {
+  if (deploy.state === "starting" || deploy.state === "routing") return true;
+  return !release.processes.has(RELEASE_PROCESS) || releasePhase(view, deploy)?.state === "succeeded";
+}
+
+/** Never two release phases of a service at once: a migration must not meet another one. */
+function runRelease(view: ServiceView, deploy: DeployView, release: ReleaseView): Step[] {
+  if (releasePhase(view, deploy) !== undefined) return [];
+  if (view.tasks.some((task) => task.kind === "release" && isOpen(task))) return [];
+  const create: Step = { kind: "create-task", release };
+  return deploy.state === "planned" ? [create, step(deploy, "releasing")] : [create];
+}
+
 function advance(
   view: ServiceView,
   deploy: DeployView,
@@ -132,7 +167,7 @@ function advance(
   const surplus = [...bySlot].filter(([key]) => !wanted.has(key)).map(([, job]) => job);
   for (const job of surplus)
     steps.push({ kind: "set-rotation", jobId: job.id, rotation: "out" }, { kind: "stop-job", jobId: job.id });
-  if (deploy.state === "planned") return [...steps, step(deploy, "starting")];
+  if (deploy.state === "planned" || deploy.state === "releasing") return [...steps, step(deploy, "starting")];
   const current = [...wanted.keys()].map((key) => bySlot.get(key));
   const ready = current.filter((job) => job?.ready === true);
   if (ready.length < wanted.size) return steps;
@@ -180,14 +215,15 @@ function finishDrain(view: ServiceView, deploy: DeployView): Step[] {
 }
 
 /** Stops what the deploy started; it is over when nothing of it is left on any host. */
-function rollBack(deploy: DeployView, jobs: readonly JobView[]): Step[] {
+function rollBack(view: ServiceView, deploy: DeployView, jobs: readonly JobView[]): Step[] {
   const steps: Step[] = [];
   for (const job of jobs) {
     if (isFinal(job.state) || job.desired === "stop") continue;
     steps.push({ kind: "set-rotation", jobId: job.id, rotation: "out" }, { kind: "stop-job", jobId: job.id });
   }
   const left = jobs.some((job) => !isFinal(job.state) && job.state !== "lost");
-  if (left) return steps;
+  const phase = releasePhase(view, deploy);
+  if (left || (phase !== undefined && isOpen(phase) && phase.job?.state !== "lost")) return steps;
   const to: DeployState =
     deploy.reasonCode === "superseded" || deploy.reasonCode === "cancelled" ? deploy.reasonCode : "failed";
   return [

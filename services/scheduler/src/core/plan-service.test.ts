@@ -50,6 +50,28 @@ describe("planService", () => {
     expect(reason.length, "the most that a contract takes").toBeLessThan(2000);
   });
 
+  test("an instance that gets ready and crashes again and again ends the deploy before its deadline", () => {
+    const world = deployed();
+    const before = world.serving;
+    world.release();
+    world.plan();
+    const job = world.jobs.at(-1) as Job;
+    const crash = {
+      state: "starting",
+      ready: false,
+      reason: "web ended by itself with exit code 1",
+    } as const;
+    Object.assign(job, crash, { restartsCount: 2 });
+    world.plan();
+    expect(world.deploys[1]?.state).toBe("starting");
+    Object.assign(job, crash, { restartsCount: 3, lastLines: ["lost my database"] });
+    world.plan();
+    expect(world.deploys[1]).toMatchObject({ state: "rolling-back", reasonCode: "crashed" });
+    expect(world.deploys[1]?.reason).toMatch(/^web\.1 crashed 3 times.*exit code 1.*\n {2}lost my database$/);
+    world.settle();
+    expect(world.serving).toBe(before);
+  });
+
   test("a failing release leaves the old one in rotation and nothing of itself", () => {
     const world = deployed();
     const before = world.routed;

@@ -6,6 +6,7 @@
  */
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { planDeploy } from "./plan-deploy.ts";
+import { planTasks } from "./plan-tasks.ts";
 import {
   claimedSlots,
   holdersOf,
@@ -19,8 +20,9 @@ import { restartDelayMs, slotKey, wantedSlots } from "./slots.ts";
 import type { DeployView, JobView, PlanLimits, ReleaseView, ServiceView, Step } from "./views.ts";
 
 export function planService(view: ServiceView, nowMs: number, limits: PlanLimits): Step[] {
-  if (view.deleted) return planRemoval(view);
-  const steps: Step[] = [];
+  const tasks = planTasks(view, nowMs, limits);
+  if (view.deleted) return [...planRemoval(view), ...tasks];
+  const steps: Step[] = [...tasks];
   if (view.target !== null && !view.targetDeployExists)
     steps.push(...beginDeploy(view, view.target, nowMs, limits));
   for (const deploy of view.openDeploys) steps.push(...planDeploy(view, deploy, nowMs, limits));

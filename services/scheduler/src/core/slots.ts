@@ -1,4 +1,5 @@
 /** Slots: which instances of which processes a release should have. */
+import { RELEASE_PROCESS } from "@berth/shared/domain/tasks.ts";
 import type { ProcessWish, ReleaseView } from "./views.ts";
 
 export interface Slot {
@@ -10,11 +11,11 @@ export function slotKey(process: string, slot: number): string {
   return `${process}.${slot}`;
 }
 
-/** The slots that the wishes ask of a release, by key; processes that the release does not have are left out. */
+/** The slots that the wishes ask of a release, by key; what the release does not have, and its phase, are left out. */
 export function wantedSlots(wishes: readonly ProcessWish[], release: ReleaseView): Map<string, Slot> {
   const wanted = new Map<string, Slot>();
   for (const wish of wishes) {
-    if (!release.processes.has(wish.process)) continue;
+    if (!release.processes.has(wish.process) || wish.process === RELEASE_PROCESS) continue;
     for (let slot = 1; slot <= wish.scale; slot++) {
       wanted.set(slotKey(wish.process, slot), { process: wish.process, slot });
     }

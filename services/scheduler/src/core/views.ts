@@ -1,8 +1,9 @@
 /** What the scheduler decides from: a whole, fresh snapshot of one service, read in one transaction. */
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
-import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, HostId, JobId, ReleaseId, ServiceId, TaskId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
 import type { PartitionPolicy } from "@berth/shared/domain/service-policy.ts";
+import type { TaskKind, TaskState } from "@berth/shared/domain/tasks.ts";
 
 export interface ProcessWish {
   readonly process: string;
@@ -60,6 +61,23 @@ export interface JobView {
   } | null;
 }
 
+/** Work that runs once. Its job is not among the service's jobs: nothing replaces, moves or routes it. */
+export interface TaskView {
+  readonly id: TaskId;
+  readonly kind: TaskKind;
+  readonly deployId: DeployId;
+  readonly state: TaskState;
+  readonly reasonCode: string | null;
+  readonly reason: string | null;
+  readonly lastLines: readonly string[];
+  readonly createdAtMs: number;
+  readonly deadlineMs: number;
+  readonly endedAtMs: number | null;
+  /** Somebody who ordered it does not want it any more. */
+  readonly cancelled: boolean;
+  readonly job: JobView | null;
+}
+
 /** What is known of a host right now. */
 export interface HostSight {
   readonly state: "alive" | "suspect" | "lost";
@@ -82,6 +100,8 @@ export interface ServiceView {
   readonly openDeploys: readonly DeployView[];
   /** Jobs that are not final, and final ones of open deploys or of the last minutes. */
   readonly jobs: readonly JobView[];
+  /** Open ones, and the release phases of open deploys. */
+  readonly tasks: readonly TaskView[];
   readonly cancelled: ReadonlySet<DeployId>;
   /** Hosts that an operator empties: their jobs move, start-first. */
   readonly drainingHosts: ReadonlySet<HostId>;
@@ -110,6 +130,15 @@ export type Step =
       readonly slot: number;
       /** Only when nothing else can run in the slot, which who commits it checks again. */
       readonly alone: boolean;
+    }
+  /** The release phase: its command once, with the release's image and variables. */
+  | { readonly kind: "create-task"; readonly release: ReleaseView }
+  | {
+      readonly kind: "end-task";
+      readonly taskId: TaskId;
+      readonly to: "succeeded" | "failed" | "cancelled";
+      readonly reasonCode: string | null;
+      readonly reason: string | null;
     }
   | { readonly kind: "send-away"; readonly jobId: JobId }
   | { readonly kind: "take-back"; readonly jobId: JobId }

@@ -11,7 +11,7 @@ import { z } from "zod";
 import type { Step } from "../core/views.ts";
 import type { Tables } from "./tables.ts";
 
-interface ReleaseRow {
+export interface ReleaseRow {
   org_id: string;
   environment_id: string;
   service_id: string;
@@ -27,6 +27,7 @@ interface ReleaseRow {
   profile: unknown;
   config_version: number;
   process_settings: unknown;
+  tasks: unknown;
   policy: unknown;
   env: unknown;
   traceparent: string | null;
@@ -37,30 +38,32 @@ function stopGraceMs(wantedMs: number, singleWriter: boolean): number {
   return singleWriter ? Math.min(wantedMs, STOP_GRACE_MS) : wantedMs;
 }
 
-export async function createJob(
-  trx: Transaction<Tables>,
-  step: Extract<Step, { kind: "create-job" }>,
-  readinessDeadlineMs: number,
-): Promise<void> {
-  const { process, slot } = step;
-  const releaseId = step.release.id;
+export async function readRelease(trx: Transaction<Tables>, releaseId: string): Promise<ReleaseRow> {
   const found = await sql<ReleaseRow>`
     select s.org_id, s.environment_id, r.service_id, r.deploy_id, s.name as service_name, e.name as environment_name, r.version, r.commit,
-           r.image_repository, r.image_digest, r.image_bytes, r.processes, r.profile, r.config_version, r.process_settings, r.traceparent, r.env, s.policy
+           r.image_repository, r.image_digest, r.image_bytes, r.processes, r.profile, r.config_version, r.process_settings, r.tasks,
+           r.traceparent, r.env, s.policy
       from api.releases r join api.services s on s.id = r.service_id join api.environments e on e.id = s.environment_id
      where r.id = ${releaseId}`.execute(trx);
   const row = found.rows[0];
   if (row === undefined) throw new Error(`release ${releaseId} is not stored`);
-  const settings = z
+  return row;
+}
+
+type Settings = z.infer<typeof ProcessSettings>;
+
+/** The release's settings of a process. */
+export function settingsOf(row: ReleaseRow, process: string): Settings | undefined {
+  return z
     .array(ProcessSettings)
     .parse(row.process_settings)
     .find((one) => one.process === process);
-  const policy = ServicePolicy.parse(row.policy);
-  const { apart, labels, runtime, nearServiceId } = policy;
-  if (step.alone && !(await isSlotFree(trx, { serviceId: row.service_id, process, slot }))) return;
-  const jobId = newId("job");
-  const spec = JobSpec.parse({
-    jobId,
+}
+
+/** What all jobs of a release share. */
+export function commonSpec(row: ReleaseRow, releaseId: string) {
+  return {
+    jobId: newId("job"),
     epoch: 1,
     orgId: row.org_id,
     environmentId: row.environment_id,
@@ -71,15 +74,38 @@ export async function createJob(
     environmentName: row.environment_name,
     releaseVersion: row.version,
     commit: row.commit,
-    process,
-    slot,
-    command: ProcessTable.parse(row.processes)[process as never]?.command ?? "",
     image: { repository: row.image_repository, digest: row.image_digest, bytes: row.image_bytes },
     profile: ImageProfile.parse(row.profile),
-    resources: {
-      ...DEFAULT_RESOURCES,
-      ...(settings === undefined ? {} : { memoryBytes: settings.memoryBytes, cpuMillis: settings.cpuMillis }),
-    },
+    env: row.env,
+    configVersion: row.config_version,
+    traceparent: row.traceparent,
+  };
+}
+
+export function resourcesOf(settings: Settings | undefined) {
+  return {
+    ...DEFAULT_RESOURCES,
+    ...(settings === undefined ? {} : { memoryBytes: settings.memoryBytes, cpuMillis: settings.cpuMillis }),
+  };
+}
+
+export async function createJob(
+  trx: Transaction<Tables>,
+  step: Extract<Step, { kind: "create-job" }>,
+  readinessDeadlineMs: number,
+): Promise<void> {
+  const { process, slot } = step;
+  const releaseId = step.release.id;
+  const row = await readRelease(trx, releaseId);
+  const settings = settingsOf(row, process);
+  const policy = ServicePolicy.parse(row.policy);
+  const { apart, labels, runtime, nearServiceId } = policy;
+  if (step.alone && !(await isSlotFree(trx, { serviceId: row.service_id, process, slot }))) return;
+  const spec = JobSpec.parse({
+    ...commonSpec(row, releaseId),
+    ...{ process, slot },
+    command: ProcessTable.parse(row.processes)[process as never]?.command ?? "",
+    resources: resourcesOf(settings),
     constraints: { apart, labels, runtime, nearServiceId },
     partition: partitionOf(policy),
     readiness: {
@@ -88,13 +114,10 @@ export async function createJob(
       aliveMs: 2000,
     },
     stopGraceMs: stopGraceMs(settings?.stopGraceMs ?? STOP_GRACE_MS, policy.singleWriter),
-    env: row.env,
-    configVersion: row.config_version,
-    traceparent: row.traceparent,
   });
   await sql`
     insert into jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec)
-    values (${jobId}, ${row.org_id}, ${row.environment_id}, ${row.service_id}, ${releaseId}, ${row.deploy_id}, ${process}, ${slot}, ${JSON.stringify(spec)})
+    values (${spec.jobId}, ${row.org_id}, ${row.environment_id}, ${row.service_id}, ${releaseId}, ${row.deploy_id}, ${process}, ${slot}, ${JSON.stringify(spec)})
     on conflict (service_id, release_id, process, slot) where state not in ('finished', 'failed', 'lost') and desired = 'run' and not leaving and not away do nothing`.execute(
     trx,
   );

@@ -14,10 +14,13 @@ import { sql } from "kysely";
 import type { HostPolicy } from "../core/candidates.ts";
 import type { DeployView, HostSight, JobView, ProcessWish, ReleaseView, ServiceView } from "../core/views.ts";
 import type { Tables } from "./tables.ts";
+import { readTasks } from "./tasks.ts";
 
 export interface StoredJob {
   readonly view: JobView;
   readonly serviceId: ServiceId;
+  /** Set for the job of a task. */
+  readonly taskId: string | null;
   readonly epoch: number;
   readonly spec: JobSpec;
   readonly observedSequence: number;
@@ -111,6 +114,7 @@ async function readHosts(trx: Transaction<Tables>, frozenHosts: ReadonlySet<Host
 
 interface JobRow {
   id: JobId;
+  task_id: string | null;
   service_id: ServiceId;
   release_id: ReleaseId;
   deploy_id: DeployId;
@@ -138,7 +142,7 @@ interface JobRow {
 
 async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Promise<StoredJob[]> {
   const rows = await sql<JobRow>`
-    select j.id, j.service_id, j.release_id, j.deploy_id, j.process, j.slot, j.spec, j.epoch, j.state, j.desired, j.rotation,
+    select j.id, j.task_id, j.service_id, j.release_id, j.deploy_id, j.process, j.slot, j.spec, j.epoch, j.state, j.desired, j.rotation,
            j.rotation_since, j.leaving, j.away,
            exists (select 1 from api.restarts a where a.service_id = j.service_id and a.process = j.process
                    and a.requested_at > j.created_at) as restart_asked,
@@ -156,6 +160,7 @@ function toStoredJob(row: JobRow, unplaceable: Unplaceable): StoredJob {
   const spec = JobSpec.parse({ ...(row.spec as object), epoch: Math.max(1, row.epoch) });
   return {
     serviceId: row.service_id,
+    taskId: row.task_id,
     epoch: row.epoch,
     spec,
     observedSequence: row.observed_sequence,
@@ -253,7 +258,11 @@ async function readServices(
   const cancelled = new Set(cancels.rows.map((row) => row.deploy_id));
   const wishesOf = Map.groupBy(wishes.rows, (wish) => wish.service_id);
   const deploysOf = Map.groupBy(deploys.rows, (deploy) => deploy.service_id);
-  const jobsOf = Map.groupBy(jobs, (job) => job.serviceId);
+  const tasksOf = await readTasks(trx, jobs);
+  const jobsOf = Map.groupBy(
+    jobs.filter((job) => job.taskId === null),
+    (job) => job.serviceId,
+  );
   return services.rows.map((row) => ({
     serviceId: row.id,
     deleted: row.deleted,
@@ -263,6 +272,7 @@ async function readServices(
     wishes: (wishesOf.get(row.id) ?? []) satisfies readonly ProcessWish[],
     openDeploys: (deploysOf.get(row.id) ?? []).map(deployView),
     jobs: (jobsOf.get(row.id) ?? []).map((job) => job.view),
+    tasks: tasksOf.get(row.id) ?? [],
     cancelled,
     ...pod,
     policy: partitionOf(ServicePolicy.parse(row.policy)),

@@ -13,6 +13,7 @@ import { createJob } from "./create-job.ts";
 import { planInWords } from "./deploy-plan.ts";
 import type { Leadership } from "./leader.ts";
 import type { Tables } from "./tables.ts";
+import { createReleaseTask, endTask } from "./tasks.ts";
 
 /** A line for the person who waits for a deploy. */
 export interface Progress {
@@ -55,6 +56,10 @@ async function applyStep(
     case "create-job":
       await createJob(trx, step, given.readinessDeadlineMs);
       return [];
+    case "create-task":
+      return createReleaseTask(trx, step.release);
+    case "end-task":
+      return endTask(trx, step);
     case "set-rotation":
       await sql`update jobs set rotation = ${step.rotation}, rotation_since = now(), updated_at = now() where id = ${step.jobId} and rotation <> ${step.rotation}`.execute(
         trx,
@@ -165,6 +170,7 @@ async function stageOf(
   sinceMs: number,
   nowMs: number,
 ): Promise<Stage[]> {
+  if (left === "releasing") return [{ name: "release phase", startedAtMs: sinceMs, endedAtMs: nowMs }];
   if (left === "routing") return [{ name: "route", startedAtMs: sinceMs, endedAtMs: nowMs }];
   if (left === "draining") return [{ name: "drain", startedAtMs: sinceMs, endedAtMs: nowMs }];
   if (left !== "starting") return [];

@@ -1,6 +1,6 @@
 /** A service in memory for tests of the planner: carries out steps as the executor does, and plays agents and edges. */
 import { canStepDeploy, type DeployState, isFinalDeploy } from "@berth/shared/domain/deploy-state.ts";
-import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, HostId, JobId, ReleaseId, ServiceId, TaskId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { DEFAULT_PARTITION_POLICY, type PartitionPolicy } from "@berth/shared/domain/service-policy.ts";
 import { expect } from "vitest";
@@ -13,6 +13,7 @@ import type {
   ReleaseView,
   ServiceView,
   Step,
+  TaskView,
 } from "../core/views.ts";
 
 export const LIMITS: PlanLimits = { deployDeadlineMs: 60_000, unplaceableAfterMs: 10_000, drainMs: 1000 };
@@ -20,6 +21,7 @@ export const LIMITS: PlanLimits = { deployDeadlineMs: 60_000, unplaceableAfterMs
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export type Job = Mutable<JobView>;
 export type Deploy = Mutable<DeployView>;
+export type Task = Mutable<Omit<TaskView, "job">> & { job: Job };
 
 export class PlannedService {
   nowMs = 1_000_000;
@@ -30,6 +32,7 @@ export class PlannedService {
   deleted = false;
   deploys: Deploy[] = [];
   jobs: Job[] = [];
+  tasks: Task[] = [];
   cancelled = new Set<DeployId>();
   draining = new Set<HostId>();
   routed = new Set<JobId>();
@@ -41,13 +44,13 @@ export class PlannedService {
   policy: PartitionPolicy = DEFAULT_PARTITION_POLICY;
   #next = 1;
 
-  release(): ReleaseView {
+  release(processes: readonly string[] = ["web"]): ReleaseView {
     const n = this.#next++;
     const release = {
       id: `rel_${n}` as ReleaseId,
       version: n,
       deployId: `dep_${n}` as DeployId,
-      processes: new Set(["web"]),
+      processes: new Set(processes),
     };
     this.releases.push(release);
     this.target = release;
@@ -64,6 +67,7 @@ export class PlannedService {
       wishes: [{ process: "web", scale: this.scale }],
       openDeploys: this.deploys.filter((deploy) => !isFinalDeploy(deploy.state)),
       jobs: this.jobs,
+      tasks: this.tasks,
       cancelled: this.cancelled,
       drainingHosts: this.draining,
       hosts: new Map([...this.hosts].map(([id, host]) => [id, { ...host, frozen: this.frozen }])),
@@ -83,7 +87,8 @@ export class PlannedService {
   }
 
   apply(step: Step): void {
-    const job = "jobId" in step ? this.jobs.find((one) => one.id === step.jobId) : undefined;
+    const all = [...this.jobs, ...this.tasks.map((task) => task.job)];
+    const job = "jobId" in step ? all.find((one) => one.id === step.jobId) : undefined;
     if (step.kind === "create-deploy") {
       this.deploys.push({
         id: step.release.deployId,
@@ -94,7 +99,9 @@ export class PlannedService {
         reasonCode: null,
         reason: null,
       });
-    } else if (step.kind === "create-job") this.#createJob(step.release, step.process, step.slot);
+    } else if (step.kind === "create-task") this.#createTask(step.release);
+    else if (step.kind === "end-task") this.#endTask(step);
+    else if (step.kind === "create-job") this.#createJob(step.release, step.process, step.slot);
     else if (step.kind === "set-serving") this.serving = step.releaseId;
     else if (step.kind === "set-rotation" && job !== undefined) {
       job.rotation = step.rotation;
@@ -126,7 +133,34 @@ export class PlannedService {
         job.desired === "run",
     );
     expect(double, "two live jobs of one slot").toBeUndefined();
-    this.jobs.push({
+    this.jobs.push(this.#newJob(release, process, slot));
+  }
+
+  #createTask(release: ReleaseView): void {
+    const open = this.tasks.filter(({ state, job }) => state === "running" && !isFinal(job.state));
+    expect(open, "two release phases at once").toEqual([]);
+    this.tasks.push({
+      ...{
+        id: `tsk_${this.#next++}` as TaskId,
+        kind: "release",
+        deployId: release.deployId,
+        state: "running",
+      },
+      ...{ reasonCode: null, reason: null, lastLines: [], endedAtMs: null, cancelled: false },
+      ...{ createdAtMs: this.nowMs, deadlineMs: 30_000 },
+      job: this.#newJob(release, "release", this.tasks.length + 1),
+    });
+  }
+
+  #endTask({ taskId, to, reasonCode, reason }: Extract<Step, { kind: "end-task" }>): void {
+    const task = this.tasks.find(({ id }) => id === taskId);
+    if (task === undefined) throw new Error(`no task ${taskId}`);
+    expect(task.state).toBe("running");
+    Object.assign(task, { state: to, reasonCode, reason, endedAtMs: this.nowMs });
+  }
+
+  #newJob(release: ReleaseView, process: string, slot: number): Job {
+    return {
       id: `job_${this.#next++}` as JobId,
       releaseId: release.id,
       deployId: release.deployId,
@@ -148,7 +182,7 @@ export class PlannedService {
       lastLines: [],
       updatedAtMs: this.nowMs,
       unplaceable: null,
-    });
+    };
   }
 
   #stepDeploy(id: DeployId, to: DeployState, reasonCode: string | null, reason: string | null): void {

@@ -15,4 +15,5 @@ export * from "./policies.ts";
 export * from "./rebalance.ts";
 export * from "./releases.ts";
 export * from "./services.ts";
+export * from "./tasks.ts";
 export * from "./tunnels.ts";

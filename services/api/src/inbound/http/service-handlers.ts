@@ -4,6 +4,7 @@ import { ServiceChanged } from "@berth/shared/contracts/release.ts";
 import type { ServiceId } from "@berth/shared/domain/ids.ts";
 import { hostnameLabel } from "@berth/shared/domain/names.ts";
 import { Resources } from "@berth/shared/domain/resources.ts";
+import { RELEASE_PROCESS } from "@berth/shared/domain/tasks.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import type { OutboxRelay } from "@berth/shared/kit/outbox.ts";
 import { addToOutbox } from "@berth/shared/kit/outbox.ts";
@@ -127,6 +128,8 @@ async function createService(
 
 async function scaleService({ db, outbox }: Given, { object, body, actor }: Asked<"scaleService">) {
   checkSizes(body.processes);
+  if (body.processes.some(({ process, scale }) => process === RELEASE_PROCESS && (scale ?? 0) > 0))
+    throw invalid("processes", "release runs once before each deploy and is not scaled");
   const answer = await audited(db, actor, async (trx) => {
     const service = await lockService(trx, object.serviceId);
     if (service === undefined) throw notFound(`service ${object.service}`);
