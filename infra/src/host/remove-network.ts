@@ -40,7 +40,7 @@ export async function removeHostNetworks({
     await attempt(["iptables", "-w", "5", "-F", chain]);
     await attempt(["iptables", "-w", "5", "-X", chain]);
   }
-  await attempt(["nft", "delete", "table", "inet", "berth"]);
+  for (const family of ["inet", "bridge"]) await attempt(["nft", "delete", "table", family, "berth"]);
   progress(`${networks.length} environment networks removed`);
 }
 

@@ -19,6 +19,12 @@ export class ContainerIndex {
     return [...this.#byJob.keys()];
   }
 
+  /** Ids of the containers that run. */
+  running(): Set<string> {
+    const all = [...this.#byJob.values()].flat();
+    return new Set(all.filter(({ state }) => state === "running").map(({ id }) => id));
+  }
+
   /** Jobs with containers here that `isKnown` does not know. */
   unknown(isKnown: (jobId: string) => boolean): { readonly jobId: string; readonly epoch: number }[] {
     return this.jobs()

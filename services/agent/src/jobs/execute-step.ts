@@ -218,11 +218,12 @@ async function startOrAdopt({ given }: JobWorker, containerId: string): Promise<
 
 /** Reads the address and start time back. A container that ended at once is left to the next look. */
 async function noteStarted(worker: JobWorker, containerId: string, attempt: number): Promise<void> {
-  const { engine, index, clock } = worker.given;
+  const { engine, index, clock, ports } = worker.given;
   const seen = await engine.inspect(containerId);
   if (seen === null) return index.drop(worker.jobId, containerId);
   index.setState(worker.jobId, containerId, seen.state);
   worker.memory.begin(containerId, seen.pid);
+  void ports.note(containerId, seen);
   if (seen.state !== "running" || seen.address === null) return;
   worker.apply(job.started(worker.record, attempt, seen.address, seen.startedAtMs ?? clock.nowMs()));
 }

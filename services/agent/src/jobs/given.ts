@@ -4,6 +4,7 @@ import type { Clock } from "@berth/shared/kit/clock.ts";
 import type { Curve } from "@berth/shared/kit/curve.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { JobRecord } from "../core/job-record.ts";
+import type { SeenContainer } from "../network/port-guard.ts";
 import type { Engine } from "../outbound/docker.ts";
 import type { Ledger } from "../outbound/ledger.ts";
 import type { KernelOomLog } from "../outbound/oom-kills.ts";
@@ -19,6 +20,11 @@ export interface EnvironmentNetworks {
   ensure(environmentId: EnvironmentId): Promise<{ readonly networkName: string; readonly resolver: string }>;
 }
 
+/** Binds a container that was just started to its port. */
+export interface ContainerPortGuard {
+  note(containerId: string, seen: SeenContainer): Promise<void>;
+}
+
 export interface JobsGiven {
   readonly hostId: HostId;
   readonly podId: string;
@@ -26,6 +32,7 @@ export interface JobsGiven {
   readonly registry: string;
   readonly bootId: string;
   readonly networks: EnvironmentNetworks;
+  readonly ports: ContainerPortGuard;
   readonly busyboxFolder: string;
   readonly seccomp: string;
   readonly cgroupParent: string | null;

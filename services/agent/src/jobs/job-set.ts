@@ -73,6 +73,11 @@ export class JobSet {
     return [...this.#workers.values()].map(({ record }) => record);
   }
 
+  /** Ids of the pod's containers that run here. */
+  running(): ReadonlySet<string> {
+    return this.#given.index.running();
+  }
+
   /** Jobs whose containers are here although the ledger does not know them. */
   unknown(): { readonly jobId: string; readonly epoch: number }[] {
     return this.#given.index.unknown((jobId) => this.#workers.has(jobId));

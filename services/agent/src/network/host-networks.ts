@@ -119,8 +119,11 @@ export class HostNetworks {
    * @throws EngineError 409 when the host is not let in; another error is worth another try
    */
   async ensure(environmentId: EnvironmentId): Promise<JobNetwork> {
+    const { clock, log } = this.#given;
+    const beganMs = clock.monotonicMs();
     this.#unusedSinceMs.delete(environmentId);
     this.#used = new Set([...this.#used, environmentId]);
+    const isStanding = this.#standing.has(environmentId);
     const isJoined = this.#held.get(environmentId)?.state === "joined";
     if (!isJoined) await this.#joinOnce(environmentId);
     if (!isJoined || !this.#standing.has(environmentId)) await this.apply();
@@ -128,6 +131,8 @@ export class HostNetworks {
     if (network === undefined || !this.#standing.has(environmentId))
       throw new Error(`the network of ${environmentId} does not stand yet`);
     void this.#joinLinked();
+    if (!isStanding)
+      log.info("network.stands", { environmentId, tookMs: Math.round(clock.monotonicMs() - beganMs) });
     return { networkName: network.engineNetwork, resolver: network.gateway };
   }
 

@@ -29,6 +29,7 @@ export interface Inspected {
   readonly state: ContainerState;
   readonly pid: number;
   readonly address: string | null;
+  readonly mac: string | null;
   readonly exitCode: number | null;
   readonly outOfMemory: boolean;
   readonly startedAtMs: number | null;
@@ -139,6 +140,7 @@ export class Engine {
       state: containerState(state.Status),
       pid: state.Pid,
       address: networks.map((network) => network.IPAddress).find((ip) => ip !== "") ?? null,
+      mac: networks.map((network) => network.MacAddress).find((mac) => mac !== "") ?? null,
       exitCode: ended ? state.ExitCode : null,
       outOfMemory: state.OOMKilled,
       startedAtMs: startedAtMs > 0 ? startedAtMs : null,

@@ -12,6 +12,8 @@ import { type RoutesGiven, tellApplied } from "../inbound/route-tables.ts";
 import { EngineWatch } from "../jobs/engine-watch.ts";
 import { HostMeter } from "../jobs/host-meter.ts";
 import { HostNetworks } from "../network/host-networks.ts";
+import { PortGuard } from "../network/port-guard.ts";
+import { ContainerPorts } from "../network/shell/container-port.ts";
 import { Kernel } from "../network/shell/kernel.ts";
 import { NetworkFiles } from "../network/shell/network-files.ts";
 import { NetworkHands } from "../network/shell/network-hands.ts";
@@ -40,6 +42,7 @@ export interface HostParts {
   readonly busyboxFolder: string;
   readonly engine: Engine;
   readonly networks: HostNetworks;
+  readonly ports: PortGuard;
   readonly wireguard: Wireguard;
   readonly tunnels: TunnelWatch;
   readonly meter: HostMeter;
@@ -67,7 +70,9 @@ export async function openHostParts(context: AgentContext): Promise<HostParts> {
   const busyboxFolder = await installBusybox(hostDir, config.busyboxFile);
   const engine = new Engine(config.dockerSocket, host.podId);
   const wireguard = new Wireguard(config.wireguardProgram ?? join(hostDir, "tools", "wireguard-go"));
-  const networks = createNetworks(context, host, engine, bus, wireguard);
+  const kernel = new Kernel(log);
+  const networks = createNetworks(context, host, { engine, bus, wireguard, kernel });
+  const ports = createPortGuard(log, engine, kernel);
   const prober = scope.use(new Prober(() => clock.monotonicMs()));
   const tunnels = new TunnelWatch({ networks, wireguard, prober, clock, log });
   const watch = scope.use(new EngineWatch({ clock, log, reconnect: () => engine.reconnect() }));
@@ -85,6 +90,7 @@ export async function openHostParts(context: AgentContext): Promise<HostParts> {
     busyboxFolder,
     engine,
     networks,
+    ports,
     wireguard,
     tunnels,
     meter,
@@ -92,19 +98,35 @@ export async function openHostParts(context: AgentContext): Promise<HostParts> {
   };
 }
 
+interface NetworkParts {
+  readonly engine: Engine;
+  readonly bus: Bus;
+  readonly wireguard: Wireguard;
+  readonly kernel: Kernel;
+}
+
+function createPortGuard(log: AgentContext["log"], engine: Engine, kernel: Kernel): PortGuard {
+  const found = new ContainerPorts();
+  return new PortGuard({
+    inspect: (containerId) => engine.inspect(containerId),
+    portOf: (pid) => found.of(pid),
+    applyTable: (rules) => kernel.ensureTable("bridge", rules),
+    addElements: (text) => kernel.addElements("bridge", text),
+    log,
+  });
+}
+
 function createNetworks(
   { config, log, clock }: AgentContext,
   host: HostFile,
-  engine: Engine,
-  bus: Bus,
-  wireguard: Wireguard,
+  { engine, bus, wireguard, kernel }: NetworkParts,
 ): HostNetworks {
   const { hostDir, resolversDir, meshPort, allowedPrivate, mailRelays, leaveAfterMs } = config;
   const { hostId, podId } = host;
   return new HostNetworks({
     identity: { ...host, meshPort },
     engine,
-    hands: new NetworkHands({ engine, kernel: new Kernel(log), wireguard, podId, log }),
+    hands: new NetworkHands({ engine, kernel, wireguard, podId, log }),
     resolvers: new Resolvers(join(resolversDir, podId)),
     files: new NetworkFiles(hostDir),
     ask: networkAsk(bus, hostId),

@@ -32,7 +32,7 @@ export interface RecoveredHost {
 
 export async function recoverJobs(context: AgentContext, parts: HostParts): Promise<RecoveredHost> {
   const { config, log, scope, clock } = context;
-  const { host, bus, engine, networks, meter, watch, secrets, ledger, loaded, bootId } = parts;
+  const { host, bus, engine, networks, ports, meter, watch, secrets, ledger, loaded, bootId } = parts;
   const beganMs = clock.monotonicMs();
   const index = new ContainerIndex();
   await untilEngineAnswers(log, async () => {
@@ -62,6 +62,7 @@ export async function recoverJobs(context: AgentContext, parts: HostParts): Prom
       registry: host.registry,
       bootId,
       networks,
+      ports,
       busyboxFolder: parts.busyboxFolder,
       seccomp: await readSeccompProfile(),
       cgroupParent: config.cgroupParent ?? null,

@@ -73,6 +73,8 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   every("network", NETWORK_VERIFY_MS, async () => {
     await networks.leaveUnused(new Set(jobs.records().map(({ spec }) => spec.environmentId)));
     await networks.apply();
+    const gateways = networks.desired()?.networks.map(({ gateway }) => gateway) ?? [];
+    await parts.ports.look(jobs.running(), gateways);
   });
   for (const metric of TUNNEL_METRICS)
     observe(metric, () =>

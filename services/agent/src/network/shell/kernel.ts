@@ -1,14 +1,20 @@
 /** What the kernel has of the host's networks, and the commands that change it: links, routes, rules, packet filters. */
 import type { Log } from "@berth/shared/kit/log.ts";
 import { runCommand } from "../../outbound/run-command.ts";
-import { iptablesProblems, iptablesRules, JUMPS, TABLE } from "../core/firewall.ts";
+import { iptablesProblems, iptablesRules, TABLE } from "../core/firewall.ts";
 import { isOurPriority, MESH_TABLE, type Route, type RoutingRule, TUNNEL_TABLE } from "../core/routing.ts";
+
+/** `inet`: what passes the host. `bridge`: what comes out of containers' ports. */
+export type TableFamily = "inet" | "bridge";
+
+/** Hundreds of links, routes or the engine's rules are a long text, and half of it is no answer. */
+const MOST_OUTPUT_BYTES = 32 * 1024 * 1024;
 
 export class Kernel {
   readonly #prefix: readonly string[];
   readonly #log: Log;
-  /** The text that was applied, and what the kernel showed of it right after. */
-  #applied = { rules: "", shown: "" };
+  /** Per family of tables: the text that was applied, and what the kernel showed of it right after. */
+  readonly #applied = new Map<TableFamily, { readonly rules: string; readonly shown: string }>();
 
   /** @param prefix put before every command, such as `nsenter --net=…` */
   constructor(log: Log, prefix: readonly string[] = []) {
@@ -29,12 +35,17 @@ export class Kernel {
     );
   }
 
-  /** `kind` as `ip` calls it: `wireguard`, `tun`, `bridge`, …; empty for a machine's own. */
-  async links(): Promise<{ readonly name: string; readonly mtu: number; readonly kind: string }[]> {
-    const found = await this.#json<{ ifname: string; mtu: number; linkinfo?: { info_kind?: string } }>([
-      ...["ip", "-j", "-d", "link", "show"],
-    ]);
-    return found.map(({ ifname, mtu, linkinfo }) => ({ name: ifname, mtu, kind: linkinfo?.info_kind ?? "" }));
+  /** Names of the interfaces of our kinds; the containers' ends are not among them, for there are hundreds. */
+  async links(kinds: readonly string[]): Promise<string[]> {
+    const found = await Promise.all(
+      kinds.map((kind) => this.#json<{ ifname?: string }>(["ip", "-j", "link", "show", "type", kind])),
+    );
+    return found.flat().flatMap(({ ifname }) => ifname ?? []);
+  }
+
+  async mtuOf(device: string): Promise<number | null> {
+    const [found] = await this.#json<{ mtu: number }>(["ip", "-j", "link", "show", "dev", device]);
+    return found?.mtu ?? null;
   }
 
   async routes(): Promise<Route[]> {
@@ -92,20 +103,24 @@ export class Kernel {
   }
 
   /** Puts our table back when it is not exactly what was applied, in one transaction. */
-  async ensureTable(rules: string): Promise<void> {
-    const shown = await this.#shown();
-    if (rules === this.#applied.rules && shown === this.#applied.shown) return;
-    if (rules === this.#applied.rules) this.#log.error("network.rules-were-changed", { table: TABLE });
+  async ensureTable(family: TableFamily, rules: string): Promise<void> {
+    const applied = this.#applied.get(family);
+    const shown = await this.#shown(family);
+    if (rules === applied?.rules && shown === applied.shown) return;
+    if (rules === applied?.rules)
+      this.#log.error("network.rules-were-changed", { table: `${family} ${TABLE}` });
     await this.#run(["nft", "-f", "-"], rules);
-    this.#applied = { rules, shown: await this.#shown() };
+    this.#applied.set(family, { rules, shown: await this.#shown(family) });
   }
 
-  async #shown(): Promise<string> {
-    return this.#run(["nft", "--stateless", "list", "table", "inet", TABLE]).catch(() => "");
+  async #shown(family: TableFamily): Promise<string> {
+    return this.#run(["nft", "--stateless", "list", "table", family, TABLE]).catch(() => "");
   }
 
-  async removeTable(): Promise<void> {
-    await this.#run(["nft", "delete", "table", "inet", TABLE]).catch(() => {});
+  /** More elements for sets of a table that stands; the next `ensureTable` puts the whole in place. */
+  async addElements(family: TableFamily, text: string): Promise<void> {
+    this.#applied.delete(family);
+    await this.#run(["nft", "-f", "-"], text);
   }
 
   /** Our chains whole, and their jumps before the engine's rules. */
@@ -125,14 +140,6 @@ export class Kernel {
     for (const place of places.slice(1).reverse()) await this.#iptables(["-D", parent, String(place)]);
   }
 
-  async removeChains(): Promise<void> {
-    for (const { parent, chain } of JUMPS) {
-      await this.#iptables(["-D", parent, "-j", chain]).catch(() => {});
-      await this.#iptables(["-F", chain]).catch(() => {});
-      await this.#iptables(["-X", chain]).catch(() => {});
-    }
-  }
-
   #iptables(args: readonly string[]): Promise<string> {
     return this.#run(["iptables", "-w", "5", ...args]);
   }
@@ -143,6 +150,7 @@ export class Kernel {
   }
 
   #run(argv: readonly string[], input?: string): Promise<string> {
-    return runCommand([...this.#prefix, ...argv], input === undefined ? {} : { input });
+    const options = { maxOutputBytes: MOST_OUTPUT_BYTES };
+    return runCommand([...this.#prefix, ...argv], input === undefined ? options : { ...options, input });
   }
 }

@@ -17,7 +17,7 @@ export interface HandsGiven {
 }
 
 const OURS = /^(bn|wb|wm)-/;
-const KINDS: ReadonlySet<string> = new Set(["bridge", "tun", "wireguard"]);
+const KINDS = ["bridge", "tun", "wireguard"];
 
 export class NetworkHands {
   readonly #given: HandsGiven;
@@ -36,21 +36,20 @@ export class NetworkHands {
   async ensureRules(view: FirewallView): Promise<void> {
     const { kernel } = this.#given;
     await kernel.forwarding();
-    await kernel.ensureTable(nftRules(view));
+    await kernel.ensureTable("inet", nftRules(view));
     await kernel.ensureChains();
   }
 
   async observe(): Promise<ObservedHost> {
     const { kernel, wireguard } = this.#given;
     const [links, addresses, routes, rulePriorities, engineNetworks] = await Promise.all([
-      kernel.links(),
+      kernel.links(KINDS),
       kernel.addresses(),
       kernel.routes(),
       kernel.rulePriorities(),
       this.engineNetworks(),
     ]);
-    const made = links.filter(({ name, kind }) => OURS.test(name) && KINDS.has(kind));
-    const names = made.map(({ name }) => name);
+    const names = links.filter((name) => OURS.test(name));
     const tunnels = await wireguard.observe(names.filter((name) => name.startsWith("w")));
     const plain = [...addresses].map(
       ([name, list]) => [name, list.map((one) => one.split("/")[0] ?? "")] as const,
@@ -124,7 +123,7 @@ export class NetworkHands {
     const { kernel } = this.#given;
     const isNode = (cidr: string) => cidr.split("/")[0] === nodeAddress;
     const device = [...(await kernel.addresses())].find(([, list]) => list.some(isNode))?.[0];
-    return (await kernel.links()).find(({ name }) => name === device)?.mtu ?? null;
+    return device === undefined ? null : kernel.mtuOf(device);
   }
 
   /** Networks that this machine is in and that are not ours. */

@@ -15,6 +15,7 @@ const SOCKETS = "/var/run/wireguard";
 const STAND_MS = 5000;
 const ALL_MS = 3000;
 const ONE_MS = 1000;
+const MOST_DUMP_BYTES = 32 * 1024 * 1024;
 /** Keeps the way through address translation open, and both ends hear from each other. */
 const KEEPALIVE_SECONDS = 20;
 
@@ -110,7 +111,10 @@ export class Wireguard {
   async observe(names: readonly string[]): Promise<ObservedTunnel[]> {
     if (names.length === 0) return [];
     try {
-      const dump = await this.#run(["wg", "show", "all", "dump"], { timeoutMs: ALL_MS });
+      const dump = await this.#run(["wg", "show", "all", "dump"], {
+        timeoutMs: ALL_MS,
+        maxOutputBytes: MOST_DUMP_BYTES,
+      });
       return parseDump(dump).filter(({ name }) => names.includes(name));
     } catch {
       // One that hangs must not hide the others.

@@ -1,0 +1,81 @@
+/**
+ * Binds every running container's port to the container's addresses (core/port-rules.ts).
+ *
+ * A port is learned right after its container's start, and by a look at all that run: an agent that starts again
+ * finds those that it did not start. What cannot be found out is tried again by the next look, and is not guarded
+ * until then: a container is never cut off for what its host does not know.
+ */
+import { describeError, type Log } from "@berth/shared/kit/log.ts";
+import { morePorts, type Port, portRules } from "./core/port-rules.ts";
+
+/** What the engine says of a running container. */
+export interface SeenContainer {
+  readonly pid: number;
+  readonly address: string | null;
+  readonly mac: string | null;
+}
+
+export interface PortGuardGiven {
+  readonly inspect: (containerId: string) => Promise<SeenContainer | null>;
+  /** @returns the host's end of the cable of a process' `eth0`, or null when there is none */
+  readonly portOf: (pid: number) => Promise<string | null>;
+  readonly applyTable: (rules: string) => Promise<void>;
+  readonly addElements: (text: string) => Promise<void>;
+  readonly log: Log;
+}
+
+interface Known extends Port {
+  readonly pid: number;
+}
+
+export class PortGuard {
+  readonly #given: PortGuardGiven;
+  readonly #known = new Map<string, Known>();
+  #waiting: Port[] = [];
+  #adding: Promise<void> | null = null;
+
+  constructor(given: PortGuardGiven) {
+    this.#given = given;
+  }
+
+  /** A container that was just started. Never rejects: what fails here is healed by the next look. */
+  async note(containerId: string, seen: SeenContainer): Promise<void> {
+    const port = await this.#learn(containerId, seen);
+    if (port === null) return;
+    this.#waiting.push(port);
+    this.#adding ??= this.#addWaiting().finally(() => {
+      this.#adding = null;
+    });
+    await this.#adding;
+  }
+
+  /** Those that came meanwhile go with the next command: many starts at once cost few. */
+  async #addWaiting(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const text = morePorts(this.#waiting.splice(0));
+      await this.#given.addElements(text).catch((error: unknown) => {
+        this.#given.log.warn("port.not-guarded-yet", { error: describeError(error) });
+      });
+    }
+  }
+
+  /** @param running containers of this pod that run now; all others are forgotten */
+  async look(running: ReadonlySet<string>, gateways: readonly string[]): Promise<void> {
+    for (const id of this.#known.keys()) if (!running.has(id)) this.#known.delete(id);
+    for (const id of running) {
+      if (this.#known.has(id)) continue;
+      const seen = await this.#given.inspect(id).catch(() => null);
+      if (seen !== null) await this.#learn(id, seen);
+    }
+    await this.#given.applyTable(portRules([...this.#known.values()], gateways));
+  }
+
+  async #learn(containerId: string, { pid, address, mac }: SeenContainer): Promise<Port | null> {
+    if (pid <= 0 || address === null || mac === null) return null;
+    const device = await this.#given.portOf(pid).catch(() => null);
+    if (device === null) return null;
+    const port = { device, mac, address, pid };
+    this.#known.set(containerId, port);
+    return port;
+  }
+}
