@@ -1,33 +1,51 @@
 /**
- * `berth rehearse`: plays the cases of this folder in their full length on a lab of its own, draws what happened when,
- * and ends with a table of what was promised and what was measured. Ends with 1 when a promise is broken.
+ * `berth rehearse`: plays the cases of hosts and of networks in their full length, each kind on a lab of its own, draws
+ * what happened when, and ends with a table of what was promised and what was measured. Ends with 1 when a promise is broken.
  */
 import { parseArgs } from "node:util";
 import { interruptSignal } from "@berth/infra/interrupt.ts";
-import { type Finding, type HostCase, type Lengths, shortLengths } from "./case.ts";
+import { networkCases, startNetworkStage } from "../network/network-stage.ts";
+import { type Finding, type Lengths, shortLengths } from "./case.ts";
 import { hostCases } from "./cases.ts";
-import { type HostPod, makeStateDir, removeHostPod, startHostPod } from "./host-pod.ts";
+import { makeStateDir, removeHostPod, startHostPod } from "./host-pod.ts";
+
+interface Titled {
+  readonly name: string;
+  readonly title: string;
+}
+
+const allCases: readonly Titled[] = [...hostCases, ...networkCases];
+const networkIndex = 16;
+
+function caseLines(cases: readonly Titled[]): string {
+  return cases.map(({ name, title }) => `  ${name.padEnd(18)}${title}`).join("\n");
+}
 
 const HELP = `Usage: berth rehearse [CASE...] [--minutes N] [--short] [--json]
 
-Makes a lab of five Docker hosts on this machine with a control plane and two small apps under load, lets hosts and
-control plane fail, prints what happened when, and judges it against what Berth promises. Needs root. About 20 minutes.
+Makes a lab of Docker hosts on this machine with a control plane and small apps, lets hosts, control plane and networks
+fail and be attacked, prints what happened when, and judges it against what Berth promises. Needs root. About 30 minutes.
 
   --minutes N   how long the control plane is away, 1 to 60 (default 10)
   --short       every case as short as in the project's tests: about 4 minutes
   --json        the findings as JSON on standard output; all else goes to standard error
 
-Cases:
-${hostCases.map(({ name, title }) => `  ${name.padEnd(18)}${title}`).join("\n")}
+Cases, on five hosts under load:
+${caseLines(hostCases)}
+
+Cases of networks, on three hosts:
+${caseLines(networkCases)}
 
 Examples:
   berth rehearse
   berth rehearse host-dies outage --minutes 2
+  berth rehearse isolation spoofing healing
 `;
 
 interface Wish {
-  readonly cases: readonly HostCase[];
+  readonly names: ReadonlySet<string>;
   readonly lengths: Lengths;
+  readonly short: boolean;
   readonly json: boolean;
 }
 
@@ -62,48 +80,96 @@ function readWords(words: readonly string[]): Wish | { readonly text: string; re
   }
   const { values, positionals } = parsed;
   if (values.help) return { text: HELP, code: 0 };
-  const unknown = positionals.filter((name) => !hostCases.some((one) => one.name === name));
+  const unknown = positionals.filter((name) => !allCases.some((one) => one.name === name));
   if (unknown.length > 0)
     return { text: `there is no case ${unknown.join(", ")}: 'berth rehearse --help' lists them\n`, code: 2 };
   const minutes = Number(values.minutes);
   if (!(minutes >= 1 && minutes <= 60)) return { text: "--minutes takes a number from 1 to 60\n", code: 2 };
-  const cases = hostCases.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  const names = new Set(positionals.length === 0 ? allCases.map(({ name }) => name) : positionals);
   const full = { cutMs: 180_000, massLossMs: 60_000, outageMs: minutes * 60_000, pausesCount: 6 };
-  return { cases, lengths: values.short ? shortLengths : full, json: values.json };
+  return { names, lengths: values.short ? shortLengths : full, short: values.short, json: values.json };
 }
 
-async function rehearse({ cases, lengths, json }: Wish): Promise<number> {
-  const say = (line: string): void => void (json ? process.stderr : process.stdout).write(`${line}\n`);
+type Say = (line: string) => void;
+
+/** The pod of one kind of cases. */
+interface Stage {
+  readonly cases: readonly Titled[];
+  start(): Promise<{ play(name: string): Promise<readonly Finding[]> }>;
+  close(): Promise<void>;
+}
+
+async function rehearse(wish: Wish): Promise<number> {
+  const { names, json } = wish;
+  const say: Say = (line) => void (json ? process.stderr : process.stdout).write(`${line}\n`);
   const signal = interruptSignal(say);
-  const stateDir = makeStateDir();
   const played: Played[] = [];
-  let pod: HostPod | null = null;
-  try {
-    pod = await startHostPod({ stateDir, say, signal });
-    for (const one of cases) if (!signal.aborted) played.push(await play(pod, one, lengths, say));
-  } finally {
-    await pod?.close();
-    await removeHostPod(stateDir, say);
+  for (const stage of [hostStage(wish, say, signal), networkStage(wish, say)]) {
+    const cases = stage.cases.filter(({ name }) => names.has(name));
+    if (cases.length === 0 || signal.aborted) continue;
+    try {
+      const { play } = await stage.start();
+      for (const one of cases) if (!signal.aborted) played.push(await playOne(one, play, say));
+    } finally {
+      await stage.close();
+    }
   }
   if (json) process.stdout.write(`${JSON.stringify({ cases: played }, null, 2)}\n`);
   say(table(played));
   const allKept = played.every(({ error, findings }) => error === null && findings.every(({ kept }) => kept));
-  return allKept && played.length === cases.length ? 0 : 1;
+  return allKept && played.length === names.size ? 0 : 1;
 }
 
-async function play(
-  pod: HostPod,
-  one: HostCase,
-  lengths: Lengths,
-  say: (line: string) => void,
+function hostStage({ lengths }: Wish, say: Say, signal: AbortSignal): Stage {
+  let close = async (): Promise<void> => {};
+  return {
+    cases: hostCases,
+    start: async () => {
+      const stateDir = makeStateDir();
+      close = () => removeHostPod(stateDir, say);
+      const pod = await startHostPod({ stateDir, say, signal });
+      close = async () => {
+        await pod.close();
+        await removeHostPod(stateDir, say);
+      };
+      return {
+        play: async (name) => {
+          await pod.reset();
+          return (await hostCases.find((one) => one.name === name)?.run(pod, lengths)) ?? [];
+        },
+      };
+    },
+    close: () => close(),
+  };
+}
+
+function networkStage({ short }: Wish, say: Say): Stage {
+  let close = async (): Promise<void> => {};
+  return {
+    cases: networkCases,
+    start: async () => {
+      const stage = await startNetworkStage({ hosts: short ? 2 : 3, index: networkIndex, say });
+      close = () => stage.lab.close();
+      const length = short ? "short" : "full";
+      return {
+        play: async (name) => (await networkCases.find((one) => one.name === name)?.run(stage, length)) ?? [],
+      };
+    },
+    close: () => close(),
+  };
+}
+
+async function playOne(
+  { name, title }: Titled,
+  play: (name: string) => Promise<readonly Finding[]>,
+  say: Say,
 ): Promise<Played> {
-  say(`\n── ${one.name}: ${one.title}`);
+  say(`\n── ${name}: ${title}`);
   try {
-    await pod.reset();
-    return { case: one.name, findings: await one.run(pod, lengths), error: null };
+    return { case: name, findings: await play(name), error: null };
   } catch (error) {
     say(`   did not come to its end: ${String(error)}`);
-    return { case: one.name, findings: [], error: String(error) };
+    return { case: name, findings: [], error: String(error) };
   }
 }
 

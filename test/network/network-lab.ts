@@ -40,11 +40,13 @@ export interface NetworkLabGiven {
   readonly index: number;
   readonly postgresPort: number;
   readonly stateDir: string;
+  readonly agentEnv?: Readonly<Record<string, string>>;
+  readonly say?: (line: string) => void;
 }
 
 export interface NetworkLab extends LabPod {
   /** A deployed app, with one instance per host. */
-  app(environment: string, name: string): Promise<NetworkApp>;
+  app(environment: string, name: string, sizes?: Sizes): Promise<NetworkApp>;
   /** What `docker exec` in the app's container on a host printed, whatever its exit code. */
   inside(host: string, app: NetworkApp, command: string): Promise<string>;
   /** A command on a host, whose failure is the caller's to judge. */
@@ -73,22 +75,27 @@ export interface NetworkApp {
   readonly hostname: string;
   /** Host → address of its instance. */
   addresses(): Promise<ReadonlyMap<string, string>>;
-  scale(instances: number): Promise<void>;
+  scale(instances: number, sizes?: Sizes): Promise<void>;
   remove(): Promise<void>;
 }
 
-const ORG = "acme";
+export interface Sizes {
+  readonly memoryBytes: number;
+  readonly cpuMillis: number;
+}
+
+export const ORG = "acme";
 const readyTimeoutMs = 90_000;
 
 export async function startNetworkLab(given: NetworkLabGiven): Promise<NetworkLab> {
-  const { hosts, index, postgresPort, stateDir } = given;
-  const say = (line: string): void => console.log(`   ${line}`);
+  const { hosts, index, postgresPort, stateDir, agentEnv = {} } = given;
+  const say = given.say ?? ((line: string): void => console.log(`   ${line}`));
   const running = await labPodUp({
     ...{ hosts, stateDir, index, cacheDir: join(tmpdir(), "berth-lab-cache") },
     settings: {
       ...{ postgresPort, natsMonitorPort: postgresPort + 1, stackImage: false },
       serviceEnv: {
-        agent: { BERTH_AGENT_LEAVE_AFTER_MS: "3000" },
+        agent: { BERTH_AGENT_LEAVE_AFTER_MS: "3000", ...agentEnv },
         // An agent that is killed on a slow machine takes its time to come back: its jobs stay where they are.
         scheduler: { BERTH_DRAIN_MS: "500", BERTH_HOST_LOST_AFTER_MS: "300000" },
       },
@@ -124,7 +131,7 @@ export async function startNetworkLab(given: NetworkLabGiven): Promise<NetworkLa
       );
     },
     link: (word, provider, consumer) => sayLink(call, word, provider, consumer),
-    app: (environment, name) => makeApp(running, given, environment, name),
+    app: (environment, name, sizes) => makeApp(running, given, { environment, name, sizes }),
     inside: async (host, app, command) => {
       const id = (await on(host, `docker ps -q --filter label=berth.service=${app.id}`)).trim();
       if (!/^[0-9a-f]+$/.test(id)) throw new Error(`${host} has not one container of ${app.name}: ${id}`);
@@ -176,8 +183,7 @@ async function sayLink(
 async function makeApp(
   { pod, lab }: LabPod,
   { hosts: instances, stateDir }: NetworkLabGiven,
-  environment: string,
-  name: string,
+  { environment, name, sizes }: { environment: string; name: string; sizes: Sizes | undefined },
 ): Promise<NetworkApp> {
   const call = { apiUrl: pod.apiUrl, token: pod.adminToken };
   const params = { org: ORG, environment, service: name };
@@ -189,10 +195,10 @@ async function makeApp(
   const pushed = await tiny.push(gitUrl, pod.adminToken);
   if (!pushed.ok) throw new Error(`the push of ${name} failed: ${pushed.output}`);
   const status = () => callRoute(call, serviceStatus, { params });
-  const scale = async (count: number) => {
+  const scale = async (count: number, sizes: Partial<Sizes> = {}) => {
     await callRoute(call, scaleService, {
       params,
-      body: { processes: [{ process: "web", scale: count }] },
+      body: { processes: [{ process: "web", scale: count, ...sizes }] },
     });
     await until(
       `${count} instances of ${name}`,
@@ -204,7 +210,7 @@ async function makeApp(
       readyTimeoutMs,
     );
   };
-  await scale(instances);
+  await scale(instances, sizes);
   const environmentId = await environmentOf(
     lab.hosts.map((host) => host.exec.bind(host)),
     id,

@@ -1,0 +1,131 @@
+/**
+ * A host joins a hundred environments, one after the other, and leaves them: how long a join takes does not grow, and
+ * nothing of them is left.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { LabHost } from "@berth/infra/lab/lab.ts";
+import { hostBerthDir } from "@berth/infra/lab/lab-pod.ts";
+import { changeHost } from "@berth/shared/contracts/http/api.ts";
+import { callRoute } from "@berth/shared/contracts/http/client.ts";
+import { median } from "../../bench/kit/statistics.ts";
+import { until } from "../../git/until.ts";
+import { type Finding, level } from "../../hosts/case.ts";
+import { makeEnvironments } from "../many-environments.ts";
+import type { NetworkCase, NetworkStage } from "../network-case.ts";
+
+const counts = { short: 20, full: 100 };
+const goal = 1.3;
+/** Joins around the tenth and around the last: one alone says more of the machine than of the join. */
+const around = 5;
+const leaveTimeoutMs = 180_000;
+
+export const environmentsCase: NetworkCase = {
+  name: "environments",
+  title: "hosts join a hundred environments and leave them: time of a join, and what is left",
+  run: async (stage, length) => {
+    const { lab, apps, say } = stage;
+    const count = counts[length];
+    const before = await traces(stage);
+    // Two hosts are in each, so that each has a tunnel; what is measured is the first one.
+    await cordonOthers(stage, true);
+    const made = await makeEnvironments(lab, apps[0], { count, instances: 2, atOnce: 1, say }).finally(() =>
+      cordonOthers(stage, false),
+    );
+    const joins = await joinTimes(lab.lab.host("h1"), new Set(made.environments.map(({ id }) => id)));
+    const [tenth, last] = [median(joins.slice(5, 5 + around * 2)), median(joins.slice(-around * 2))];
+    const ratio = last / tenth;
+    for (let i = 9; i < joins.length; i += 10) say(`join ${i + 1}: ${Math.round(joins[i] ?? 0)} ms`);
+    await made.remove();
+    const left = await nothingLeft(
+      stage,
+      before,
+      made.environments.map(({ id }) => id),
+    );
+    const findings: Finding[] = [
+      level("environments that were joined", String(count), joins.length === count, String(joins.length)),
+      {
+        what: `time of the ${count}th join / the 10th`,
+        promise: `≤ ${goal}`,
+        measured: `${ratio.toFixed(2)}: ${Math.round(last)} ms and ${Math.round(tenth)} ms`,
+        kept: ratio <= goal,
+        kind: "time",
+      },
+      level(
+        "left after their removal: interfaces, engine networks, rules, routes, processes, keys, names, table elements",
+        "nothing",
+        left.length === 0,
+        left.length === 0 ? "nothing" : left.join("; "),
+      ),
+    ];
+    return findings;
+  },
+};
+
+async function cordonOthers({ lab }: NetworkStage, cordoned: boolean): Promise<void> {
+  const call = { apiUrl: lab.pod.apiUrl, token: lab.pod.adminToken };
+  for (const { name } of lab.lab.hosts.slice(2))
+    await callRoute(call, changeHost, { params: { host: name }, body: { cordoned } });
+}
+
+/** In the order in which they were joined, from the agent's own log. */
+async function joinTimes(host: LabHost, ids: ReadonlySet<string>): Promise<number[]> {
+  const text = await readFile(join(host.supervisorDir, "logs", "agent.log"), "utf8");
+  return text
+    .split("\n")
+    .filter((line) => line.includes('"network.stands"'))
+    .map((line) => JSON.parse(line) as { environmentId: string; tookMs: number })
+    .filter(({ environmentId }) => ids.has(environmentId))
+    .map(({ tookMs }) => tookMs);
+}
+
+/** Everything that environments leave on a host, as lines. */
+const look = [
+  "ip -o link | grep -oE '(bn|wb)-[a-z0-9]+'",
+  "docker network ls --filter label=berth.network=environment --format '{{.Name}}'",
+  "pgrep -a dnsmasq | grep -oE 'resolvers/[^ ]*'",
+  "pgrep -a wireguard-go | grep -oE 'wb-[a-z0-9]+'",
+  "ls -d /run/berth/resolvers/*/*",
+  "ls -d /var/run/wireguard/wb-*",
+  "ip route show table 7421",
+  "ip rule show | grep -c .",
+  "nft list table inet berth | grep -oE '(bn|wb)-[a-z0-9]+' | sort -u",
+  "nft list table bridge berth | grep -oE 'veth[a-z0-9]+' | sort | uniq -c | wc -l",
+  "iptables-save | grep -oE 'bn-[a-z0-9]+' | sort -u",
+].join("; ");
+
+async function traces({ lab }: NetworkStage): Promise<ReadonlyMap<string, readonly string[]>> {
+  const found = await Promise.all(
+    lab.lab.hosts.map(async (host) => [host.name, await tracesOf(host)] as const),
+  );
+  return new Map(found);
+}
+
+async function tracesOf(host: LabHost): Promise<string[]> {
+  const keys = `ls ${hostBerthDir(host)}/networks`;
+  const { stdout } = await host.exec(["sh", "-c", `(${look}; ${keys}) 2>/dev/null`]);
+  return stdout
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .sort();
+}
+
+/** @returns what is there that was not there before, once it does not shrink any more */
+async function nothingLeft(
+  stage: NetworkStage,
+  before: ReadonlyMap<string, readonly string[]>,
+  ids: readonly string[],
+): Promise<string[]> {
+  const more = async (): Promise<string[]> =>
+    [...(await traces(stage))].flatMap(([host, lines]) =>
+      lines.filter((line) => before.get(host)?.includes(line) !== true).map((line) => `${host}: ${line}`),
+    );
+  const keys = ids.map((id) => id.slice(-10));
+  const ofThese = (line: string): boolean => keys.some((key) => line.includes(key));
+  await until(
+    "the hosts to leave",
+    async () => ((await more()).some(ofThese) ? undefined : true),
+    leaveTimeoutMs,
+  ).catch(() => undefined);
+  return await more();
+}

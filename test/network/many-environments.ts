@@ -1,0 +1,131 @@
+/**
+ * Many environments with a small app each, of one image that is on every host already: nothing is built or pulled.
+ *
+ * Environment and service are made by the API. Their first release is a copy of another service's in the record, which
+ * stands for a push; auction, networks, starts and routes are the platform's own.
+ */
+import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
+import { createEnvironment, createService, removeService } from "@berth/shared/contracts/http/api.ts";
+import { callRoute } from "@berth/shared/contracts/http/client.ts";
+import { newId } from "@berth/shared/kit/ids.ts";
+import pg from "pg";
+import { until } from "../git/until.ts";
+import { type NetworkApp, type NetworkLab, ORG } from "./network-lab.ts";
+
+export interface ManyGiven {
+  readonly count: number;
+  /** Of each environment's app. */
+  readonly instances: number;
+  /** So many environments are asked for before those that were asked for run; default all. */
+  readonly atOnce?: number;
+  readonly say: (line: string) => void;
+}
+
+export interface ManyEnvironments {
+  /** In the order in which they were made. */
+  readonly environments: readonly { readonly name: string; readonly service: string; readonly id: string }[];
+  /** Removes their services: their hosts leave. */
+  remove(): Promise<void>;
+}
+
+const readyTimeoutMs = 600_000;
+const name = "idle";
+
+export async function makeEnvironments(
+  lab: NetworkLab,
+  template: NetworkApp,
+  given: ManyGiven,
+): Promise<ManyEnvironments> {
+  const { count, instances, atOnce = count, say } = given;
+  const call = { apiUrl: lab.pod.apiUrl, token: lab.pod.adminToken, timeoutMs: 30_000 };
+  const record = await openRecord(lab);
+  const made: { name: string; service: string; id: string }[] = [];
+  const run = Date.now().toString(36);
+  try {
+    const startMs = performance.now();
+    while (made.length < count) {
+      const services: string[] = [];
+      for (let i = 0; i < Math.min(atOnce, count - made.length); i += 1) {
+        const environment = `many-${run}-${made.length + i + 1}`;
+        const params = { org: ORG, environment };
+        await callRoute(call, createEnvironment, { params: { org: ORG }, body: { name: environment } });
+        const { id } = await callRoute(call, createService, {
+          params,
+          body: { name, deployBranch: "main", healthPath: null },
+        });
+        services.push(id);
+      }
+      await record.release(template.id, services, instances);
+      await record.untilServing(services, instances, readyTimeoutMs);
+      for (const id of services) made.push(await record.environmentOf(id));
+      const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+      say(`${made.length} of ${count} environments run after ${seconds} s`);
+    }
+  } finally {
+    await record.close();
+  }
+  return {
+    environments: made,
+    remove: async () => {
+      for (const { name: environment } of made)
+        await callRoute(call, removeService, { params: { org: ORG, environment, service: name } });
+    },
+  };
+}
+
+async function openRecord(lab: NetworkLab) {
+  const processes = await readProcesses(lab.pod.runDir);
+  const pool = (service: string): pg.Pool => {
+    const connectionString = processes.find((one) => one.name === service)?.env.BERTH_DATABASE_URL;
+    if (connectionString === undefined) throw new Error(`${service} has no database`);
+    return new pg.Pool({ connectionString, max: 1, query_timeout: 30_000 });
+  };
+  const [api, scheduler] = [pool("api"), pool("scheduler")];
+  return {
+    close: async () => {
+      await Promise.all([api.end(), scheduler.end()]);
+    },
+    environmentOf: async (service: string) => {
+      const { rows } = await api.query<{ name: string; id: string }>(
+        "select e.name, e.id from api.environments e join api.services s on s.environment_id = e.id where s.id = $1",
+        [service],
+      );
+      const [row] = rows;
+      if (row === undefined) throw new Error(`${service} has no environment`);
+      return { ...row, service };
+    },
+    /** The template's current release and sizes, once more. */
+    release: async (template: string, services: readonly string[], scale: number): Promise<void> => {
+      for (const service of services) {
+        const [id, deploy] = [newId("release"), newId("deploy")];
+        await api.query(
+          `with settings as (
+             insert into api.processes
+             select (jsonb_populate_record(p, jsonb_build_object('service_id', $2::text, 'scale', $5::int))).*
+               from api.processes p where p.service_id = $1 returning 1),
+           release as (
+             insert into api.releases
+             select (jsonb_populate_record(r, jsonb_build_object('id', $3::text, 'service_id', $2::text,
+                      'deploy_id', $4::text, 'version', 1))).*
+               from api.releases r join api.services s on s.current_release_id = r.id where s.id = $1 returning 1)
+           update api.services set current_release_id = $3 where id = $2`,
+          [template, service, id, deploy, scale],
+        );
+      }
+    },
+    untilServing: async (services: readonly string[], instances: number, timeoutMs: number) => {
+      const wanted = services.length * instances;
+      await until(
+        `${wanted} instances in rotation`,
+        async () => {
+          const { rows } = await scheduler.query<{ count: string }>(
+            "select count(*) from scheduler.jobs where service_id = any($1) and ready and rotation = 'in'",
+            [services],
+          );
+          return Number(rows[0]?.count) >= wanted ? true : undefined;
+        },
+        timeoutMs,
+      );
+    },
+  };
+}
