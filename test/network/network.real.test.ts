@@ -143,7 +143,7 @@ test("on the wire between the hosts there is no word of it in clear; with encryp
 test("a container with raw sockets that takes other addresses is not heard", async () => {
   const findings = await spoofingCase.run(stage(), "short");
   expect(findings.filter(({ kept }) => !kept)).toEqual([]);
-  expect(findings.length).toBeGreaterThan(9);
+  expect(findings).toHaveLength(4);
 }, 120_000);
 
 test("a link that both sides agreed on opens one service at one port, encrypted, and ends when either side ends it", async () => {

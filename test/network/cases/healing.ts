@@ -43,8 +43,10 @@ export interface Harm {
 const agentPattern = "services/agent/src/mai[n]";
 
 const on = async ({ host }: Instance, script: string): Promise<string> => {
-  const { stdout, stderr } = await host.exec(["sh", "-c", script]);
-  return stdout + stderr;
+  const { stdout, stderr, code } = await host.exec(["sh", "-c", script]);
+  // 1 is what pgrep says when there is nobody.
+  if (code !== 0 && code !== 1) throw new Error(`${host.name}: ${script}: ${stderr.trim()}`);
+  return stdout;
 };
 
 export const rotation: Harm = {
@@ -106,11 +108,19 @@ export const loss: Harm = {
   promiseMs: 3000,
   act: async ({ far, wait, timeline }) => {
     const drop = "udp dport 21000-22999 numgen random mod 100 < 10 counter drop";
-    const chain = (hook: string, priority: number) =>
-      `chain ${hook} { type filter hook ${hook} priority ${priority}; ${drop}; }`;
-    const table = `table inet ${lossTable} { ${chain("input", -400)} ${chain("output", -400)} }`;
-    await on(far, `nft '${table}'`);
+    const chain = (hook: string) =>
+      `chain ${hook} {\n type filter hook ${hook} priority -400;\n ${drop}\n}\n`;
+    await on(
+      far,
+      `printf '${`table inet ${lossTable} {\n${chain("input")}${chain("output")}}\n`}' | nft -f -`,
+    );
     await wait(20_000);
+    const counted = await on(far, `nft list table inet ${lossTable}`);
+    const dropped = [...counted.matchAll(/packets (\d+)/g)].reduce(
+      (sum, [, count]) => sum + Number(count),
+      0,
+    );
+    if (dropped === 0) throw new Error("the lab dropped no packet, so nothing was lost");
     await on(far, `nft delete table inet ${lossTable}`);
     timeline.mark("the loss ends");
     return Date.now();

@@ -1,0 +1,180 @@
+/**
+ * `berth bench density`: how many containers a host takes, and what one more costs.
+ *
+ *   C1  start of one more container beside many / beside ten; both from the job's own stages, one at a time
+ *   C3  idle apps that answer on this machine over three engines
+ *   C4  memory per idle app, everything of its host included / `docker run` of the same image
+ *   C5  packet rules of a host beside many containers / beside ten
+ *
+ * Takes the machine for a while: about a second per container. `--only` measures a part; each part makes and removes its
+ * own lab, so that a whole run may be put together from several.
+ *
+ *   node test/bench/density.ts [--only C1,C3,C4,C5] [--containers 500] [--apps 1000] [--memory-apps 100] [--index 16]
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Lab, labDown, labUp } from "@berth/infra/lab/lab.ts";
+import { MIB } from "@berth/shared/domain/resources.ts";
+import { makeEnvironments } from "../network/many-environments.ts";
+import { instancesOf, netnsOf } from "../network/namespaces.ts";
+import { type NetworkApp, type NetworkLab, startNetworkLab } from "../network/network-lab.ts";
+import { askFrom } from "../network/probe.ts";
+import { bareBytes } from "./density/bare-arm.ts";
+import { packetRules, usedBytes } from "./density/host-use.ts";
+import { startTimes } from "./density/start-times.ts";
+import { type Figure, figureLines, reportLine } from "./kit/report.ts";
+import { estimate, median, ratios } from "./kit/statistics.ts";
+
+const cacheDir = join(tmpdir(), "berth-lab-cache");
+const known = ["C1", "C3", "C4", "C5"];
+/** Of one environment: below the 253 addresses that it has on a host. */
+const perEnvironment = 50;
+const few = 10;
+const singles = 7;
+const sizes = { memoryBytes: 16 * MIB, cpuMillis: 10 };
+
+const { values: flags } = parseArgs({
+  options: {
+    only: { type: "string", default: known.join(",") },
+    containers: { type: "string", default: "500" },
+    apps: { type: "string", default: "1000" },
+    "memory-apps": { type: "string", default: "100" },
+    index: { type: "string", default: "16" },
+    "postgres-port": { type: "string", default: "17371" },
+  },
+});
+const parts = new Set(flags.only.split(","));
+for (const part of parts)
+  if (!known.includes(part)) throw new Error(`--only takes ${known.join(", ")}, not ${part}`);
+const index = whole("index", 0, 98);
+
+function whole(name: Exclude<keyof typeof flags, "only">, least: number, most: number): number {
+  const value = Number(flags[name]);
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new Error(`--${name} must be a whole number from ${least} to ${most}, not ${flags[name]}`);
+  return value;
+}
+
+const say = (line: string): void => console.error(line);
+const closing: (() => Promise<void>)[] = [];
+
+async function closeAll(): Promise<void> {
+  for (const close of closing.splice(0).reverse())
+    await close().catch((error: unknown) => say(`cleaning up: ${String(error)}`));
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    say(`${signal}: removing the labs`);
+    void closeAll().finally(() => process.exit(1));
+  });
+
+const figures: Figure[] = [];
+const details: Record<string, unknown> = {};
+try {
+  if (parts.has("C1") || parts.has("C5")) await crowdedHost();
+  if (parts.has("C4")) await memory();
+  if (parts.has("C3")) await idleApps();
+} finally {
+  await closeAll();
+}
+for (const line of figureLines(figures)) console.log(line);
+console.log(reportLine("density", figures, details, {}));
+
+async function berthLab(hosts: number): Promise<{ lab: NetworkLab; app: NetworkApp }> {
+  const stateDir = join(tmpdir(), `berth-density-${process.pid}`);
+  const agentEnv = { BERTH_AGENT_JOB_SLOTS: "1100", BERTH_AGENT_NETWORKS_COUNT: "500" };
+  const postgresPort = whole("postgres-port", 1, 65_535);
+  const lab = await startNetworkLab({ hosts, index, postgresPort, stateDir, agentEnv });
+  closing.push(lab.close);
+  const app = await lab.app("bench", "app", sizes);
+  return { lab, app };
+}
+
+/** One host from ten containers to many; between the two the same is measured. */
+async function crowdedHost(): Promise<void> {
+  const many = whole("containers", few + singles + 1, 1000);
+  const { lab, app } = await berthLab(1);
+  const host = lab.lab.host("h1");
+  await app.scale(few);
+  const rulesFew = await packetRules(host);
+  const startsFew = await startTimes(lab, app, { from: few, count: singles, say });
+  const present = few + singles;
+  const environments = Math.ceil((many - present) / perEnvironment);
+  await makeEnvironments(lab, app, { count: environments, instances: perEnvironment, atOnce: 1, say });
+  const running = (await instancesOf([host], "berth.job")).length;
+  const rulesMany = await packetRules(host);
+  const startsMany = await startTimes(lab, app, { from: present, count: singles, say });
+  Object.assign(details, {
+    crowdedHost: { containers: running, rulesFew, rulesMany, startsFew, startsMany },
+  });
+  say(`start beside ${few}: ${median(startsFew)} ms, beside ${running}: ${median(startsMany)} ms`);
+  say(`packet rules beside ${few}: ${rulesFew}, beside ${running}: ${rulesMany}`);
+  if (parts.has("C1"))
+    figures.push({
+      ...{ id: "C1", what: `start beside ${running} containers / beside ${few}`, goal: 1.3, better: "lower" },
+      ...{ kind: "self", estimate: estimate(ratios(startsMany, startsFew)) },
+    });
+  if (parts.has("C5"))
+    figures.push({
+      ...{ id: "C5", what: `packet rules beside ${running} containers / beside ${few}`, goal: 1.1 },
+      ...{ better: "lower", kind: "self", estimate: estimate([rulesMany / rulesFew]) },
+    });
+  await closeAll();
+}
+
+async function memory(): Promise<void> {
+  const count = whole("memory-apps", 5, 500);
+  const { lab, app } = await berthLab(1);
+  const bare = await bareLab();
+  const host = lab.lab.host("h1");
+  const before = usedBytes(host);
+  const environments = Math.ceil(count / perEnvironment);
+  const instances = Math.ceil(count / environments);
+  await makeEnvironments(lab, app, { count: environments, instances, atOnce: 1, say });
+  const berth = (usedBytes(host) - before) / (environments * instances);
+  const floor = await bareBytes(lab, app, bare, count);
+  Object.assign(details, { memory: { apps: environments * instances, berthBytes: berth, bareBytes: floor } });
+  say(`per idle app: Berth ${(berth / MIB).toFixed(2)} MiB, docker run ${(floor / MIB).toFixed(2)} MiB`);
+  figures.push({
+    ...{ id: "C4", what: `memory per idle app of ${environments * instances} / docker run`, goal: 1.05 },
+    ...{ better: "lower", kind: "floor", estimate: estimate([berth / floor]) },
+  });
+  await closeAll();
+}
+
+async function idleApps(): Promise<void> {
+  const wanted = whole("apps", 3, 1500);
+  const { lab, app } = await berthLab(3);
+  const environments = Math.ceil(wanted / perEnvironment);
+  const instances = Math.ceil(wanted / environments);
+  const startMs = performance.now();
+  await makeEnvironments(lab, app, { count: environments, instances, atOnce: 2, say });
+  const seconds = Math.round((performance.now() - startMs) / 1000);
+  const answering = (await Promise.all(lab.lab.hosts.map(answeringOn))).reduce((sum, one) => sum + one, 0);
+  Object.assign(details, { idleApps: { answering, environments, seconds } });
+  figures.push({
+    ...{ id: "C3", what: `apps answering, of ${wanted} that were asked for`, goal: 1000, better: "higher" },
+    ...{ kind: "self", estimate: estimate([answering]) },
+  });
+  await closeAll();
+}
+
+/** @returns how many of the host's containers answer HTTP's port, asked by their host */
+async function answeringOn(host: Lab["hosts"][number]): Promise<number> {
+  const asks = (await instancesOf([host], "berth.job")).map(({ address }) => ({
+    ...{ kind: "tcp" as const, to: address, port: 8080 },
+  }));
+  return (await askFrom(netnsOf(host, 1), asks, 5000)).filter(Boolean).length;
+}
+
+async function bareLab(): Promise<Lab> {
+  const stateDir = mkdtempSync(join(tmpdir(), "berth-density-bare-"));
+  closing.push(async () => {
+    await labDown(stateDir, say);
+    rmSync(stateDir, { recursive: true, force: true });
+  });
+  return await labUp({ hosts: 1, stateDir, index: index + 1, cacheDir, say });
+}

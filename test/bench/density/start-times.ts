@@ -1,0 +1,43 @@
+/** How long one more container takes: one at a time, from its job's own stages. */
+import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
+import pg from "pg";
+import { z } from "zod";
+import type { NetworkApp, NetworkLab } from "../../network/network-lab.ts";
+
+const stagesOfJob = z.array(z.object({ name: z.string(), startedAtMs: z.number(), endedAtMs: z.number() }));
+const measured = ["create", "start", "ready"];
+
+export interface StartTimesGiven {
+  /** Instances of the app before. */
+  readonly from: number;
+  readonly count: number;
+  readonly say: (line: string) => void;
+}
+
+/** @returns milliseconds of create, start and ready, one per container */
+export async function startTimes(
+  lab: NetworkLab,
+  app: NetworkApp,
+  { from, count, say }: StartTimesGiven,
+): Promise<number[]> {
+  const processes = await readProcesses(lab.pod.runDir);
+  const url = processes.find(({ name }) => name === "scheduler")?.env.BERTH_DATABASE_URL;
+  const db = new pg.Pool({ connectionString: url, max: 1, query_timeout: 30_000 });
+  try {
+    const times: number[] = [];
+    for (let i = 1; i <= count; i += 1) {
+      await app.scale(from + i);
+      const { rows } = await db.query<{ stages: unknown }>(
+        "select stages from scheduler.jobs where service_id = $1 and ready order by created_at desc limit 1",
+        [app.id],
+      );
+      const stages = stagesOfJob.parse(rows[0]?.stages).filter(({ name }) => measured.includes(name));
+      const ms = stages.reduce((sum, { startedAtMs, endedAtMs }) => sum + endedAtMs - startedAtMs, 0);
+      times.push(Math.round(ms));
+      say(`one more beside ${from + i - 1} of its own: ${Math.round(ms)} ms`);
+    }
+    return times;
+  } finally {
+    await db.end();
+  }
+}
