@@ -30,7 +30,7 @@ import { estimate, median, ratios } from "./kit/statistics.ts";
 const cacheDir = join(tmpdir(), "berth-lab-cache");
 const known = ["C1", "C3", "C4", "C5"];
 /** Of one environment: below the 253 addresses that it has on a host. */
-const perEnvironment = 50;
+const perEnvironment = 250;
 const few = 10;
 const singles = 7;
 const sizes = { memoryBytes: 16 * MIB, cpuMillis: 10 };
@@ -102,8 +102,8 @@ async function crowdedHost(): Promise<void> {
   const rulesFew = await packetRules(host);
   const startsFew = await startTimes(lab, app, { from: few, count: singles, say });
   const present = few + singles;
-  const environments = Math.ceil((many - present) / perEnvironment);
-  await makeEnvironments(lab, app, { count: environments, instances: perEnvironment, atOnce: 1, say });
+  const { environments, instances } = spread(many - present);
+  await makeEnvironments(lab, app, { count: environments, instances, atOnce: 1, say });
   const running = (await instancesOf([host], "berth.job")).length;
   const rulesMany = await packetRules(host);
   const startsMany = await startTimes(lab, app, { from: present, count: singles, say });
@@ -125,14 +125,19 @@ async function crowdedHost(): Promise<void> {
   await closeAll();
 }
 
+/** As few environments as their addresses on one host allow: what an environment costs is not what a container costs. */
+function spread(count: number): { readonly environments: number; readonly instances: number } {
+  const environments = Math.ceil(count / perEnvironment);
+  return { environments, instances: Math.ceil(count / environments) };
+}
+
 async function memory(): Promise<void> {
   const count = whole("memory-apps", 5, 500);
   const { lab, app } = await berthLab(1);
   const bare = await bareLab();
   const host = lab.lab.host("h1");
   const before = usedBytes(host);
-  const environments = Math.ceil(count / perEnvironment);
-  const instances = Math.ceil(count / environments);
+  const { environments, instances } = spread(count);
   await makeEnvironments(lab, app, { count: environments, instances, atOnce: 1, say });
   const berth = (usedBytes(host) - before) / (environments * instances);
   const floor = await bareBytes(lab, app, bare, count);
@@ -148,8 +153,7 @@ async function memory(): Promise<void> {
 async function idleApps(): Promise<void> {
   const wanted = whole("apps", 3, 1500);
   const { lab, app } = await berthLab(3);
-  const environments = Math.ceil(wanted / perEnvironment);
-  const instances = Math.ceil(wanted / environments);
+  const { environments, instances } = spread(wanted);
   const startMs = performance.now();
   await makeEnvironments(lab, app, { count: environments, instances, atOnce: 2, say });
   const seconds = Math.round((performance.now() - startMs) / 1000);
