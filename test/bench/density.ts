@@ -9,7 +9,7 @@
  * Takes the machine for a while: about a second per container. `--only` measures a part; each part makes and removes its
  * own lab, so that a whole run may be put together from several.
  *
- *   node test/bench/density.ts [--only C1,C3,C4,C5] [--containers 500] [--apps 1000] [--memory-apps 100] [--index 16]
+ *   node test/bench/density.ts [--only C1,C3,C4,C5] [--containers 500] [--apps 1000] [--memory-apps 100] [--index 20]
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,7 +41,7 @@ const { values: flags } = parseArgs({
     containers: { type: "string", default: "500" },
     apps: { type: "string", default: "1000" },
     "memory-apps": { type: "string", default: "100" },
-    index: { type: "string", default: "16" },
+    index: { type: "string", default: "20" },
     "postgres-port": { type: "string", default: "17371" },
   },
 });

@@ -9,7 +9,7 @@
  * traffic to both hosts and compares with the floor again. `--only variants` measures wireguard-go's versions and sizes
  * of packets by hand. Makes two labs of its own and removes them.
  *
- *   node test/bench/overlay.ts [--only O1,O5,variants] [--pairs 7] [--seconds 4] [--environments 100] [--index 16]
+ *   node test/bench/overlay.ts [--only O1,O5,variants] [--pairs 7] [--seconds 4] [--environments 100] [--index 18]
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -35,7 +35,7 @@ const { values: flags } = parseArgs({
     pairs: { type: "string", default: "7" },
     seconds: { type: "string", default: "4" },
     environments: { type: "string", default: "100" },
-    index: { type: "string", default: "16" },
+    index: { type: "string", default: "18" },
     "postgres-port": { type: "string", default: "17361" },
   },
 });
