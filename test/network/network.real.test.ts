@@ -8,6 +8,7 @@ import { labNames } from "@berth/infra/lab/lab-names.ts";
 import { parseEgressRule } from "@berth/shared/domain/egress-policy.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../git/until.ts";
+import { captureBetween } from "./capture.ts";
 import { spoofingCase } from "./cases/spoofing.ts";
 import { wireCase } from "./cases/wire.ts";
 import { isolation, matrixLines, violations } from "./isolation.ts";
