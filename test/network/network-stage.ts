@@ -2,7 +2,7 @@
 import { ensurePackages } from "@berth/infra/install/debian-packages.ts";
 import { MIB } from "@berth/shared/domain/resources.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
-import { makeStateDir } from "../hosts/host-pod.ts";
+import { makeStateDir, removeHostPod } from "../hosts/host-pod.ts";
 import { environmentsCase } from "./cases/environments.ts";
 import { healingCase } from "./cases/healing.ts";
 import { isolationCase } from "./cases/isolation.ts";
@@ -34,7 +34,11 @@ export async function startNetworkStage({ hosts, index, say }: StageGiven): Prom
   await ensurePackages(["tcpdump"], say);
   const agentEnv = { BERTH_AGENT_NETWORKS_COUNT: "300" };
   const ports = { postgresPort: await freePort() };
-  const lab = await startNetworkLab({ ...{ hosts, index, ...ports }, stateDir, agentEnv, say });
+  const given = { hosts, index, ...ports, stateDir, agentEnv, say };
+  const lab = await startNetworkLab(given).catch(async (error: unknown) => {
+    await removeHostPod(stateDir, say);
+    throw error;
+  });
   try {
     return { lab, say, apps: [await lab.app("blue", "shop", sizes), await lab.app("red", "bank", sizes)] };
   } catch (error) {

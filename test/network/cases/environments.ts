@@ -71,12 +71,14 @@ async function cordonOthers({ lab }: NetworkStage, cordoned: boolean): Promise<v
 /** In the order in which they were joined, from the agent's own log. */
 async function joinTimes(host: LabHost, ids: ReadonlySet<string>): Promise<number[]> {
   const text = await readFile(join(host.supervisorDir, "logs", "agent.log"), "utf8");
-  return text
+  const stands = text
     .split("\n")
     .filter((line) => line.includes('"network.stands"'))
     .map((line) => JSON.parse(line) as { environmentId: string; tookMs: number })
-    .filter(({ environmentId }) => ids.has(environmentId))
-    .map(({ tookMs }) => tookMs);
+    .filter(({ environmentId }) => ids.has(environmentId));
+  // Two jobs may have waited for one join: the first of them has all of it.
+  const first = new Map(stands.toReversed().map(({ environmentId, tookMs }) => [environmentId, tookMs]));
+  return [...first.values()].reverse();
 }
 
 /** Everything that environments leave on a host, as lines. */

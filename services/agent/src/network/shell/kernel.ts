@@ -10,9 +10,20 @@ export type TableFamily = "inet" | "bridge";
 /** Hundreds of links, routes or the engine's rules are a long text, and half of it is no answer. */
 const MOST_OUTPUT_BYTES = 32 * 1024 * 1024;
 
+const OUR_TABLES: ReadonlySet<number> = new Set([MESH_TABLE, TUNNEL_TABLE]);
+/** Others than us hardly ever turn it off, and a look costs as much as the setting. */
+const FORWARDING_AGAIN_MS = 2500;
+
+export interface NetworkInterface {
+  readonly name: string;
+  readonly mtu: number;
+  readonly addresses: readonly string[];
+}
+
 export class Kernel {
   readonly #prefix: readonly string[];
   readonly #log: Log;
+  #forwardingAtMs = Number.NEGATIVE_INFINITY;
   /** Per family of tables: the text that was applied, and what the kernel showed of it right after. */
   readonly #applied = new Map<TableFamily, { readonly rules: string; readonly shown: string }>();
 
@@ -22,48 +33,32 @@ export class Kernel {
     this.#log = log;
   }
 
-  /** Interface → its IPv4 networks as `address/bits`. */
-  async addresses(): Promise<Map<string, string[]>> {
-    const found = await this.#json<{ ifname: string; addr_info: { local: string; prefixlen: number }[] }>([
-      ...["ip", "-j", "-4", "address", "show"],
-    ]);
-    return new Map(
-      found.map(({ ifname, addr_info }) => [
-        ifname,
-        addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`),
-      ]),
-    );
+  /** All interfaces, with their IPv4 networks as `address/bits`. One program for all that is asked of them. */
+  async interfaces(): Promise<NetworkInterface[]> {
+    const found = await this.#json<{
+      ifname: string;
+      mtu: number;
+      addr_info: { family: string; local: string; prefixlen: number }[];
+    }>(["ip", "-j", "address", "show"]);
+    return found.map(({ ifname, mtu, addr_info }) => ({
+      name: ifname,
+      mtu,
+      addresses: addr_info
+        .filter(({ family }) => family === "inet")
+        .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    }));
   }
 
-  /** Names of the interfaces of our kinds; the containers' ends are not among them, for there are hundreds. */
-  async links(kinds: readonly string[]): Promise<string[]> {
-    const found = await Promise.all(
-      kinds.map((kind) => this.#json<{ ifname?: string }>(["ip", "-j", "link", "show", "type", kind])),
-    );
-    return found.flat().flatMap(({ ifname }) => ifname ?? []);
-  }
-
-  async mtuOf(device: string): Promise<number | null> {
-    const [found] = await this.#json<{ mtu: number }>(["ip", "-j", "link", "show", "dev", device]);
-    return found?.mtu ?? null;
-  }
-
+  /** Of our tables. */
   async routes(): Promise<Route[]> {
-    const found = await Promise.all(
-      [MESH_TABLE, TUNNEL_TABLE].map(async (table) => {
-        // A table that never had a route is an error to `ip`.
-        const list = await this.#json<{ dst: string; dev: string; prefsrc?: string }>([
-          ...["ip", "-j", "-4", "route", "show", "table", String(table)],
-        ]).catch(() => []);
-        return list.map(({ dst, dev, prefsrc }) => ({
-          table,
-          to: dst,
-          device: dev,
-          source: prefsrc ?? null,
-        }));
-      }),
+    const found = await this.#json<{ table?: string; dst: string; dev?: string; prefsrc?: string }>([
+      ...["ip", "-j", "-4", "route", "show", "table", "all"],
+    ]);
+    return found.flatMap(({ table, dst, dev, prefsrc }) =>
+      dev !== undefined && OUR_TABLES.has(Number(table))
+        ? [{ table: Number(table), to: dst, device: dev, source: prefsrc ?? null }]
+        : [],
     );
-    return found.flat();
   }
 
   async rulePriorities(): Promise<number[]> {
@@ -95,6 +90,8 @@ export class Kernel {
   }
 
   async forwarding(): Promise<void> {
+    if (performance.now() - this.#forwardingAtMs < FORWARDING_AGAIN_MS) return;
+    this.#forwardingAtMs = performance.now();
     await this.#setting("/proc/sys/net/ipv4/ip_forward", "1");
   }
 

@@ -5,7 +5,7 @@ import type { Engine } from "../../outbound/docker.ts";
 import { type FirewallView, nftRules } from "../core/firewall.ts";
 import type { NetworkStep, ObservedHost } from "../core/plan-network.ts";
 import { bridgeOptions, NETWORK_LABEL } from "./bridge-options.ts";
-import type { Kernel } from "./kernel.ts";
+import type { Kernel, NetworkInterface } from "./kernel.ts";
 import type { Wireguard } from "./wireguard.ts";
 
 export interface HandsGiven {
@@ -17,11 +17,11 @@ export interface HandsGiven {
 }
 
 const OURS = /^(bn|wb|wm)-/;
-const KINDS = ["bridge", "tun", "wireguard"];
 
 export class NetworkHands {
   readonly #given: HandsGiven;
   #engineMajor = 0;
+  #interfaces: readonly NetworkInterface[] | null = null;
 
   constructor(given: HandsGiven) {
     this.#given = given;
@@ -42,17 +42,17 @@ export class NetworkHands {
 
   async observe(): Promise<ObservedHost> {
     const { kernel, wireguard } = this.#given;
-    const [links, addresses, routes, rulePriorities, engineNetworks] = await Promise.all([
-      kernel.links(KINDS),
-      kernel.addresses(),
+    const [interfaces, routes, rulePriorities, engineNetworks] = await Promise.all([
+      kernel.interfaces(),
       kernel.routes(),
       kernel.rulePriorities(),
       this.engineNetworks(),
     ]);
-    const names = links.filter((name) => OURS.test(name));
+    this.#interfaces = interfaces;
+    const names = interfaces.map(({ name }) => name).filter((name) => OURS.test(name));
     const tunnels = await wireguard.observe(names.filter((name) => name.startsWith("w")));
-    const plain = [...addresses].map(
-      ([name, list]) => [name, list.map((one) => one.split("/")[0] ?? "")] as const,
+    const plain = interfaces.map(
+      ({ name, addresses }) => [name, addresses.map((one) => one.split("/")[0] ?? "")] as const,
     );
     return {
       ...{
@@ -118,19 +118,18 @@ export class NetworkHands {
     }
   }
 
-  /** The MTU of the interface that has this address, or null when none has it. */
+  /** The MTU of the interface that has this address, as it was seen last; null when none has it. */
   async mtuOf(nodeAddress: string): Promise<number | null> {
-    const { kernel } = this.#given;
+    this.#interfaces ??= await this.#given.kernel.interfaces();
     const isNode = (cidr: string) => cidr.split("/")[0] === nodeAddress;
-    const device = [...(await kernel.addresses())].find(([, list]) => list.some(isNode))?.[0];
-    return device === undefined ? null : kernel.mtuOf(device);
+    return this.#interfaces.find(({ addresses }) => addresses.some(isNode))?.mtu ?? null;
   }
 
   /** Networks that this machine is in and that are not ours. */
   async foreignNetworks(): Promise<string[]> {
-    return [...(await this.#given.kernel.addresses())]
-      .filter(([name]) => !OURS.test(name) && name !== "lo")
-      .flatMap(([, list]) => list.map(networkOf));
+    return (await this.#given.kernel.interfaces())
+      .filter(({ name }) => !OURS.test(name) && name !== "lo")
+      .flatMap(({ addresses }) => addresses.map(networkOf));
   }
 }
 
