@@ -1,9 +1,10 @@
 /** `berth network`: an environment's hosts and tunnels, and new keys for them. */
 import type { Command } from "commander";
 import type { Answer } from "../client.ts";
-import { renderMesh } from "../core/render-mesh.ts";
+import { type Mood, renderMesh } from "../core/render-mesh.ts";
+import { byteWords } from "../core/tunnel-words.ts";
 import { clean } from "../output/clean.ts";
-import { print, printJson, printLines, printTable, say } from "../output/print.ts";
+import { colours, print, printJson, printLines, printTable, say } from "../output/print.ts";
 import { age, table } from "../output/table.ts";
 import { connect, findEnvironment } from "../session/context.ts";
 import type { CommonFlags } from "./common.ts";
@@ -54,7 +55,20 @@ async function showNetwork(address: string | undefined, flags: CommonFlags): Pro
   printTable(table(hostColumns, hosts), "no host is in it now");
   const rows = hosts.flatMap(({ name, tunnels }) => tunnels.map((tunnel): Row => ({ from: name, tunnel })));
   if (rows.length > 0) printTable(table(tunnelColumns(nowMs), rows), "");
-  printLines(renderMesh(hosts).map(clean));
+  const clear = hosts.map((host) => ({ ...host, name: clean(host.name) }));
+  printLines(renderMesh(clear, paint));
+}
+
+const PAINT: Record<Mood, (text: string) => string> = {
+  well: colours.green,
+  weak: colours.yellow,
+  down: colours.red,
+  none: (text) => text,
+};
+
+/** Colours on a terminal only. */
+function paint(text: string, mood: Mood): string {
+  return PAINT[mood](text);
 }
 
 function tunnelColumns(nowMs: number) {
@@ -74,8 +88,8 @@ function tunnelColumns(nowMs: number) {
       cell: ({ tunnel }: Row) => (tunnel.latencyMs === null ? null : `${tunnel.latencyMs.toFixed(2)} ms`),
     },
     { title: "LOST", align: right, cell: ({ tunnel }: Row) => `${tunnel.lostCount} of ${tunnel.sentCount}` },
-    { title: "RECEIVED", align: right, cell: ({ tunnel }: Row) => `${tunnel.rxBytes} B` },
-    { title: "SENT", align: right, cell: ({ tunnel }: Row) => `${tunnel.txBytes} B` },
+    { title: "RECEIVED", align: right, cell: ({ tunnel }: Row) => byteWords(tunnel.rxBytes) },
+    { title: "SENT", align: right, cell: ({ tunnel }: Row) => byteWords(tunnel.txBytes) },
     { title: "HEALED", align: right, cell: ({ tunnel }: Row) => tunnel.healedCount },
   ];
 }
