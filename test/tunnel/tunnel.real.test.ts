@@ -90,8 +90,8 @@ test("a reader that reads nothing: little waits in between, and later every byte
     return sameCount > 30;
   });
   console.log(`held up after ${(written / MIB).toFixed(1)} MiB of ${wanted / MIB}`);
-  // Two windows, and what the kernels of three TCP connections buffer.
-  expect(written).toBeLessThan(wanted / 2);
+  // Two windows, and what the kernels of three TCP connections buffer: at most 10 MB each.
+  expect(written).toBeLessThan((wanted * 3) / 4);
   const whole = createHash("sha256");
   let received = 0;
   socket.on("data", (bytes) => {
