@@ -302,7 +302,7 @@ class NatsBus implements Bus {
     let subscription: Subscription | undefined;
     let closed = false;
     const log = this.#options.log;
-    void this.#connected.then(async (connection) => {
+    const listen = async (connection: NatsConnection) => {
       if (closed) return;
       subscription = connection.subscribe(subjectPattern(subject, tokens), extra);
       for await (const message of subscription) {
@@ -317,7 +317,13 @@ class NatsBus implements Bus {
           log.warn("bus.handler-failed", { subject: message.subject, error: describeError(error) }),
         );
       }
-    });
+    };
+    // A user of an earlier version may not listen here: the rest of the process goes on without it.
+    void this.#connected
+      .then(listen)
+      .catch((error: unknown) =>
+        log.error("bus.subscription-ended", { subject, error: describeError(error) }),
+      );
     return {
       close: () => {
         closed = true;
