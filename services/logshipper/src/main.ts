@@ -52,7 +52,9 @@ await runService("logshipper", LogshipperConfig, async ({ config, log, scope, cl
   const source = new LogSource(config.dockerSocket, podId);
   const followers = scope.use(new FollowerSet({ source, rings, live, positions, log }));
 
-  const looking = scope.use(new Reconciler({ name: "look", everyMs: LOOK_MS, log, run: followers.look }));
+  const looking = scope.use(
+    new Reconciler({ name: "look", everyMs: LOOK_MS, log, run: followers.look, restFactor: 4 }),
+  );
   void followers.followStarts(looking.wake);
   scope.use(serveTailLogs(bus, hostId, rings));
 });

@@ -77,6 +77,7 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
   const placement = scope.use(
     new Reconciler({
       name: "placement",
+      restFactor: 2,
       everyMs: config.reconcileEveryMs,
       log,
       run: () =>

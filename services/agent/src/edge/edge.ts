@@ -6,11 +6,11 @@
  *                                     acknowledged ◀─ observe proxy again ◀─ Runtime API ◀────────┘
  *
  * What must stay true: one round at a time; an acknowledgement follows a synced state.json and a read-back;
- * haproxy.cfg on disk follows within moments, so that a proxy that starts by itself serves the last state.
+ * haproxy.cfg on disk follows within seconds, so that a proxy that starts by itself serves the last state.
  */
 import { createHash } from "node:crypto";
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
-import type { Clock } from "@berth/shared/kit/clock.ts";
+import { type Clock, sleep } from "@berth/shared/kit/clock.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import {
   type EdgeState,
@@ -100,6 +100,8 @@ export function createEdge(given: EdgeGiven): Edge {
 }
 
 const ROUNDS = 4;
+/** A proxy that starts by itself meanwhile is set right through its Runtime API, within a second. */
+const INSTALL_REST_MS = 2000;
 
 class HaproxyEdge implements Edge {
   readonly #given: EdgeGiven;
@@ -118,6 +120,8 @@ class HaproxyEdge implements Edge {
   #installQueue: Promise<unknown> = Promise.resolve();
   #installPending = false;
   #installed: EdgeState | null = null;
+  #installedAtMs = Number.NEGATIVE_INFINITY;
+  readonly #closing = new AbortController();
 
   constructor(given: EdgeGiven) {
     this.#given = given;
@@ -195,6 +199,7 @@ class HaproxyEdge implements Edge {
   async close(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
+    this.#closing.abort();
     await this.#queue;
     if (this.#state !== null && this.#installed !== this.#state) await this.#install();
     await this.#installQueue;
@@ -367,17 +372,24 @@ class HaproxyEdge implements Edge {
       const files = { config, map: renderMap(state), sources: renderSources(state) };
       await installConfig(this.#paths, this.#given.binary ?? "haproxy", files);
       this.#installed = state;
+      this.#installedAtMs = this.#given.clock.monotonicMs();
     });
     this.#installQueue = result.catch(() => undefined);
     return result;
   }
 
-  /** haproxy.cfg follows the state in the background: the check of it takes longer than a change may. */
+  /**
+   * haproxy.cfg follows the state in the background: the proxy's check of it takes longer than a change may, and while
+   * changes come one after another it is not made for each.
+   */
   #installSoon(): void {
     if (this.#installPending || this.#installed === this.#now()) return;
     this.#installPending = true;
-    void this.#installQueue.then(async () => {
+    const restMs = Math.max(0, this.#installedAtMs + INSTALL_REST_MS - this.#given.clock.monotonicMs());
+    void sleep(restMs, this.#closing.signal).then(async () => {
+      await this.#installQueue;
       this.#installPending = false;
+      if (this.#closing.signal.aborted) return;
       await this.#install().catch((error: unknown) => {
         const reason = error instanceof Error ? error.message : String(error);
         this.#given.log.error("edge.config-refused", { reason });

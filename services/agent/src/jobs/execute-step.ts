@@ -101,20 +101,20 @@ async function asStage<T>(worker: JobWorker, name: string, work: () => Promise<T
 }
 
 async function pull(worker: JobWorker): Promise<void> {
-  const { engine, puller, registry } = worker.given;
+  const { puller, registry } = worker.given;
   const reference = imageReference(worker);
   await asStage(worker, "pull", async () => {
-    worker.imagePresent = (await engine.image(reference)) !== null;
+    worker.imagePresent = (await puller.look(reference)) !== null;
     if (worker.imagePresent) return;
     const envelope = await openedEnvelope(worker);
     try {
       if (envelope !== null) await puller.pull(reference, registry, envelope.pullToken);
     } catch (error) {
       // A pull whose answer broke off may be whole all the same.
-      if ((await engine.image(reference)) === null) throw error;
+      if ((await puller.lookAgain(reference)) === null) throw error;
     }
     crashPoint("agent.pulled");
-    worker.imagePresent = (await engine.image(reference)) !== null;
+    worker.imagePresent = (await puller.lookAgain(reference)) !== null;
   });
   if (!worker.imagePresent && !isFinal(worker.record.state)) {
     throw new EngineError("pull", 404, new Error("the image is not there after the pull"));
@@ -125,6 +125,7 @@ async function pull(worker: JobWorker): Promise<void> {
 async function openedEnvelope(worker: JobWorker) {
   const { record, given } = worker;
   if (record.envelope === null) return null;
+  if (worker.opened !== null) return worker.opened;
   const opened = openEnvelope(given.curve, record.envelope, { ...record.spec, hostId: given.hostId });
   if (opened === null) {
     given.log.error("envelope.unreadable", { jobId: worker.jobId });
@@ -143,6 +144,7 @@ async function writeSecrets(worker: JobWorker): Promise<void> {
     return;
   }
   await worker.given.secrets.write(worker.jobId, file.text);
+  worker.opened = null;
   worker.setSecretsWritten(true);
 }
 
@@ -150,7 +152,7 @@ async function create(worker: JobWorker, step: StepOf<"create">): Promise<void> 
   const { given } = worker;
   const { spec } = worker.record;
   const reference = imageReference(worker);
-  const image = await given.engine.image(reference);
+  const image = await given.puller.look(reference);
   if (image === null) {
     worker.imagePresent = false;
     return;
@@ -174,7 +176,15 @@ async function create(worker: JobWorker, step: StepOf<"create">): Promise<void> 
   });
   const id = await asStage(worker, "create", () =>
     given.starts.run("create", worker.place, () => createOrAdopt(worker, name, body)),
-  );
+  ).catch(async (error: unknown) => {
+    const isAbsent = error instanceof EngineError && error.status === 404;
+    if (!isAbsent || (await given.puller.lookAgain(reference)) !== null) throw error;
+    return null;
+  });
+  if (id === null) {
+    worker.imagePresent = false;
+    return;
+  }
   crashPoint("agent.created");
   given.index.put(spec.jobId, { id, epoch: spec.epoch, attempt: step.attempt, state: "created" });
 }

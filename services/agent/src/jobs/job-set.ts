@@ -131,11 +131,12 @@ export class JobSet {
     const worker = this.#workers.get(jobId);
     if (worker === undefined || worker.record.spec.epoch !== epoch) return "unknown-job";
     const { curve, hostId, log } = this.#given;
-    if (openEnvelope(curve, envelope, { hostId, jobId, epoch }) === null) {
+    const opened = openEnvelope(curve, envelope, { hostId, jobId, epoch });
+    if (opened === null) {
       log.error("envelope.refused", { jobId, epoch, senderKey: envelope.senderKey });
       return "unreadable";
     }
-    await worker.takeEnvelope(envelope);
+    await worker.takeEnvelope(envelope, opened);
     crashPoint("agent.envelope-stored");
     return "taken";
   }

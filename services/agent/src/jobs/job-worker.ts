@@ -6,6 +6,7 @@
  * that does not answer delays this job and no other.
  */
 
+import type { Envelope } from "@berth/shared/contracts/secret.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
@@ -29,6 +30,8 @@ export class JobWorker {
   #secretsWritten: boolean;
   /** A new image may be pulled away under us, so this is only remembered within one attempt. */
   imagePresent = false;
+  /** The clear envelope, from its delivery until its variables are in the job's tmpfs. */
+  opened: Envelope | null = null;
   /** The container that was killed because it did not listen in time. */
   killedForDeadline: string | null = null;
   readonly memory = new MemoryWatch();
@@ -96,8 +99,9 @@ export class JobWorker {
     return { saved };
   }
 
-  async takeEnvelope(envelope: SealedEnvelope): Promise<void> {
+  async takeEnvelope(envelope: SealedEnvelope, opened: Envelope): Promise<void> {
     if (this.#record.envelope === null) {
+      this.opened = opened;
       const { saved } = this.apply(job.envelopeTaken(this.#record, envelope, this.given.clock.nowMs()));
       this.wake();
       await saved;

@@ -23,6 +23,7 @@ import {
   tunnelMtu,
 } from "./core/network-state.ts";
 import { planNetwork } from "./core/plan-network.ts";
+import { NameKeeper, onlyNamesDiffer } from "./name-keeper.ts";
 import { type NetworkFiles, newKeys } from "./shell/network-files.ts";
 import type { NetworkHands } from "./shell/network-hands.ts";
 import type { Resolvers } from "./shell/resolvers.ts";
@@ -90,11 +91,17 @@ export class HostNetworks {
   };
   #foreign: readonly string[] = [];
   #mtu = 1500;
+  readonly #names: NameKeeper;
   #running: Promise<void> = Promise.resolve();
   #next: Promise<void> | null = null;
 
   constructor(given: HostNetworksGiven) {
     this.#given = given;
+    this.#names = new NameKeeper({
+      ...given,
+      held: (environmentId) => this.#held.get(environmentId),
+      desired: () => this.desired()?.networks ?? [],
+    });
   }
 
   /** Start is recovery: everything from disk, then as it should be. */
@@ -206,6 +213,7 @@ export class HostNetworks {
     if (problem !== null) return log.error("network.order-refused", { environmentId, problem });
     const taken = { ...held, network };
     this.#held.set(environmentId, taken);
+    if (onlyNamesDiffer(held.network, network)) return this.#names.noteChanged(environmentId);
     await files.save(taken);
     if (network.keyGeneration > held.keyGeneration)
       await this.#joinOnce(environmentId, { keyGeneration: network.keyGeneration });
@@ -361,8 +369,10 @@ export class HostNetworks {
     const known = [...desired.nodeAddresses, ...this.#neighbours.nodeAddresses];
     const nodeAddresses = [...new Set(known)].sort();
     await hands.ensureRules({ ...desired, nodeAddresses, allowedPrivate, mailRelays });
-    await hands.carryOut(planNetwork(desired, await hands.observe()));
-    const found = await hands.engineNetworks();
+    const observed = await hands.observe();
+    const steps = planNetwork(desired, observed);
+    await hands.carryOut(steps);
+    const found = steps.length === 0 ? observed.engineNetworks : await hands.engineNetworks();
     const stands = (id: EnvironmentId) => found.some(({ name }) => name === interfaceNames(id).engineNetwork);
     this.#standing = new Set([...this.#held.keys()].filter(stands));
     this.#tellMissing(desired, found);
@@ -379,19 +389,8 @@ export class HostNetworks {
     }
   }
 
-  /** Names are no reason to hold up a start: what fails is tried again in the next round. */
-  async #ensureNames(desired: DesiredHost): Promise<void> {
-    const { resolvers, log } = this.#given;
-    for (const { environmentId, bridge, gateway, egress } of desired.networks) {
-      const { names = [], links = [] } = this.#held.get(environmentId)?.network ?? {};
-      const view = { gateway, names, links, isAskingOutside: egress.mode !== "none" };
-      try {
-        const done = await resolvers.ensure(bridge, view);
-        if (done === "started") log.info("resolver.started", { environmentId, gateway });
-      } catch (error) {
-        log.warn("resolver.failed", { environmentId, error: describeError(error) });
-      }
-    }
-    await resolvers.keepOnly(new Set(desired.networks.map(({ bridge }) => bridge)));
+  async #ensureNames({ networks }: DesiredHost): Promise<void> {
+    for (const network of networks) await this.#names.tell(network);
+    await this.#given.resolvers.keepOnly(new Set(networks.map(({ bridge }) => bridge)));
   }
 }

@@ -4,7 +4,6 @@
  * Every call has a deadline, because an engine may hang for one container and answer for the rest. A call that
  * passed its deadline may still take effect: callers look again before they repeat it.
  */
-import { Agent } from "node:http";
 import { PassThrough } from "node:stream";
 import Docker from "dockerode";
 import type { ContainerFacts, ContainerState } from "../core/next-step.ts";
@@ -17,6 +16,7 @@ import {
   toEngineError,
   withDeadline,
 } from "./engine-call.ts";
+import { EngineConnections } from "./engine-connections.ts";
 import { containerRootUid, runtimeNames } from "./engine-info.ts";
 import { type EngineEvent, parseEvent, splitFrames } from "./engine-stream.ts";
 import { followPull } from "./pull-progress.ts";
@@ -65,7 +65,7 @@ export class Engine {
   readonly #docker: Docker;
   readonly #podId: string;
   readonly #deadlines: EngineDeadlines;
-  readonly #connections = new Agent({ keepAlive: true });
+  readonly #connections = new EngineConnections();
 
   constructor(socketPath: string, podId: string, deadlines = ENGINE_DEADLINES) {
     this.#docker = new Docker({ socketPath, agent: this.#connections } as Docker.DockerOptions);

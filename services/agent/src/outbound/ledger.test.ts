@@ -37,6 +37,28 @@ test("writes of one job end in their order: the last one stays", async () => {
   expect((await new Ledger(folder).load()).records).toMatchObject([{ sequence: 50 }]);
 });
 
+test("of saves that wait for one another only the newest is written, and all of them wait for it", async () => {
+  const ledger = new Ledger(folder);
+  await ledger.load();
+  const first = record();
+  const begun = ledger.save(first);
+  const replaced = ledger.save({ ...first, sequence: 2 });
+  const newest = ledger.save({ ...first, sequence: 3 });
+  expect(newest).toBe(replaced);
+  await Promise.all([begun, replaced]);
+  expect((await new Ledger(folder).load()).records).toMatchObject([{ sequence: 3 }]);
+});
+
+test("what is saved after it was asked to be forgotten is there", async () => {
+  const ledger = new Ledger(folder);
+  await ledger.load();
+  const first = record();
+  void ledger.save(first);
+  void ledger.forget(first.spec.jobId);
+  await ledger.save({ ...first, sequence: 9 });
+  expect((await new Ledger(folder).load()).records).toMatchObject([{ sequence: 9 }]);
+});
+
 test("a file that cannot be read is moved aside and told, the others are read", async () => {
   const ledger = new Ledger(folder);
   await ledger.load();

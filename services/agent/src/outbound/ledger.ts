@@ -56,8 +56,12 @@ export interface LoadedLedger {
 
 export class Ledger {
   readonly #folder: string;
-  /** Newest text per file, so that writes of one file never overtake each other. */
+  /** The last write per file, so that writes of one file never overtake each other. */
   readonly #writing = new Map<string, Promise<void>>();
+  /** Per file the record whose write has not begun: a newer one takes its place. */
+  readonly #waiting = new Map<string, { record: JobRecord; written: Promise<void> }>();
+  #lastSync: Promise<void> = Promise.resolve();
+  #nextSync: Promise<void> | null = null;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -91,9 +95,21 @@ export class Ledger {
     }
   }
 
-  /** Resolves when the record is on disk. */
+  /** Resolves when the record, or a newer one of the same job, is on disk. */
   save(record: JobRecord): Promise<void> {
-    return this.#queue(`${record.spec.jobId}.json`, (path) => writeSynced(path, JSON.stringify(record)));
+    const name = `${record.spec.jobId}.json`;
+    const waiting = this.#waiting.get(name);
+    if (waiting !== undefined) {
+      waiting.record = record;
+      return waiting.written;
+    }
+    const entry = { record, written: Promise.resolve() };
+    this.#waiting.set(name, entry);
+    entry.written = this.#queue(name, (path) => {
+      if (this.#waiting.get(name) === entry) this.#waiting.delete(name);
+      return writeSynced(path, JSON.stringify(entry.record));
+    });
+    return entry.written;
   }
 
   saveLeaderEpoch(leaderEpoch: number): Promise<void> {
@@ -108,7 +124,10 @@ export class Ledger {
   }
 
   forget(jobId: string): Promise<void> {
-    return this.#queue(`${jobId}.json`, (path) => rm(path, { force: true }));
+    const name = `${jobId}.json`;
+    // What is saved after this is another file: it must not be taken for what was to be written before.
+    this.#waiting.delete(name);
+    return this.#queue(name, (path) => rm(path, { force: true }));
   }
 
   async settled(): Promise<void> {
@@ -121,7 +140,7 @@ export class Ledger {
       .catch(() => {})
       .then(async () => {
         await write(join(this.#folder, name));
-        await syncFolder(this.#folder);
+        await this.#syncFolder();
       });
     this.#writing.set(name, mine);
     void mine
@@ -130,6 +149,19 @@ export class Ledger {
         if (this.#writing.get(name) === mine) this.#writing.delete(name);
       });
     return mine;
+  }
+
+  /** Callers at the same time share one sync, which begins after they called. */
+  #syncFolder(): Promise<void> {
+    if (this.#nextSync === null) {
+      const next = this.#lastSync.then(() => {
+        this.#nextSync = null;
+        return syncFolder(this.#folder);
+      });
+      this.#nextSync = next;
+      this.#lastSync = next.catch(() => {});
+    }
+    return this.#nextSync;
   }
 }
 

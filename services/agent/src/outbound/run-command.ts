@@ -1,7 +1,8 @@
 /** Runs a program with a deadline and bounded output; arguments never pass a shell. */
 import { spawn } from "node:child_process";
 
-const MAX_OUTPUT = 256 * 1024;
+/** Packet rules, links and peers of a full host: half of it would be read as if the rest were gone. */
+const MAX_OUTPUT = 8 * 1024 ** 2;
 
 export class CommandError extends Error {
   override name = "CommandError";

@@ -3,6 +3,7 @@ import type { ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { DeployId, HostId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { batched } from "@berth/shared/kit/batch.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
@@ -51,23 +52,34 @@ export interface Observations {
   ): Promise<boolean>;
 }
 
-export function createObservations(given: { db: Kysely<Tables>; log: Log }): Observations {
+interface Given {
+  readonly db: Kysely<Tables>;
+  readonly log: Log;
+}
+
+interface Observation {
+  readonly hostId: HostId;
+  readonly observed: ObservedJob;
+}
+
+type Outcome = { readonly taken: Taken } | { readonly error: unknown };
+
+/** Observations that one transaction takes: those that came while the one before was under way. */
+const MOST_TOGETHER = 32;
+
+export function createObservations(given: Given): Observations {
+  const take = batched((all: readonly Observation[]) => takeAll(given, all), MOST_TOGETHER);
   return {
-    take: (hostId, observed) =>
-      given.db.transaction().execute(async (trx) => {
-        const row = (
-          await sql<StoredRow>`select ${COLUMNS} from jobs where id = ${observed.jobId} for update`.execute(
-            trx,
-          )
-        ).rows[0];
-        if (row === undefined) return NOTHING;
-        return takeOne(trx, given.log, row, hostId, observed, false);
-      }),
+    take: async (hostId, observed) => {
+      const outcome = await take({ hostId, observed });
+      if ("error" in outcome) throw outcome.error;
+      return outcome.taken;
+    },
     takeWhole: (hostId, atMs, observed, unknown = []) =>
       given.db.transaction().execute(async (trx) => {
         const ids = observed.map((job) => job.jobId);
         const rows = (
-          await sql<StoredRow>`select ${COLUMNS} from jobs where id = any(${ids}) or (host_id = ${hostId} and state not in ('requested', 'finished', 'failed')) for update`.execute(
+          await sql<StoredRow>`select ${COLUMNS} from jobs where id = any(${ids}) or (host_id = ${hostId} and state not in ('requested', 'finished', 'failed')) order by id for update`.execute(
             trx,
           )
         ).rows;
@@ -86,6 +98,45 @@ export function createObservations(given: { db: Kysely<Tables>; log: Log }): Obs
         }
         return changed;
       }),
+  };
+}
+
+/** Each alone where all together fail: one that cannot be stored must not keep the others from being told. */
+async function takeAll(given: Given, all: readonly Observation[]): Promise<readonly Outcome[]> {
+  try {
+    return (await takeTogether(given, all)).map((taken) => ({ taken }));
+  } catch (error) {
+    if (all.length === 1) return [{ error }];
+    const outcomes: Outcome[] = [];
+    for (const one of all) outcomes.push(...(await takeAll(given, [one])));
+    return outcomes;
+  }
+}
+
+/** In one transaction, each seeing what the one before it left. */
+function takeTogether({ db, log }: Given, all: readonly Observation[]): Promise<readonly Taken[]> {
+  return db.transaction().execute(async (trx) => {
+    const ids = all.map(({ observed }) => observed.jobId);
+    const { rows } =
+      await sql<StoredRow>`select ${COLUMNS} from jobs where id = any(${ids}) order by id for update`.execute(
+        trx,
+      );
+    const known = new Map(rows.map((row) => [row.id, row]));
+    const results: Taken[] = [];
+    for (const { hostId, observed } of all) {
+      const row = known.get(observed.jobId);
+      const taken = row === undefined ? NOTHING : await takeOne(trx, log, row, hostId, observed, false);
+      if (row !== undefined && taken.changed) known.set(row.id, { ...row, ...asStored(observed) });
+      results.push(taken);
+    }
+    return results;
+  });
+}
+
+function asStored({ state, ready, address, sequence }: ObservedJob) {
+  return {
+    ...{ state, address, ready: ready && state === "running" },
+    ...{ observed_sequence: sequence, lease_expires_at: null },
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import type { JobObserved } from "@berth/shared/contracts/job.ts";
 import { DeliverEnvelope } from "@berth/shared/contracts/secret.ts";
+import { batched, shared } from "@berth/shared/kit/batch.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Curve } from "@berth/shared/kit/curve.ts";
@@ -11,9 +12,9 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import { withSpan } from "@berth/shared/kit/telemetry.ts";
 import type { Kysely } from "kysely";
 import type { z } from "zod";
-import { findStandingAward } from "../outbound/awards.ts";
+import { type AskedAward, findStandingAwards } from "../outbound/awards.ts";
 import type { RegistryTokens } from "../outbound/registry-tokens.ts";
-import type { Vault, VaultTables } from "../outbound/vault.ts";
+import type { Delivery, Vault, VaultTables } from "../outbound/vault.ts";
 
 interface Given {
   readonly db: Kysely<VaultTables>;
@@ -25,40 +26,44 @@ interface Given {
   readonly pullTokenSeconds: number;
 }
 
+/** Of a scaling that awards many jobs at once, a statement serves so many. */
+const MOST_AT_ONCE = 100;
+
+/**
+ * Many jobs of one release ask at the same time: their awards are read and their deliveries noted together, and the
+ * variables are opened and the pull token is minted once for all that ask while it is done. Nothing clear is kept. The
+ * envelope is made for each job by itself.
+ */
 export function onJobObserved(given: Given) {
+  const { db, vault, tokens, curve, bus, log, pullTokenSeconds } = given;
+  const findAward = batched((asked: readonly AskedAward[]) => findStandingAwards(db, asked), MOST_AT_ONCE);
+  const note = batched(async (deliveries: readonly Delivery[]) => {
+    await vault.recordDeliveries(deliveries);
+    return deliveries;
+  }, MOST_AT_ONCE);
+  const [variablesOf, tokenFor] = [shared<Readonly<Record<string, string>>>(), shared<{ token: string }>()];
   return async ({ hostId, job }: z.infer<typeof JobObserved.payload>): Promise<void> => {
     if (job.state !== "accepted") return;
-    const award = await findStandingAward(given.db, job.jobId, job.epoch, hostId);
+    const { jobId, epoch } = job;
+    const award = await findAward({ jobId, epoch, hostId });
     if (award === null) {
-      given.log.warn("envelope.refused", {
-        jobId: job.jobId,
-        epoch: job.epoch,
-        hostId,
-        reason: "no such award stands",
-      });
+      log.warn("envelope.refused", { jobId, epoch, hostId, reason: "no such award stands" });
       return;
     }
-    await withSpan("seal envelope", { "berth.job": job.jobId, "berth.host": hostId }, async () => {
-      const variables = await given.vault.open(award.orgId, award.serviceId, award.configVersion);
-      const pull = await given.tokens.mint(award.imageRepository, ["pull"], given.pullTokenSeconds);
-      const envelope = { hostId, jobId: job.jobId, epoch: job.epoch, variables, pullToken: pull.token };
+    const { orgId, serviceId, configVersion: version, imageRepository, hostCurveKey } = award;
+    await withSpan("seal envelope", { "berth.job": jobId, "berth.host": hostId }, async () => {
+      const [variables, pull] = await Promise.all([
+        variablesOf(`${serviceId} ${version}`, () => vault.open(orgId, serviceId, version)),
+        tokenFor(imageRepository, () => tokens.mint(imageRepository, ["pull"], pullTokenSeconds)),
+      ]);
+      const envelope = { hostId, jobId, epoch, variables, pullToken: pull.token };
       crashPoint("secrets.before-delivery");
-      const { outcome } = await given.bus.request(DeliverEnvelope, {
-        hostId,
-        jobId: job.jobId,
-        epoch: job.epoch,
-        senderKey: given.curve.publicKey,
-        sealed: given.curve.sealJson(envelope, award.hostCurveKey),
+      const { outcome } = await bus.request(DeliverEnvelope, {
+        ...{ hostId, jobId, epoch, senderKey: curve.publicKey },
+        sealed: curve.sealJson(envelope, hostCurveKey),
       });
       crashPoint("secrets.after-delivery");
-      await given.vault.recordDelivery({
-        jobId: job.jobId,
-        epoch: job.epoch,
-        hostId,
-        serviceId: award.serviceId,
-        version: award.configVersion,
-        outcome,
-      });
+      await note({ jobId, epoch, hostId, serviceId, version, outcome });
     });
   };
 }

@@ -13,34 +13,44 @@ export interface StandingAward {
   readonly hostCurveKey: string;
 }
 
-/** @returns null unless this very (job, epoch) is awarded to this host, wanted, and the host belongs to the pod */
-export async function findStandingAward(
+export interface AskedAward {
+  readonly jobId: string;
+  readonly epoch: number;
+  readonly hostId: string;
+}
+
+/** @returns for each null unless this very (job, epoch) is awarded to this host, wanted, and the host belongs to the pod */
+export async function findStandingAwards(
   db: Kysely<VaultTables>,
-  jobId: string,
-  epoch: number,
-  hostId: string,
-): Promise<StandingAward | null> {
-  const rows = await sql<{
+  asked: readonly AskedAward[],
+): Promise<(StandingAward | null)[]> {
+  const { rows } = await sql<{
+    id: string;
+    epoch: number;
+    host_id: string;
     org_id: OrgId;
     service_id: ServiceId;
     spec: { configVersion: number; image: { repository: string } };
     curve_key: string;
   }>`
-    select j.org_id, j.service_id, j.spec, h.curve_key
+    select j.id, j.epoch, j.host_id, j.org_id, j.service_id, j.spec, h.curve_key
       from scheduler.jobs j join api.hosts h on h.id = j.host_id
-     where j.id = ${jobId} and j.epoch = ${epoch} and j.host_id = ${hostId} and j.desired = 'run'
+     where j.id = any(${asked.map(({ jobId }) => jobId)}) and j.desired = 'run'
        and j.state in ('awarded', 'accepted', 'preparing', 'starting', 'running') and h.removed_at is null`.execute(
     db,
   );
-  const row = rows.rows[0];
-  if (row === undefined) return null;
-  return {
-    orgId: row.org_id,
-    serviceId: row.service_id,
-    configVersion: row.spec.configVersion,
-    imageRepository: row.spec.image.repository,
-    hostCurveKey: row.curve_key,
-  };
+  const byJob = new Map(rows.map((row) => [row.id, row]));
+  return asked.map(({ jobId, epoch, hostId }) => {
+    const row = byJob.get(jobId);
+    if (row === undefined || row.epoch !== epoch || row.host_id !== hostId) return null;
+    return {
+      orgId: row.org_id,
+      serviceId: row.service_id,
+      configVersion: row.spec.configVersion,
+      imageRepository: row.spec.image.repository,
+      hostCurveKey: row.curve_key,
+    };
+  });
 }
 
 /** True when the build is running and the repository is its service's own. */

@@ -57,6 +57,15 @@ interface NextVersion {
   readonly changedBy: string;
 }
 
+export interface Delivery {
+  readonly jobId: string;
+  readonly epoch: number;
+  readonly hostId: string;
+  readonly serviceId: string;
+  readonly version: number;
+  readonly outcome: string;
+}
+
 const EMPTY: VariableSet = { values: {}, infos: [] };
 
 export class Vault {
@@ -170,25 +179,11 @@ export class Vault {
       );
   }
 
-  async recordDelivery(given: {
-    jobId: string;
-    epoch: number;
-    hostId: string;
-    serviceId: string;
-    version: number;
-    outcome: string;
-  }): Promise<void> {
-    await this.#db
-      .insertInto("deliveries")
-      .values({
-        job_id: given.jobId,
-        epoch: given.epoch,
-        host_id: given.hostId,
-        service_id: given.serviceId,
-        version: given.version,
-        outcome: given.outcome,
-      })
-      .execute();
+  async recordDeliveries(deliveries: readonly Delivery[]): Promise<void> {
+    const rows = deliveries.map(({ jobId, epoch, hostId, serviceId, version, outcome }) => ({
+      ...{ job_id: jobId, epoch, host_id: hostId, service_id: serviceId, version, outcome },
+    }));
+    await this.#db.insertInto("deliveries").values(rows).execute();
   }
 
   async #dataKey(trx: Transaction<VaultTables>, orgId: OrgId): Promise<Buffer> {

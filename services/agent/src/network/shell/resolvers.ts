@@ -12,6 +12,8 @@ import { hostsText, resolverConfig, srvText } from "../core/names.ts";
 
 const PROGRAM = "/usr/sbin/dnsmasq";
 
+type ResolverChange = "nothing" | "started" | "told";
+
 export interface ResolverView {
   readonly gateway: string;
   readonly names: readonly InstanceName[];
@@ -23,6 +25,7 @@ export interface ResolverView {
 export class Resolvers {
   readonly #folder: string;
   readonly #prefix: readonly string[];
+  #last: Promise<unknown> = Promise.resolve();
 
   /** @param folder readable by all, because a resolver has no rights; made anew after a power cut */
   constructor(folder: string, prefix: readonly string[] = []) {
@@ -31,10 +34,21 @@ export class Resolvers {
   }
 
   /** @returns what had to be done */
-  async ensure(
+  ensure(key: string, view: ResolverView): Promise<ResolverChange> {
+    return this.#exclusively(() => this.#ensure(key, view));
+  }
+
+  /** One after another: two of the same environment would start it twice. */
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work);
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  async #ensure(
     key: string,
     { gateway, names, links, isAskingOutside }: ResolverView,
-  ): Promise<"nothing" | "started" | "told"> {
+  ): Promise<ResolverChange> {
     const folder = join(this.#folder, key);
     await mkdir(folder, { recursive: true, mode: 0o755 });
     const files = filesOf(folder);
@@ -56,7 +70,11 @@ export class Resolvers {
   }
 
   /** Ends the resolvers of environments that are not in `keys`. */
-  async keepOnly(keys: ReadonlySet<string>): Promise<void> {
+  keepOnly(keys: ReadonlySet<string>): Promise<void> {
+    return this.#exclusively(() => this.#keepOnly(keys));
+  }
+
+  async #keepOnly(keys: ReadonlySet<string>): Promise<void> {
     for (const key of await readdir(this.#folder).catch(() => [])) {
       if (keys.has(key)) continue;
       const folder = join(this.#folder, key);

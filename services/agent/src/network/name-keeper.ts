@@ -1,0 +1,84 @@
+/**
+ * Names of instances, which change with every start: told to the environment's resolver and kept on disk some moments
+ * later, many changes at once. Bridges, tunnels and rules have nothing to do with them.
+ */
+import type { EnvironmentNetwork } from "@berth/shared/contracts/network.ts";
+import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
+import { sleep } from "@berth/shared/kit/clock.ts";
+import { describeError, type Log } from "@berth/shared/kit/log.ts";
+import type { DesiredNetwork, HeldNetwork } from "./core/network-state.ts";
+import type { NetworkFiles } from "./shell/network-files.ts";
+import type { Resolvers } from "./shell/resolvers.ts";
+
+/** Answers of a resolver may be kept for 5 s anyway, and a changed set of slots ends its process. */
+const GATHER_MS = 200;
+
+export interface NameKeeperGiven {
+  readonly resolvers: Resolvers;
+  readonly files: NetworkFiles;
+  readonly log: Log;
+  readonly held: (environmentId: EnvironmentId) => HeldNetwork | undefined;
+  readonly desired: () => readonly DesiredNetwork[];
+}
+
+export class NameKeeper {
+  readonly #given: NameKeeperGiven;
+  readonly #changed = new Set<EnvironmentId>();
+  #running = false;
+
+  constructor(given: NameKeeperGiven) {
+    this.#given = given;
+  }
+
+  /** The names that the environment holds are others than before. */
+  noteChanged(environmentId: EnvironmentId): void {
+    this.#changed.add(environmentId);
+    if (!this.#running) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    while (this.#changed.size > 0) {
+      await sleep(GATHER_MS);
+      const changed = new Set(this.#changed);
+      this.#changed.clear();
+      const desired = this.#given.desired().filter(({ environmentId }) => has(changed, environmentId));
+      for (const network of desired) await this.tell(network);
+      for (const environmentId of changed) await this.#keep(environmentId);
+    }
+    this.#running = false;
+  }
+
+  /** A file that is behind costs nothing: whoever reads it asks for what is newer. */
+  async #keep(environmentId: EnvironmentId): Promise<void> {
+    const { files, held, log } = this.#given;
+    const network = held(environmentId);
+    if (network === undefined) return;
+    await files
+      .save(network)
+      .catch((error: unknown) => log.warn("network.names-not-kept", { error: describeError(error) }));
+  }
+
+  /** Names are no reason to hold up a start: what fails is tried again in the next round. */
+  async tell({ environmentId, bridge, gateway, egress }: DesiredNetwork): Promise<void> {
+    const { resolvers, held, log } = this.#given;
+    const { names = [], links = [] } = held(environmentId as EnvironmentId)?.network ?? {};
+    try {
+      const isAskingOutside = egress.mode !== "none";
+      const done = await resolvers.ensure(bridge, { gateway, names, links, isAskingOutside });
+      if (done === "started") log.info("resolver.started", { environmentId, gateway });
+    } catch (error) {
+      log.warn("resolver.failed", { environmentId, error: describeError(error) });
+    }
+  }
+}
+
+function has(ids: ReadonlySet<string>, id: string): boolean {
+  return ids.has(id);
+}
+
+/** True when a network is the same but for who runs where in it. */
+export function onlyNamesDiffer(before: EnvironmentNetwork, after: EnvironmentNetwork): boolean {
+  const rest = (network: EnvironmentNetwork) => JSON.stringify({ ...network, version: 0, names: [] });
+  return rest(before) === rest(after);
+}
