@@ -1,18 +1,21 @@
 /**
- * `node test/ceiling/run.ts [--jobs N] [--ports N] [--environments N] [--json]`: containers on one real engine until
- * the agent refuses with the name of the limit. Without --ports the limit is the host's own subnet: 253 containers.
+ * `node test/ceiling/run.ts [--jobs N] [--ports N] [--environments N] [--alone] [--json]`: containers on one real
+ * engine, in environments with a bridge, a tunnel and a resolver each, until the agent refuses with the name of the limit.
+ * With --alone no other host is in the environments, so they have no tunnels.
  */
 import { parseArgs } from "node:util";
 import { formatBytes, GIB } from "@berth/shared/domain/resources.ts";
 import { startTestEngine } from "@berth/shared/testing/real-engine.ts";
 import { newKeys, startTestAgent } from "../../services/agent/src/testing/real-agent.ts";
 import { countTraces, fillHost } from "./fill-host.ts";
+import { programCosts, roundCost } from "./network-cost.ts";
 
 const { values } = parseArgs({
   options: {
     jobs: { type: "string", default: "400" },
     ports: { type: "string", default: "1000" },
     environments: { type: "string", default: "40" },
+    alone: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
@@ -26,7 +29,12 @@ const [mostJobs, ports] = [count(values.jobs, 1000), count(values.ports, 1023)];
 const engine = await startTestEngine();
 try {
   const limits = { networksCount: 500, bridgePortsCount: ports };
-  const agent = await startTestAgent(engine, newKeys(), { jobSlots: 1000, memoryBytes: 64 * GIB, limits });
+  const agent = await startTestAgent(engine, newKeys(), {
+    jobSlots: 1000,
+    memoryBytes: 64 * GIB,
+    limits,
+    sharesEnvironments: !values.alone,
+  });
   const progress = values.json ? () => {} : (line: string) => console.log(line);
   const filled = await fillHost(engine, agent, {
     mostJobs,
@@ -50,6 +58,8 @@ try {
     refusal: filled.refusals[0] ?? null,
     wallMs: Math.round(filled.wallMs),
     measureCpuMs: (cpu.user + cpu.system) / 1000 / measures,
+    networkRound: await roundCost(agent.networks),
+    networkPrograms: await programCosts(`bt${process.pid}`),
     agentMemory: formatBytes(process.memoryUsage.rss()),
     containers: traces.containers.length,
     ledger: traces.ledger.length,

@@ -40,7 +40,7 @@ await runService("network", NetworkConfig, async ({ config, log, scope }) => {
   const tables = scope.use(
     new Reconciler({
       name: "tables",
-      restFactor: 1,
+      restFactor: 5,
       everyMs: config.wholeEveryMs,
       log,
       run: async () => {

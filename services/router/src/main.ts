@@ -35,7 +35,7 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
   const tables = scope.use(
     new Reconciler({
       name: "tables",
-      restFactor: 1,
+      restFactor: 5,
       everyMs: config.wholeEveryMs,
       log,
       run: () => reconcileTables({ db, bus, log, podDomain }),

@@ -66,6 +66,7 @@ export async function startTestEngine(number = (process.pid % 150) + 20): Promis
     await removeContainers(docker).catch(() => {});
     await endAll(children);
     await endShims(folder);
+    await endNamespace(name);
     await runCommand(["ip", "netns", "del", name]).catch(() => {});
     await runCommand(["ip", "link", "del", `${name}a`]).catch(() => {});
     await unmountAll(folder);
@@ -226,15 +227,19 @@ async function endShims(folder: string): Promise<void> {
   const shims = new Set(
     list.filter((words) => words.includes(join(folder, "containerd.sock"))).map(([pid]) => pid),
   );
-  // An agent's resolvers go on without it, as they should.
-  const resolver = `--conf-file=${folder}/`;
-  const ours = list.filter(
-    ([pid, parent, ...words]) =>
-      shims.has(pid) || shims.has(parent) || words.some((word) => word.startsWith(resolver)),
-  );
-  for (const [pid] of ours) {
+  kill(list.filter(([pid, parent]) => shims.has(pid) || shims.has(parent)).map(([pid]) => Number(pid)));
+}
+
+/** An agent's resolvers and tunnels go on without it, as they should. */
+async function endNamespace(name: string): Promise<void> {
+  const pids = await runCommand(["ip", "netns", "pids", name]).catch(() => "");
+  kill(pids.split("\n").filter(Boolean).map(Number));
+}
+
+function kill(pids: readonly number[]): void {
+  for (const pid of pids) {
     try {
-      process.kill(Number(pid), "SIGKILL");
+      process.kill(pid, "SIGKILL");
     } catch {
       // It ended by itself.
     }

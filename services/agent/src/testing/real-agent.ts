@@ -43,6 +43,7 @@ export const POD_ID = "pod-test";
 export interface TestAgent {
   readonly jobs: JobSet;
   readonly meter: HostMeter;
+  readonly networks: HostNetworks;
   readonly puller: ImagePuller;
   readonly index: ContainerIndex;
   readonly secretsFolder: string;
@@ -63,6 +64,8 @@ export interface AgentSettings {
   readonly deadlines?: EngineDeadlines;
   /** Without it nobody lists but who calls `jobs.look`. */
   readonly lookEveryMs?: number;
+  /** Another host in every environment but the first: each has a tunnel. */
+  readonly sharesEnvironments?: boolean;
   readonly log?: Log;
 }
 
@@ -98,7 +101,7 @@ export async function startTestAgent(
     }),
     resolvers: new Resolvers(join(engineGiven.folder, "resolvers"), engineGiven.commandPrefix),
     files: new NetworkFiles(hostDir),
-    ask: testNetworkService(engineGiven, hostId),
+    ask: testNetworkService(engineGiven, hostId, settings.sharesEnvironments),
     ...{ allowedPrivate: [], mailRelays: [], leaveAfterMs: 3_600_000, clock: systemClock, log: silentLog },
   });
   await networks.open();
@@ -179,6 +182,7 @@ export async function startTestAgent(
   return {
     jobs,
     meter,
+    networks,
     puller,
     index,
     observed,

@@ -1,6 +1,6 @@
 /**
  * A network service for tests of one agent: a /24 of the engine's subnet for the one environment that most jobs are
- * in, and a /26 for each other.
+ * in, and a /26 for each other, which it may share with another host: then there is a tunnel to it, too.
  *
  * The machine that runs the test plays another host's edge: the cable into the engine's namespace has the name of
  * the mesh, and its other end the address of a host in it.
@@ -23,6 +23,9 @@ const POD_ID = "pod-test";
 /** Of every job that names no other. All others are in one network. */
 export const ENVIRONMENT_ID = EnvironmentId.parse(newTestId("environment"));
 
+const OTHER_HOST = HostId.parse(newTestId("host"));
+const OTHER_KEY = newKeys().publicKey;
+
 export function testIdentity(engine: TestEngine, hostId: HostId) {
   const { nodeAddress } = engine;
   return { hostId, podId: POD_ID, nodeAddress, subnet: "10.95.0.0/24", meshPort: MESH_PORT };
@@ -37,7 +40,7 @@ function testMesh(engine: TestEngine, hostId: HostId): Mesh {
     hostCidr: "10.95.0.0/16",
     hosts: [
       { ...host, hostId, nodeAddress: engine.nodeAddress, subnet: "10.95.0.0/24" },
-      { ...host, hostId: HostId.parse(newTestId("host")), nodeAddress: engine.peerAddress, subnet: cable },
+      { ...host, hostId: OTHER_HOST, nodeAddress: engine.peerAddress, subnet: cable },
     ],
   };
 }
@@ -47,6 +50,7 @@ function testNetwork(
   hostId: HostId,
   environmentId: EnvironmentId,
   publicKey: string,
+  isShared = false,
 ): EnvironmentNetwork {
   const number = environmentId === ENVIRONMENT_ID ? 0 : numberOf(engine, environmentId);
   const whole = parseCidr(engine.subnet);
@@ -54,17 +58,17 @@ function testNetwork(
   const address = number === 0 ? whole.address : whole.address + 256 + (number - 1) * 64;
   const subnet = formatCidr({ address, bits: number === 0 ? 24 : 26 });
   const port = 17_500 + number;
-  const member = { hostId, slice: subnet, publicKey, nodeAddress: engine.nodeAddress, port };
-  return {
-    environmentId,
-    version: 1,
-    subnet,
-    keyGeneration: 0,
-    members: [member],
-    names: [],
-    links: [],
-    egress: OPEN_EGRESS,
-  };
+  const own = { hostId, slice: subnet, publicKey, nodeAddress: engine.nodeAddress, port };
+  const half = (at: number) => formatCidr({ address: address + at * 32, bits: 27 });
+  const other = { hostId: OTHER_HOST, nodeAddress: engine.peerAddress, publicKey: OTHER_KEY, port };
+  const members =
+    isShared && number > 0
+      ? [
+          { ...own, slice: half(0) },
+          { ...other, slice: half(1) },
+        ]
+      : [own];
+  return { environmentId, version: 1, subnet, keyGeneration: 0, members, names: [], links: [], egress: OPEN_EGRESS };
 }
 
 /** An agent that is started again finds the same numbers. */
@@ -76,11 +80,13 @@ function numberOf({ folder }: TestEngine, environmentId: string): number {
   return (numbers.get(folder) ?? []).indexOf(environmentId) + 1;
 }
 
-export function testNetworkService(engine: TestEngine, hostId: HostId): NetworkAsk {
+/** @param isShared whether another host, which never answers, is in every environment but the first */
+export function testNetworkService(engine: TestEngine, hostId: HostId, isShared = false): NetworkAsk {
   const mesh = testMesh(engine, hostId);
   return {
     join: async ({ environmentId, publicKey }) => {
-      return { answer: "joined", network: testNetwork(engine, hostId, environmentId, publicKey), mesh };
+      const network = testNetwork(engine, hostId, environmentId, publicKey, isShared);
+      return { answer: "joined", network, mesh };
     },
     leave: async () => {},
     joinMesh: async () => mesh,
