@@ -81,7 +81,7 @@ async function createTables(client: pg.Client): Promise<void> {
     await client.query(`create schema ${schema}; set search_path to ${schema}`);
     for (const file of (await readdir(folder)).sort()) {
       const text = await readFile(new URL(file, folder), "utf8");
-      await client.query(text.split(/^create (?:or replace )?view/im)[0] ?? "");
+      await client.query(text.replaceAll(/^create (?:or replace )?view [^;]*;/gim, ""));
     }
   }
 }
