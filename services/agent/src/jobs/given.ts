@@ -44,7 +44,7 @@ export interface JobsGiven {
   readonly curve: Curve;
   readonly puller: ImagePuller;
   /** Caps the starts in flight: an engine that starts everything at once is slow for all. */
-  readonly starts: StartGate;
+  readonly starts: Pick<StartGate, "run">;
   readonly oomLog: KernelOomLog;
   readonly clock: Clock;
   readonly log: Log;

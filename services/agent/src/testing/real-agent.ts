@@ -60,7 +60,7 @@ export interface AgentSettings {
   readonly jobSlots?: number;
   readonly memoryBytes?: number;
   readonly limits?: CeilingLimits;
-  readonly startsAtOnce?: number;
+  readonly starts?: Pick<StartGate, "run">;
   readonly deadlines?: EngineDeadlines;
   /** Without it nobody lists but who calls `jobs.look`. */
   readonly lookEveryMs?: number;
@@ -158,7 +158,7 @@ export async function startTestAgent(
     clock: systemClock,
     log,
     puller,
-    starts: new StartGate(systemClock, settings.startsAtOnce ?? 8),
+    starts: settings.starts ?? new StartGate(systemClock, 8),
     oomLog,
     report: (record) => {
       observed.push(toObserved(record));
