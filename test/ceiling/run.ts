@@ -1,9 +1,10 @@
 /**
- * `node test/ceiling/run.ts [--jobs N] [--ports N] [--environments N] [--alone] [--json]`: containers on one real
+ * `node test/ceiling/run.ts [--jobs N] [--ports N] [--environments N] [--alone] [--tools-dir DIR] [--json]`: containers on one real
  * engine, in environments with a bridge, a tunnel and a resolver each, until the agent refuses with the name of the limit.
  * With --alone no other host is in the environments, so they have no tunnels.
  */
 import { parseArgs } from "node:util";
+import { ensureWireguardGo } from "@berth/infra/install/wireguard-go.ts";
 import { formatBytes, GIB } from "@berth/shared/domain/resources.ts";
 import { startTestEngine } from "@berth/shared/testing/real-engine.ts";
 import { newKeys, startTestAgent } from "../../services/agent/src/testing/real-agent.ts";
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     ports: { type: "string", default: "1000" },
     environments: { type: "string", default: "40" },
     alone: { type: "boolean", default: false },
+    "tools-dir": { type: "string", default: "/var/tmp/berth-ceiling-tools" },
     json: { type: "boolean", default: false },
   },
 });
@@ -26,6 +28,7 @@ const count = (text: string, most: number): number => {
 };
 
 const [mostJobs, ports] = [count(values.jobs, 1000), count(values.ports, 1023)];
+const wireguard = await ensureWireguardGo(values["tools-dir"], (line) => console.error(line));
 const engine = await startTestEngine();
 try {
   const limits = { networksCount: 500, bridgePortsCount: ports };
@@ -34,6 +37,7 @@ try {
     memoryBytes: 64 * GIB,
     limits,
     sharesEnvironments: !values.alone,
+    ...(wireguard === null ? {} : { wireguardProgram: wireguard.path }),
   });
   const progress = values.json ? () => {} : (line: string) => console.log(line);
   const filled = await fillHost(engine, agent, {

@@ -66,6 +66,8 @@ export interface AgentSettings {
   readonly lookEveryMs?: number;
   /** Another host in every environment but the first: each has a tunnel. */
   readonly sharesEnvironments?: boolean;
+  /** Of a kernel without WireGuard: the program. */
+  readonly wireguardProgram?: string;
   readonly log?: Log;
 }
 
@@ -95,7 +97,7 @@ export async function startTestAgent(
     hands: new NetworkHands({
       engine,
       kernel: new Kernel(silentLog, engineGiven.commandPrefix),
-      wireguard: new Wireguard("/usr/bin/wireguard-go", engineGiven.commandPrefix),
+      wireguard: new Wireguard(settings.wireguardProgram ?? "wireguard-go", engineGiven.commandPrefix),
       podId: POD_ID,
       log: silentLog,
     }),
