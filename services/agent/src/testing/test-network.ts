@@ -68,7 +68,16 @@ function testNetwork(
           { ...other, slice: half(1) },
         ]
       : [own];
-  return { environmentId, version: 1, subnet, keyGeneration: 0, members, names: [], links: [], egress: OPEN_EGRESS };
+  return {
+    environmentId,
+    version: 1,
+    subnet,
+    keyGeneration: 0,
+    members,
+    names: [],
+    links: [],
+    egress: OPEN_EGRESS,
+  };
 }
 
 /** An agent that is started again finds the same numbers. */
