@@ -8,7 +8,7 @@
  * What counts is the same in all arms: each replica answered an HTTP request on its own address, asked from its host's
  * network namespace by the same checker. The arms take turns. Brings up a lab of its own and removes it.
  *
- *   node test/bench/scale.ts [--replicas 90] [--rounds 3] [--state-dir DIR] [--index 5] [--cache-dir DIR]
+ *   node test/bench/scale.ts [--replicas 90] [--rounds 3] [--at-once 1,2,4,8] [--state-dir DIR] [--index 5] [--cache-dir DIR]
  */
 import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
@@ -24,7 +24,6 @@ import { prepareEngines, sitesOf } from "./scale/sites.ts";
 import { swarmArm } from "./scale/swarm-arm.ts";
 import { cpuBetween, readCpu } from "./scale/used-cpu.ts";
 
-const atOnceTried = [1, 2, 4, 8];
 /** Where a round takes longer, two have to do. */
 const longRoundMs = 90_000;
 const leastRounds = 2;
@@ -33,6 +32,7 @@ const { values: flags } = parseArgs({
   options: {
     replicas: { type: "string", default: "90" },
     rounds: { type: "string", default: "3" },
+    "at-once": { type: "string", default: "1,2,4,8" },
     "state-dir": { type: "string", default: "/var/tmp/berth-bench-scale" },
     "cache-dir": { type: "string" },
     index: { type: "string", default: "5" },
@@ -43,6 +43,9 @@ const { values: flags } = parseArgs({
 const stateDir = flags["state-dir"];
 const replicas = whole("replicas", 2, 300);
 const rounds = whole("rounds", 1, 50);
+const atOnceTried = flags["at-once"].split(",").map(Number);
+if (!atOnceTried.every((count) => Number.isInteger(count) && count >= 1 && count <= 64))
+  throw new Error(`--at-once must be whole numbers from 1 to 64 with commas, not ${flags["at-once"]}`);
 const ports = {
   postgresPort: whole("postgres-port", 1, 65_535),
   natsMonitorPort: whole("nats-monitor-port", 1, 65_535),
