@@ -99,7 +99,7 @@ export class HostNetworks {
     this.#given = given;
     this.#names = new NameKeeper({
       ...given,
-      held: (environmentId) => this.#held.get(environmentId),
+      held: (environmentId) => this.#held.get(environmentId as EnvironmentId),
       desired: () => this.desired()?.networks ?? [],
     });
   }

@@ -3,7 +3,6 @@
  * later, many changes at once. Bridges, tunnels and rules have nothing to do with them.
  */
 import type { EnvironmentNetwork } from "@berth/shared/contracts/network.ts";
-import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import type { DesiredNetwork, HeldNetwork } from "./core/network-state.ts";
@@ -17,13 +16,13 @@ export interface NameKeeperGiven {
   readonly resolvers: Resolvers;
   readonly files: NetworkFiles;
   readonly log: Log;
-  readonly held: (environmentId: EnvironmentId) => HeldNetwork | undefined;
+  readonly held: (environmentId: string) => HeldNetwork | undefined;
   readonly desired: () => readonly DesiredNetwork[];
 }
 
 export class NameKeeper {
   readonly #given: NameKeeperGiven;
-  readonly #changed = new Set<EnvironmentId>();
+  readonly #changed = new Set<string>();
   #running = false;
 
   constructor(given: NameKeeperGiven) {
@@ -31,26 +30,31 @@ export class NameKeeper {
   }
 
   /** The names that the environment holds are others than before. */
-  noteChanged(environmentId: EnvironmentId): void {
+  noteChanged(environmentId: string): void {
     this.#changed.add(environmentId);
     if (!this.#running) void this.#run();
   }
 
   async #run(): Promise<void> {
     this.#running = true;
-    while (this.#changed.size > 0) {
-      await sleep(GATHER_MS);
-      const changed = new Set(this.#changed);
-      this.#changed.clear();
-      const desired = this.#given.desired().filter(({ environmentId }) => has(changed, environmentId));
-      for (const network of desired) await this.tell(network);
-      for (const environmentId of changed) await this.#keep(environmentId);
+    try {
+      while (this.#changed.size > 0) await this.#tellChanged();
+    } finally {
+      this.#running = false;
     }
-    this.#running = false;
+  }
+
+  async #tellChanged(): Promise<void> {
+    await sleep(GATHER_MS);
+    const changed = new Set(this.#changed);
+    this.#changed.clear();
+    const desired = this.#given.desired().filter(({ environmentId }) => changed.has(environmentId));
+    for (const network of desired) await this.tell(network);
+    for (const environmentId of changed) await this.#keep(environmentId);
   }
 
   /** A file that is behind costs nothing: whoever reads it asks for what is newer. */
-  async #keep(environmentId: EnvironmentId): Promise<void> {
+  async #keep(environmentId: string): Promise<void> {
     const { files, held, log } = this.#given;
     const network = held(environmentId);
     if (network === undefined) return;
@@ -62,7 +66,7 @@ export class NameKeeper {
   /** Names are no reason to hold up a start: what fails is tried again in the next round. */
   async tell({ environmentId, bridge, gateway, egress }: DesiredNetwork): Promise<void> {
     const { resolvers, held, log } = this.#given;
-    const { names = [], links = [] } = held(environmentId as EnvironmentId)?.network ?? {};
+    const { names = [], links = [] } = held(environmentId)?.network ?? {};
     try {
       const isAskingOutside = egress.mode !== "none";
       const done = await resolvers.ensure(bridge, { gateway, names, links, isAskingOutside });
@@ -71,10 +75,6 @@ export class NameKeeper {
       log.warn("resolver.failed", { environmentId, error: describeError(error) });
     }
   }
-}
-
-function has(ids: ReadonlySet<string>, id: string): boolean {
-  return ids.has(id);
 }
 
 /** True when a network is the same but for who runs where in it. */
