@@ -3,6 +3,7 @@ import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { DEFAULT_PARTITION_POLICY } from "@berth/shared/domain/service-policy.ts";
 import type { HostReport } from "../../services/scheduler/src/core/desired-set.ts";
+import { AWAKE } from "../../services/scheduler/src/core/plan-sleep.ts";
 import type { JobView, ServiceView } from "../../services/scheduler/src/core/views.ts";
 import type { JobRow, PodRecord } from "./store.ts";
 import { isOpenDeploy } from "./store.ts";
@@ -41,6 +42,8 @@ export function readSnapshot(
       view: {
         ...row,
         restartAsked: false,
+        sleep: null,
+        wokenEpoch: 0,
         partition: row.spec.partition,
         lastLines: [],
         unplaceable: unplaceable.get(row.id) ?? null,
@@ -86,5 +89,6 @@ function serviceView(
     hosts,
     policy: record.policies.get(serviceId) ?? DEFAULT_PARTITION_POLICY,
     routed: routes.settled ? routes.jobs : null,
+    sleep: AWAKE,
   };
 }

@@ -100,6 +100,8 @@ function applyStep(world: World, by: Leader, serviceId: ServiceId, step: Step) {
       const state = row.state === "requested" ? "finished" : row.state;
       return patch(world, row, { desired: "stop", state, ready: false });
     }
+    case "step-sleep":
+      throw new Error("the simulator's services never sleep");
     case "set-serving":
       if (step.releaseId === null) store.now.serving.delete(serviceId);
       else store.now.serving.set(serviceId, step.releaseId);

@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { systemPath } from "../parts/part-files.ts";
 import { codeVersion, serviceMain } from "../pod/code.ts";
-import { nodeProcess } from "../pod/services.ts";
+import { nodeProcess, pick } from "../pod/services.ts";
 import type { ProcessSpecInput } from "../supervisor/process-spec.ts";
 
 export type HostProcessesOptions = {
@@ -36,7 +36,11 @@ export function edgePaths(hostDir: string): { readonly config: string; readonly 
 export function hostProcesses(options: HostProcessesOptions): ProcessSpecInput[] {
   const edge = edgePaths(options.hostDir);
   const agentEnv = { BERTH_HAPROXY_SOCKET: edge.socket, BERTH_EDGE_PORT: String(options.edgePort) };
-  const own = [ourProcess("agent", options, agentEnv), ourProcess("logshipper", options, {})];
+  const own = [
+    ourProcess("agent", options, agentEnv),
+    ourProcess("logshipper", options, {}),
+    activatorProcess(options),
+  ];
   return [edgeProcess(options, edge), ...own.filter((spec) => spec !== null)];
 }
 
@@ -53,6 +57,31 @@ function edgeProcess(
     // Soft stop: the workers finish their requests, then the deadline ends them.
     stopSignal: "SIGUSR1",
     stopTimeoutMs: 3000,
+  };
+}
+
+/** Strangers' requests reach it: it gets no keys, no bus and no engine, and little memory. */
+function activatorProcess(options: HostProcessesOptions): ProcessSpecInput | null {
+  if (!existsSync(serviceMain("activator"))) return null;
+  const spec = nodeProcess("activator");
+  const [node = "", ...words] = spec.command;
+  const folder = join(options.hostDir, "activator");
+  return {
+    ...spec,
+    name: `${options.namePrefix ?? ""}activator`,
+    command: [...(options.commandPrefix ?? []), node, "--max-old-space-size=192", ...words],
+    env: {
+      PATH: systemPath,
+      HOME: folder,
+      LANG: "C.UTF-8",
+      TZ: "UTC",
+      NODE_ENV: "production",
+      BERTH_STATE_DIR: folder,
+      BERTH_HOST_DIR: options.hostDir,
+      BERTH_LOG_LEVEL: options.logLevel ?? "info",
+      BERTH_CODE_VERSION: codeVersion("activator"),
+      ...pick(options.env ?? {}, /^BERTH_ACTIVATOR_/),
+    },
   };
 }
 

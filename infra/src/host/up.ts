@@ -88,7 +88,7 @@ async function bringHostUp(options: HostUpOptions): Promise<void> {
   const dockerSocket = engine.kind === "own" ? ownDockerSocket(stateDir) : engine.socket;
   const dependsOn = engine.kind === "own" ? ["dockerd"] : [];
   const { edgePort, logLevel } = settings;
-  const env = pick(settings.tuning, /^BERTH_AGENT_/);
+  const env = pick(settings.tuning, /^BERTH_(AGENT|ACTIVATOR)_/);
   const specs = [
     ...(engine.kind === "own" ? await engineProcesses({ stateDir }) : []),
     ...hostProcesses({ hostDir, dockerSocket, edgePort, natsUrl: host.natsUrl, logLevel, dependsOn, env }),

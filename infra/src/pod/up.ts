@@ -346,7 +346,7 @@ async function thisMachine(
     natsUrl: host.natsUrl,
     logLevel,
     dependsOn,
-    env: { ...pick(settings.tuning, /^BERTH_AGENT_/), ...settings.serviceEnv.agent },
+    env: { ...pick(settings.tuning, /^BERTH_(AGENT|ACTIVATOR)_/), ...settings.serviceEnv.agent },
   });
 }
 

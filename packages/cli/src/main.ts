@@ -41,6 +41,10 @@ const GROUPS: readonly Group[] = [
     register: async (program) => (await import("./commands/tasks.ts")).registerTaskCommands(program),
   },
   {
+    names: ["sleep", "wake"],
+    register: async (program) => (await import("./commands/sleep.ts")).registerSleepCommands(program),
+  },
+  {
     names: ["config"],
     register: async (program) => (await import("./commands/config.ts")).registerConfigCommand(program),
   },

@@ -26,6 +26,7 @@ import { rebalanceHandlers } from "./inbound/http/rebalance-handlers.ts";
 import { releaseHandlers } from "./inbound/http/release-handlers.ts";
 import { createServer } from "./inbound/http/server.ts";
 import { serviceHandlers } from "./inbound/http/service-handlers.ts";
+import { sleepHandlers } from "./inbound/http/sleep-handlers.ts";
 import { taskHandlers } from "./inbound/http/task-handlers.ts";
 import { tunnelHandler } from "./inbound/http/tunnel-handler.ts";
 import { varsHandlers } from "./inbound/http/vars-handlers.ts";
@@ -117,6 +118,7 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...orgHandlers({ db }),
       ...serviceHandlers({ db, addresses, outbox }),
       ...policyHandlers({ db, outbox }),
+      ...sleepHandlers({ db, outbox }),
       ...rebalanceHandlers({ db, bus }),
       ...varsHandlers({ db, bus, outbox }),
       ...networkHandlers({ db, bus }),

@@ -5,15 +5,18 @@ import { JobObserved } from "@berth/shared/contracts/job.ts";
 import { PlanRebalance } from "@berth/shared/contracts/rebalance.ts";
 import { DeployCancelRequested, ReleaseCreated, ServiceChanged } from "@berth/shared/contracts/release.ts";
 import { RouteAcknowledged } from "@berth/shared/contracts/route.ts";
+import { EdgeActivity, WakeService } from "@berth/shared/contracts/sleep.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
 import { createOutboxRelay } from "@berth/shared/kit/outbox.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { runService } from "@berth/shared/kit/service.ts";
 import { SchedulerConfig } from "./config.ts";
+import { ActivityBook } from "./core/activity-book.ts";
 import { onHostHeartbeat } from "./inbound/host-heartbeat.ts";
 import { onJobObserved } from "./inbound/job-observed.ts";
 import { onPlanRebalance } from "./inbound/plan-rebalance.ts";
+import { onWakeService } from "./inbound/wake-service.ts";
 import { Auctioneer } from "./outbound/auction.ts";
 import { trimEvents } from "./outbound/events.ts";
 import { DesiredSets } from "./outbound/host-desired.ts";
@@ -66,6 +69,7 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
   });
   const desired = new DesiredSets({ bus, log });
   const releaseImages = new ReleaseImages({ db, log });
+  const activity = new ActivityBook();
   const observations = createObservations({ db, log });
   const limits = {
     deployDeadlineMs: config.deployDeadlineMs,
@@ -91,6 +95,7 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
           rebalancer,
           desired,
           releaseImages,
+          activity,
           limits,
           readinessDeadlineMs: config.readinessDeadlineMs,
           committed: relay.wake,
@@ -128,6 +133,12 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
     tasks.wake();
   };
   scope.use(bus.serve(PlanRebalance, {}, onPlanRebalance({ db, hosts, rebalancer })));
+  scope.use(
+    bus.on(EdgeActivity, {}, async ({ hostId, watchId, active }) =>
+      activity.take(hostId, watchId, active, Date.now()),
+    ),
+  );
+  scope.use(bus.serve(WakeService, {}, onWakeService({ db, bus, log, wake: placement.wake })));
   scope.use(bus.consume(ReleaseCreated, {}, wakeUp));
   scope.use(bus.consume(ServiceChanged, {}, wakeUp));
   scope.use(bus.consume(DeployCancelRequested, {}, wakeUp));

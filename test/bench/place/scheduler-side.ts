@@ -11,6 +11,7 @@ import { connectDatabase } from "@berth/shared/kit/database.ts";
 import { createLog } from "@berth/shared/kit/log.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import type { z } from "zod";
+import { ActivityBook } from "../../../services/scheduler/src/core/activity-book.ts";
 import { onHostHeartbeat } from "../../../services/scheduler/src/inbound/host-heartbeat.ts";
 import { Auctioneer } from "../../../services/scheduler/src/outbound/auction.ts";
 import { DesiredSets } from "../../../services/scheduler/src/outbound/host-desired.ts";
@@ -80,6 +81,7 @@ export async function startScheduler(parts: Parts, witness: Witness): Promise<Sc
           limits,
           readinessDeadlineMs: 60_000,
         },
+        activity: new ActivityBook(),
         ...{ releaseImages, committed: () => undefined, wakeAuction: auction.wake },
       }),
   });

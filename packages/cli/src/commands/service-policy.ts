@@ -103,5 +103,8 @@ function printPolicy(policy: Policy): void {
   print(`apart          ${policy.apart ? "on" : "off"}`);
   print(`labels         ${labels.length === 0 ? "none" : labels.map(clean).join(" ")}`);
   print(`runtime        ${clean(policy.runtime)}`);
+  print(
+    `sleeps         ${policy.sleepAfterMs === null ? "when told to" : `(${policy.sleepLevel}) ${formatDuration(policy.sleepAfterMs)} after its last request`}`,
+  );
   print(`near           ${policy.near === null ? "none" : clean(policy.near)}`);
 }

@@ -1,6 +1,7 @@
 /** `berth status SERVICE` and `berth why`: what runs where, and why there. */
 import type { Command } from "commander";
 import type { Answer } from "../client.ts";
+import { sleepLine } from "../core/render-sleep.ts";
 import { renderDecision } from "../core/render-why.ts";
 import { clean } from "../output/clean.ts";
 import { colours, print, printJson, printLines, printTable, say } from "../output/print.ts";
@@ -43,11 +44,12 @@ async function status(name: string | undefined, flags: StatusFlags): Promise<voi
   const client = await connect();
   const reply = await client.call("serviceStatus", { params: await findService(client, name, flags.env) });
   if (flags.json === true) return printJson(reply);
-  const { service, instances, latestDeploy } = reply;
+  const { service, instances, latestDeploy, sleep } = reply;
   print(
     `${service.org}/${service.environment}/${service.name}  ${service.currentRelease === null ? "no release yet" : `v${service.currentRelease}`}  ${clean(service.url)}`,
   );
   print(service.processes.map((p) => `${p.process}=${p.scale}`).join(" "));
+  if (sleep !== undefined && sleep.state !== "awake") print(sleepLine(sleep, Date.now()));
   if (latestDeploy !== null) {
     const reason = latestDeploy.reason === null ? "" : `: ${clean(latestDeploy.reason.split("\n")[0] ?? "")}`;
     print(`latest deploy ${latestDeploy.id}, ${latestDeploy.state}${reason}`);

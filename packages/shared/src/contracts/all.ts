@@ -11,6 +11,7 @@ import "./rebalance.ts";
 import "./release.ts";
 import "./route.ts";
 import "./secret.ts";
+import "./sleep.ts";
 import "./telemetry.ts";
 
 export { contractRegistry } from "./event.ts";

@@ -14,6 +14,7 @@ import { GitCommit, ImageDigest, ImageRepository, ProcessName } from "../domain/
 import { Constraints, HostState, NO_CONSTRAINTS, RefusalCode } from "../domain/placement.ts";
 import { Resources } from "../domain/resources.ts";
 import { DEFAULT_PARTITION_POLICY, PartitionPolicy } from "../domain/service-policy.ts";
+import { SleepOrder } from "../domain/sleep.ts";
 import { MAX_TASK_DEADLINE_MS } from "../domain/tasks.ts";
 import { ImageProfile } from "./build.ts";
 import { defineEvent, defineRequest, defineSignal } from "./event.ts";
@@ -130,7 +131,19 @@ export const HostDesired = defineSignal({
     /** The newest heartbeat of the host that was stored before the record was read: leases count from when it was sent. */
     answersBeat: z.strictObject({ bootId: z.string().max(64), monotonicMs: z.number().min(0) }).optional(),
     /** Jobs that must exist on the host, with their epochs. */
-    jobs: z.array(z.strictObject({ jobId: JobId, epoch: z.int().min(1), action: DesiredAction })).max(2000),
+    jobs: z
+      .array(
+        z.strictObject({
+          jobId: JobId,
+          epoch: z.int().min(1),
+          action: DesiredAction,
+          /** The job's service sleeps: so does the job, unless its host woke it from this sleep already. */
+          sleep: SleepOrder.optional(),
+          /** The newest sleep of the job's service that is over. */
+          wokenEpoch: z.int().min(1).optional(),
+        }),
+      )
+      .max(2000),
     /**
      * Images that this host keeps although no job of it runs them: what the services with jobs here may be rolled
      * back to. Told now and then, always whole; a set without it says nothing about images.

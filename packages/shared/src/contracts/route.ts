@@ -15,6 +15,11 @@ export const RouteSite = z.strictObject({
     .max(500),
   /** Source networks that may reach it; absent: everybody. */
   allow: z.array(z.cidrv4()).min(1).max(100).optional(),
+  /**
+   * Set while the service sleeps, falls asleep or wakes: edges send its requests to their host's activator, and the
+   * backends are those that the activator may connect to already.
+   */
+  sleep: z.strictObject({ epoch: z.int().min(1) }).optional(),
 });
 export type RouteSite = z.infer<typeof RouteSite>;
 

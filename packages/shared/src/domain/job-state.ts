@@ -2,6 +2,8 @@
  * A job's states and the legal steps between them, as data.
  *
  *   requested → awarded → accepted → preparing → starting → running → stopping → finished | failed | lost
+ *                                                              ⇅
+ *                                                       frozen, asleep
  *
  * An illegal step is a bug; a late one (lower epoch) is dropped before it is looked at.
  */
@@ -14,6 +16,8 @@ export const JobState = z.enum([
   "preparing",
   "starting",
   "running",
+  "frozen",
+  "asleep",
   "stopping",
   "finished",
   "failed",
@@ -33,19 +37,33 @@ const NEXT: Record<JobState, readonly JobState[]> = {
     "preparing",
     "starting",
     "running",
+    "frozen",
+    "asleep",
     "stopping",
     "finished",
     "failed",
     "lost",
   ],
-  accepted: ["preparing", "starting", "running", "stopping", "finished", "failed", "lost"],
-  preparing: ["starting", "running", "stopping", "finished", "failed", "lost"],
-  starting: ["preparing", "running", "stopping", "finished", "failed", "lost"],
-  running: ["preparing", "starting", "stopping", "finished", "failed", "lost"],
+  accepted: [
+    "preparing",
+    "starting",
+    "running",
+    "frozen",
+    "asleep",
+    "stopping",
+    "finished",
+    "failed",
+    "lost",
+  ],
+  preparing: ["starting", "running", "frozen", "asleep", "stopping", "finished", "failed", "lost"],
+  starting: ["preparing", "running", "frozen", "asleep", "stopping", "finished", "failed", "lost"],
+  running: ["preparing", "starting", "frozen", "asleep", "stopping", "finished", "failed", "lost"],
+  frozen: ["preparing", "starting", "running", "asleep", "stopping", "finished", "failed", "lost"],
+  asleep: ["preparing", "starting", "running", "frozen", "stopping", "finished", "failed", "lost"],
   stopping: ["finished", "failed", "lost"],
   finished: [],
   failed: [],
-  lost: ["preparing", "starting", "running", "stopping", "finished", "failed"],
+  lost: ["preparing", "starting", "running", "frozen", "asleep", "stopping", "finished", "failed"],
 };
 
 export function canStep(from: JobState, to: JobState): boolean {

@@ -13,6 +13,7 @@ describe("a service's policy", () => {
     const single = changePolicy(plain, { singleWriter: true });
     expect(single).toMatchObject({ replaceAfterMs: 60_000, stopAfterMs: 30_000 });
     expect(policyProblem(single)).toBe(null);
+    expect(policyProblem({ ...single, sleepAfterMs: 60_000 })?.field).toBe("sleepAfterMs");
     expect(changePolicy(single, { singleWriter: false })).toEqual(plain);
     expect(changePolicy(single, { labels: { disk: "ssd" } })).toMatchObject({ stopAfterMs: 30_000 });
   });

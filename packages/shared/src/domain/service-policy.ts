@@ -7,6 +7,7 @@
  */
 import { z } from "zod";
 import { ServiceId } from "./ids.ts";
+import { LEAST_SLEEP_AFTER_MS, SleepLevel } from "./sleep.ts";
 
 /** A host is not lost before this silence, so nothing is replaced earlier. */
 export const LEAST_REPLACE_AFTER_MS = 10_000;
@@ -53,6 +54,9 @@ export const ServicePolicy = PartitionPolicy.extend({
   runtime: z.string().min(1).max(40).default("runc"),
   /** A service next to which it is preferred. */
   nearServiceId: ServiceId.nullable().default(null),
+  /** The service falls asleep when nobody asked for it for so long; null: never by itself. */
+  sleepAfterMs: z.int().min(LEAST_SLEEP_AFTER_MS).max(WEEK_MS).nullable().default(null),
+  sleepLevel: SleepLevel.default("stopped"),
 });
 export type ServicePolicy = z.infer<typeof ServicePolicy>;
 
@@ -74,8 +78,10 @@ export function changePolicy(before: ServicePolicy, change: PolicyChange): Servi
 }
 
 /** @returns which field is wrong and why, or null */
-export function policyProblem(policy: PartitionPolicy): { field: string; text: string } | null {
+export function policyProblem(policy: ServicePolicy): { field: string; text: string } | null {
   if (!policy.singleWriter) return null;
+  if (policy.sleepAfterMs !== null)
+    return { field: "sleepAfterMs", text: "must be off for a single writer: it never sleeps" };
   if (policy.onReturn === "keep-original")
     return {
       field: "onReturn",

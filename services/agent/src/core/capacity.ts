@@ -2,6 +2,7 @@
 
 import type { JobSpec } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
+import { isFinal } from "@berth/shared/domain/job-state.ts";
 import type { HostState, Lot } from "@berth/shared/domain/placement.ts";
 import { hostAlarms } from "./host-alarms.ts";
 import { holdsResources, type JobRecord } from "./job-record.ts";
@@ -66,8 +67,10 @@ export function hostState(host: HostIdentity, measured: Measured, records: reado
     volumes: [],
     jobSlotsTotal: host.jobSlots,
     jobSlotsFree: Math.max(0, host.jobSlots - held.length),
-    startingCount: held.filter((record) => !record.ready && !record.stopWanted).length,
-    instancesByService: countByService(held),
+    startingCount: held.filter((record) => !record.ready && !record.stopWanted && record.state !== "frozen")
+      .length,
+    // Sleeping ones too: they are to wake where they do not crowd.
+    instancesByService: countByService(records.filter(({ state }) => !isFinal(state))),
     imageDigests: measured.imageDigests.slice(0, 1000),
     cordoned: false,
     unavailable: unavailable(measured),

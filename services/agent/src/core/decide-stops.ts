@@ -2,6 +2,7 @@
  * Which jobs of the ledger a desired set ends. No destructive act on missing knowledge: a set that is not whole,
  * or is older than one already seen, ends nothing.
  */
+import type { SleepOrder } from "@berth/shared/domain/sleep.ts";
 import type { JobRecord } from "./job-record.ts";
 
 export interface DesiredSet {
@@ -18,6 +19,8 @@ export interface DesiredSet {
     readonly jobId: string;
     readonly epoch: number;
     readonly action: "run" | "stop";
+    readonly sleep?: SleepOrder | undefined;
+    readonly wokenEpoch?: number | undefined;
   }[];
 }
 

@@ -7,6 +7,7 @@
 import type { JobSpec, ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { Stage } from "@berth/shared/domain/deploy-state.ts";
 import { isFinal, type JobState } from "@berth/shared/domain/job-state.ts";
+import type { SleepOrder } from "@berth/shared/domain/sleep.ts";
 import { backOffMs, RESET_AFTER_MS } from "./back-off.ts";
 import { taskEnd } from "./task-end.ts";
 
@@ -46,6 +47,12 @@ export interface JobRecord {
   readonly envelope: SealedEnvelope | null;
   /** True once a fresh whole desired set, or a newer award, ended this job. It never becomes false again. */
   readonly stopWanted: boolean;
+  /** Set while the job is to sleep. */
+  readonly sleep: SleepOrder | null;
+  /** Newest sleep that was ended here: a late order of it, or of an earlier one, counts no more. */
+  readonly wokenEpoch: number;
+  /** Its stopped container is to be started again: that it does not run is no exit. */
+  readonly resume: boolean;
 }
 
 /** Crashes before the first readiness after which a job has failed. */
@@ -77,13 +84,16 @@ export function newRecord(spec: JobSpec, nowMs: number, bootId: string, attempt 
     stages: [],
     envelope: null,
     stopWanted: false,
+    sleep: null,
+    wokenEpoch: 0,
+    resume: false,
   };
 }
 
 /** More than a job changes while its host's disk is full. */
 const UNSTORED_CHANGES = 1000;
 
-function change(record: JobRecord, patch: Partial<JobRecord>): JobRecord {
+export function change(record: JobRecord, patch: Partial<JobRecord>): JobRecord {
   return { ...record, ...patch, sequence: record.sequence + 1 };
 }
 
@@ -132,7 +142,8 @@ export function started(record: JobRecord, attempt: number, address: string, sta
   const firstStartedAtMs = record.firstStartedAtMs ?? startedAtMs;
   // A task is never ready: it works from its start on.
   const state = record.spec.task === null ? "starting" : "running";
-  return change(record, { attempt, state, ready: false, address, startedAtMs, firstStartedAtMs });
+  const now = { address, startedAtMs, firstStartedAtMs, resume: false };
+  return change(record, { attempt, state, ready: false, ...now });
 }
 
 export function becameReady(record: JobRecord, nowMs: number): JobRecord {
@@ -297,9 +308,9 @@ export function acknowledged(record: JobRecord, sequence: number): JobRecord {
   return sequence <= record.acknowledged ? record : { ...record, acknowledged: sequence };
 }
 
-/** True while the job's memory and disk count against the host. */
+/** True while the job's memory and disk count against the host. What sleeps gives them back, what is frozen does not. */
 export function holdsResources(record: JobRecord): boolean {
-  return !isFinal(record.state);
+  return !isFinal(record.state) && record.state !== "asleep";
 }
 
 export function toObserved(record: JobRecord): ObservedJob {

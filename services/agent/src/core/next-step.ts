@@ -2,10 +2,11 @@
  * What to do next for one job: the agent's whole policy about a container, as a pure function.
  *
  * It looks at the ledger's record and at facts that were read just now; whoever carries the step out looks again.
- * What must stay true: a running container of the job's own epoch is never stopped but for `stopWanted`, a missed
- * first deadline or the end of its lease; a container of another epoch is gone before a new one starts.
+ * What must stay true: a running container of the job's own epoch is never stopped but for `stopWanted`, its sleep, a
+ * missed first deadline or the end of its lease; a container of another epoch is gone before a new one starts.
  */
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import type { SleepOrder } from "@berth/shared/domain/sleep.ts";
 import type { LeaseState } from "./decide-leases.ts";
 import type { JobRecord } from "./job-record.ts";
 
@@ -48,6 +49,12 @@ export type Step =
   | { readonly kind: "stop"; readonly containerId: string }
   | { readonly kind: "stop-for-lease"; readonly containerId: string; readonly attempt: number }
   | { readonly kind: "wait-lease" }
+  | { readonly kind: "put-to-sleep"; readonly containerId: string }
+  | { readonly kind: "freeze"; readonly containerId: string }
+  | { readonly kind: "note-asleep" }
+  | { readonly kind: "wait-asleep" }
+  | { readonly kind: "wake" }
+  | { readonly kind: "thaw"; readonly containerId: string }
   | { readonly kind: "remove"; readonly containerIds: readonly string[] }
   | { readonly kind: "wipe-secrets" }
   | { readonly kind: "finish" }
@@ -62,6 +69,10 @@ export function nextStep(record: JobRecord, facts: JobFacts): Step {
   const others = facts.containers.filter((container) => container !== current);
   const alive = others.find(isAlive);
   if (alive !== undefined) return { kind: "stop", containerId: alive.id };
+  if (record.sleep !== null) return towardsSleep(record, facts, current, record.sleep);
+  if (record.state === "frozen" && current !== undefined && isAlive(current))
+    return { kind: "thaw", containerId: current.id };
+  if (record.state === "frozen" || record.state === "asleep") return { kind: "wake" };
   if (current === undefined && record.address !== null) {
     return record.bootId === facts.bootId
       ? { kind: "note-gone", attempt: record.attempt }
@@ -71,6 +82,22 @@ export function nextStep(record: JobRecord, facts: JobFacts): Step {
   if (facts.lease === "ended" && isAlive(current))
     return { kind: "stop-for-lease", containerId: current.id, attempt: current.attempt };
   return withContainer(record, facts, current);
+}
+
+function towardsSleep(
+  record: JobRecord,
+  facts: JobFacts,
+  current: ContainerFacts | undefined,
+  { level }: SleepOrder,
+): Step {
+  if (current !== undefined && isAlive(current)) {
+    if (level !== "frozen") return { kind: "put-to-sleep", containerId: current.id };
+    const isFrozen = record.state === "frozen" && current.state === "paused";
+    return isFrozen ? { kind: "wait-asleep" } : { kind: "freeze", containerId: current.id };
+  }
+  if (record.state !== "asleep" || (level === "away" && current !== undefined))
+    return { kind: "note-asleep" };
+  return facts.secretsWritten ? { kind: "wipe-secrets" } : { kind: "wait-asleep" };
 }
 
 /** The container of the job's own epoch whose end was not noted yet; one that runs comes before one that does not. */
@@ -111,14 +138,19 @@ function withContainer(record: JobRecord, facts: JobFacts, current: ContainerFac
         deadlineAtMs: deadlineAtMs(record, facts.nowMs),
       };
     case "created":
-      if (record.envelope === null) return { kind: "wait-envelope" };
-      if (!facts.secretsWritten) return { kind: "write-secrets" };
-      if (facts.lease !== "held") return { kind: "wait-lease" };
-      return { kind: "start", containerId: current.id, attempt: current.attempt };
+      return towardsAStart(record, facts, current);
     default:
+      if (record.resume) return towardsAStart(record, facts, current);
       if (record.bootId !== facts.bootId) return { kind: "note-reboot", attempt: current.attempt };
       return { kind: "note-exit", containerId: current.id, attempt: current.attempt };
   }
+}
+
+function towardsAStart(record: JobRecord, facts: JobFacts, current: ContainerFacts): Step {
+  if (record.envelope === null) return { kind: "wait-envelope" };
+  if (!facts.secretsWritten) return { kind: "write-secrets" };
+  if (facts.lease !== "held") return { kind: "wait-lease" };
+  return { kind: "start", containerId: current.id, attempt: current.attempt };
 }
 
 /** Before the first readiness all attempts share one deadline; after it every attempt has its own. */

@@ -9,7 +9,7 @@
  * haproxy.cfg on disk follows within seconds, so that a proxy that starts by itself serves the last state.
  */
 import { createHash } from "node:crypto";
-import type { RouteTable } from "@berth/shared/contracts/route.ts";
+import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
 import { type Clock, sleep } from "@berth/shared/kit/clock.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import {
@@ -22,6 +22,7 @@ import {
   type TableRefusal,
   wantedImage,
 } from "./core/edge-state.ts";
+import { type EdgeTraffic, edgeTraffic } from "./core/edge-traffic.ts";
 import {
   appliedEnvironments,
   isUrgent,
@@ -38,7 +39,7 @@ import {
 } from "./core/render-config.ts";
 import { commandsOf, type ProcessInfo } from "./core/runtime-text.ts";
 import { type EdgePaths, edgePaths, installConfig, loadState, writeAtomically } from "./shell/edge-files.ts";
-import { observeImage, observeProcess, reloadProxy } from "./shell/proxy-process.ts";
+import { observeImage, observeProcess, observeTraffic, reloadProxy } from "./shell/proxy-process.ts";
 import { RuntimeApiError, RuntimeClient } from "./shell/runtime-client.ts";
 
 export interface Acknowledgement {
@@ -89,6 +90,12 @@ export interface Edge {
   apply(tables: readonly RouteTable[], named?: ReadonlySet<string>): Promise<readonly Acknowledgement[]>;
   /** Compares the proxy with the state and repairs it. Also done by itself every second. */
   verify(): Promise<void>;
+  /** Where the host's activator listens; kept on disk. */
+  setActivator(port: number): Promise<void>;
+  /** The site of a host name in the newest tables that are held. */
+  site(hostname: string): RouteSite | undefined;
+  /** What the proxy counted since it started; null while it does not answer. */
+  traffic(): Promise<EdgeTraffic | null>;
   status(): EdgeStatus;
   /** Environment → version held on disk: `known` of GetRouteTables. */
   known(): Readonly<Record<string, number>>;
@@ -177,6 +184,28 @@ class HaproxyEdge implements Edge {
       const { fresh } = await this.#converge();
       this.#announce(fresh);
     });
+  }
+
+  setActivator(port: number): Promise<void> {
+    return this.#exclusively(async () => {
+      const state = this.#now();
+      if (state.activatorPort === port) return;
+      this.#state = { ...state, activatorPort: port };
+      this.#announce((await this.#converge()).fresh);
+    });
+  }
+
+  site(hostname: string): RouteSite | undefined {
+    const { hosts, tables } = this.#now();
+    const owner = hosts[hostname]?.environmentId;
+    return owner === undefined ? undefined : tables[owner]?.sites.find((site) => site.hostname === hostname);
+  }
+
+  async traffic(): Promise<EdgeTraffic | null> {
+    const proxy = this.#process;
+    if (proxy === null) return null;
+    const bySlot = await observeTraffic(this.#client).catch(() => null);
+    return bySlot === null ? null : edgeTraffic(this.#now(), proxy.pid, bySlot);
   }
 
   status(): EdgeStatus {

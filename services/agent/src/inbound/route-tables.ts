@@ -15,9 +15,12 @@ export interface RoutesGiven {
   readonly clock: Clock;
 }
 
-export function onRouteTableChanged(given: RoutesGiven, edge: Edge) {
+/** @param taken called as soon as the edge holds the table, before its proxy serves it */
+export function onRouteTableChanged(given: RoutesGiven, edge: Edge, taken: () => void) {
   return given.bus.on(RouteTableChanged, {}, async ({ table }) => {
-    await tellApplied(given, await edge.apply([table]));
+    const applied = edge.apply([table]);
+    setImmediate(taken);
+    await tellApplied(given, await applied);
   });
 }
 

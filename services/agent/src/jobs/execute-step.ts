@@ -11,6 +11,7 @@ import type { Step } from "../core/next-step.ts";
 import { renderEnv } from "../core/render-env.ts";
 import { EngineError, mayHaveWorked } from "../outbound/engine-call.ts";
 import { probe, probePauseMs } from "../outbound/readiness-probe.ts";
+import { freeze, noteAsleep, putToSleep, thaw, wake } from "./execute-sleep.ts";
 import type { JobWorker } from "./job-worker.ts";
 import { judgeMemory, noteOomKills } from "./memory-watch.ts";
 import { openEnvelope } from "./open-envelope.ts";
@@ -50,6 +51,12 @@ const EXECUTORS: Executors = {
   stop,
   "stop-for-lease": stopForLease,
   "wait-lease": (worker) => worker.pause(LOOK_AGAIN_MS),
+  "put-to-sleep": (worker, step) => putToSleep(worker, step.containerId),
+  freeze: (worker, step) => freeze(worker, step.containerId),
+  "note-asleep": noteAsleep,
+  "wait-asleep": (worker) => worker.pause(60_000),
+  wake,
+  thaw: (worker, step) => thaw(worker, step.containerId),
   remove,
   "wipe-secrets": async (worker) => {
     await worker.given.secrets.wipe(worker.jobId);
@@ -213,6 +220,7 @@ async function start(worker: JobWorker, step: StepOf<"start">): Promise<void> {
   );
   crashPoint("agent.started");
   index.setState(worker.jobId, step.containerId, "running");
+  if (worker.record.resume) worker.apply({ ...worker.record, resume: false });
   await noteStarted(worker, step.containerId, step.attempt);
 }
 
@@ -247,6 +255,7 @@ async function watchReady(worker: JobWorker, step: StepOf<"watch-ready">): Promi
   const stillRuns = () =>
     !worker.closed &&
     !worker.record.stopWanted &&
+    worker.record.sleep === null &&
     given.leases.stateOf(worker.record) !== "ended" &&
     given.index.of(worker.jobId).some(({ id, state }) => id === step.containerId && state === "running");
   for (let tries = 0; stillRuns(); tries++) {

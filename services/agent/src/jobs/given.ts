@@ -1,5 +1,6 @@
 /** What the workers of all jobs share. */
 import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
+import type { HostState } from "@berth/shared/domain/placement.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import type { Curve } from "@berth/shared/kit/curve.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
@@ -11,6 +12,7 @@ import type { KernelOomLog } from "../outbound/oom-kills.ts";
 import type { SecretsFolder } from "../outbound/secrets-folder.ts";
 import type { ContainerIndex } from "./container-index.ts";
 import type { ImagePuller } from "./image-puller.ts";
+import type { JobWorker } from "./job-worker.ts";
 import type { LeaseKeeper } from "./lease-keeper.ts";
 import type { StartGate } from "./start-gate.ts";
 
@@ -48,6 +50,10 @@ export interface JobsGiven {
   readonly oomLog: KernelOomLog;
   readonly clock: Clock;
   readonly log: Log;
+  /** What the host has left, with these jobs on it. */
+  readonly hostState: (records: readonly JobRecord[]) => HostState;
+  /** Lets a job have its memory again, or says why there is none: one such decision at a time. */
+  readonly admit: (worker: JobWorker) => Promise<void>;
   readonly report: (record: JobRecord) => void;
   readonly forgotten: (jobId: string) => void;
 }

@@ -19,8 +19,10 @@ import {
 } from "../core/decide-award.ts";
 import { mayRemoveUnknown, type SeenDesired } from "../core/decide-orphans.ts";
 import { type DesiredSet, decideStops, newestSeen } from "../core/decide-stops.ts";
+import { refuseWake } from "../core/decide-wake.ts";
 import { type JobRecord, newRecord, recovered, type SealedEnvelope } from "../core/job-record.ts";
 import type { Pins } from "../core/plan-garbage.ts";
+import { awoke, displaced, ordersOf } from "../core/sleep-record.ts";
 import type { EngineEvent } from "../outbound/engine-stream.ts";
 import type { JobsGiven } from "./given.ts";
 import { JobWorker } from "./job-worker.ts";
@@ -39,8 +41,21 @@ export class JobSet {
   readonly #removing = new Set<string>();
   #lock: Promise<unknown> = Promise.resolve();
 
-  constructor(given: Omit<JobsGiven, "forgotten">) {
-    this.#given = { ...given, forgotten: (jobId) => this.#workers.delete(jobId) };
+  constructor(given: Omit<JobsGiven, "forgotten" | "admit">) {
+    const admit = (worker: JobWorker) => this.#exclusively(async () => this.#admit(worker));
+    this.#given = { ...given, admit, forgotten: (jobId) => this.#workers.delete(jobId) };
+  }
+
+  #admit(worker: JobWorker): void {
+    const { hostState, log, bootId, clock } = this.#given;
+    const { record } = worker;
+    const refusal = refuseWake(record, hostState(this.records()));
+    if (refusal === null) {
+      worker.apply(awoke(record, bootId, clock.nowMs()));
+      return;
+    }
+    log.warn("job.displaced", { jobId: worker.jobId, ...refusal });
+    worker.apply(displaced(record, `its host has no room to wake it: ${refusal.detail}`));
   }
 
   /** Starts a worker for every job of the ledger. The index must have been refreshed once before. */
@@ -164,6 +179,25 @@ export class JobSet {
       this.#given.log.info("job.stop-asked", { jobId, revision: set.revision });
       this.#workers.get(jobId)?.askStop();
     }
+    for (const word of ordersOf(set, this.records())) this.#workers.get(word.jobId)?.orderSleep(word);
+  }
+
+  /**
+   * Ends a sleep by this host's own word, also without the control plane.
+   *
+   * @returns true when the host holds instances of the service that it may wake: never a single writer's
+   */
+  wakeService(serviceId: string, sleepEpoch: number): boolean {
+    const own = [...this.#workers.values()].filter(
+      ({ record: { spec } }) => spec.serviceId === serviceId && !spec.partition.singleWriter,
+    );
+    return own.map((worker) => worker.wakeFrom(sleepEpoch)).includes(true);
+  }
+
+  /** @returns true when the host holds the job: its sleep of `sleepEpoch` is over */
+  wakeJob({ jobId, epoch, sleepEpoch }: { jobId: string; epoch: number; sleepEpoch: number }): boolean {
+    const worker = this.#workers.get(jobId);
+    return worker !== undefined && worker.record.spec.epoch === epoch && worker.wakeFrom(sleepEpoch);
   }
 
   /** Images that a whole desired set told this host to keep; null until one did. */

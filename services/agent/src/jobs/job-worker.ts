@@ -13,6 +13,7 @@ import { describeError } from "@berth/shared/kit/log.ts";
 import type { JobRecord, SealedEnvelope } from "../core/job-record.ts";
 import * as job from "../core/job-record.ts";
 import { type JobFacts, nextStep, type Step } from "../core/next-step.ts";
+import { ordered, type SleepWord, wakened } from "../core/sleep-record.ts";
 import { EngineError } from "../outbound/engine-call.ts";
 import { executeStep } from "./execute-step.ts";
 import type { JobsGiven } from "./given.ts";
@@ -111,6 +112,25 @@ export class JobWorker {
   askStop(): void {
     if (this.#record.stopWanted) return;
     this.apply(job.stopAsked(this.#record));
+    this.wake();
+  }
+
+  /** Takes what the desired set says of sleep; a change is on disk soon, and the worker looks at it at once. */
+  orderSleep({ order, wokenEpoch }: SleepWord): void {
+    if (this.#record.stopWanted || isFinal(this.#record.state)) return;
+    this.#takeSleep(ordered(wakened(this.#record, wokenEpoch), order));
+  }
+
+  /** @returns true when the sleep of `epoch` is over here, or was */
+  wakeFrom(epoch: number): boolean {
+    if (this.#record.stopWanted || isFinal(this.#record.state)) return false;
+    this.#takeSleep(wakened(this.#record, epoch));
+    return true;
+  }
+
+  #takeSleep(next: JobRecord): void {
+    if (next === this.#record) return;
+    this.apply(next);
     this.wake();
   }
 

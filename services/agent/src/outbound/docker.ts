@@ -177,6 +177,13 @@ export class Engine {
     );
   }
 
+  /** Done already, or ended meanwhile, is well: the next look tells. */
+  async freeze(id: string, act: "pause" | "unpause"): Promise<void> {
+    await this.#unless([404, 409], () =>
+      this.#call(`${act} ${short(id)}`, (abortSignal) => this.#docker.getContainer(id)[act]({ abortSignal })),
+    );
+  }
+
   async signal(id: string, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     await this.#unless([404, 409], () =>
       this.#call(`kill ${short(id)}`, (abortSignal) =>

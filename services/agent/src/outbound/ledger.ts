@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { JobSpec } from "@berth/shared/contracts/job.ts";
 import { Stage } from "@berth/shared/domain/deploy-state.ts";
 import { JobState } from "@berth/shared/domain/job-state.ts";
+import { SleepOrder } from "@berth/shared/domain/sleep.ts";
 import { z } from "zod";
 import type { JobRecord } from "../core/job-record.ts";
 
@@ -37,6 +38,9 @@ const RecordFile = z.object({
   stages: z.array(Stage),
   envelope: z.object({ senderKey: z.string(), sealed: z.string() }).nullable(),
   stopWanted: z.boolean(),
+  sleep: SleepOrder.nullable().default(null),
+  wokenEpoch: z.int().min(0).default(0),
+  resume: z.boolean().default(false),
 });
 
 /** Ends of the names of files under way. */

@@ -162,6 +162,7 @@ export async function startTestAgent(
     puller,
     starts: settings.starts ?? new StartGate(systemClock, 8),
     oomLog,
+    hostState: (records) => meter.state(records),
     report: (record) => {
       observed.push(toObserved(record));
       setImmediate(() => jobs.noteAcknowledged(toObserved(record)));

@@ -47,6 +47,8 @@ export interface HostParts {
   readonly tunnels: TunnelWatch;
   readonly meter: HostMeter;
   readonly watch: EngineWatch;
+  /** Called when an instance or a route table changed: who waits for a sleeper is told. */
+  readonly activatorChanges: Set<() => void>;
 }
 
 /** Nothing here waits for NATS or for the engine. */
@@ -95,6 +97,7 @@ export async function openHostParts(context: AgentContext): Promise<HostParts> {
     tunnels,
     meter,
     watch,
+    activatorChanges: new Set(),
   };
 }
 

@@ -82,9 +82,11 @@ export async function recoverJobs(context: AgentContext, parts: HostParts): Prom
       puller,
       starts,
       oomLog: scope.use(new KernelOomLog()),
+      hostState: (records) => meter.state(records),
       report: (record) => {
         recovery.noteRecord(record);
         reporter.report(toObserved(record));
+        for (const changed of parts.activatorChanges) changed();
       },
     }),
   );

@@ -1,10 +1,12 @@
 /** Every message and timer that can reach the agent. */
+
 import { BerthError } from "@berth/shared/contracts/errors.ts";
 import { PassageUp } from "@berth/shared/contracts/passage.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
-import type { Log } from "@berth/shared/kit/log.ts";
+import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { observe } from "@berth/shared/kit/metrics.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
+import { ActivityWatch } from "../activator/activity-watch.ts";
 import { serveAwardJobs } from "../inbound/award-jobs.ts";
 import { serveDeliverEnvelope } from "../inbound/deliver-envelope.ts";
 import { followEngineEvents } from "../inbound/engine-events.ts";
@@ -21,6 +23,7 @@ import { machineName } from "../outbound/measure.ts";
 import { HostPassages } from "../passages/host-passages.ts";
 import type { AgentContext, HostParts } from "./host-parts.ts";
 import type { RecoveredHost } from "./recover-jobs.ts";
+import { serveActivator } from "./serve-activator.ts";
 
 const AGENT_VERSION = "0.1.0";
 const LOOK_MS = 5000;
@@ -29,6 +32,7 @@ const LEASES_LOOK_MS = 500;
 const NETWORK_VERIFY_MS = 3000;
 const NETWORKS_ASK_MS = 5000;
 const PROBE_MS = 2000;
+const ACTIVITY_MS = 2000;
 const TUNNELS_LOOK_MS = 5000;
 const REPORT_MS = 10_000;
 /** A passage to an instance that is gone ends within this. */
@@ -51,7 +55,7 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   scope.use(onHostPeers(bus, networks, log));
   scope.use(onNetworkChanged(bus, hostId, networks, log));
   scope.use(onMeshChanged(bus, networks, log));
-  scope.use(onRouteTableChanged(routes, edge));
+  scope.use(onRouteTableChanged(routes, edge, () => tellActivator(parts)));
   const passages = scope.use(
     new HostPassages({
       jobs: () => jobs.records(),
@@ -81,6 +85,8 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
       tunnelPoints(metric, parts.tunnels.reports, { hostId, nowMs: context.clock.nowMs() }),
     );
   every("passages", PASSAGES_LOOK_MS, async () => passages.look());
+  const activity = new ActivityWatch({ bus, hostId, edge });
+  every("edge-activity", ACTIVITY_MS, activity.tell);
   every("probe", PROBE_MS, parts.tunnels.probe);
   every("tunnels", TUNNELS_LOOK_MS, parts.tunnels.look);
   every("network-report", REPORT_MS, async () => tellTunnels(context, parts));
@@ -94,12 +100,19 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   const members = asking("networks", NETWORKS_ASK_MS, () => networks.sync());
   const tables = asking("routes", ROUTES_ASK_MS, () => askRouteTables(routes, edge));
   scope.use(startHeartbeat(beats));
+  void serveActivator(context, parts, { jobs, askTables: tables.wake }).catch((error: unknown) =>
+    log.error("activator.not-served", { error: describeError(error) }),
+  );
   void bus.ready.then(() => {
     log.info("agent.on-the-bus", { hostId });
     peers.wake();
     tables.wake();
     members.wake();
   });
+}
+
+function tellActivator({ activatorChanges }: HostParts): void {
+  for (const changed of activatorChanges) changed();
 }
 
 function heartbeatGiven(

@@ -46,6 +46,7 @@ function sentence(what: string, step: string, event: EventFacts, details: Told):
       ? `no job is declared lost in ${pods}: ${details.reason ?? ""}`
       : "hosts are judged as always again";
   }
+  if (what === "sleep") return describeSleep(step, event.details);
   if (what === "act") return `${event.actor ?? "somebody"}: ${step}${settings(event.details)}`;
   return `${event.kind}${why(details)}`;
 }
@@ -80,6 +81,29 @@ function describeJob(step: string, { instance, host }: EventFacts, details: Told
 function describeTask(step: string, { instance }: EventFacts, details: Told): string {
   const name = `${instance ?? "a task"}${details.name === undefined ? "" : ` (${details.name})`}`;
   return step === "succeeded" ? `${name} ended well` : `${name} is ${step}${why(details)}`;
+}
+
+const Sleep = z.looseObject({
+  level: z.string().catch("stopped"),
+  cause: z.string().catch("asked"),
+  coldStartMs: z.number().optional().catch(undefined),
+});
+
+function describeSleep(step: string, told: EventFacts["details"]): string {
+  const { level, cause, coldStartMs } = Sleep.parse(told);
+  const because = cause === "idle" ? "nobody asked for it" : "it was ordered";
+  switch (step) {
+    case "falling":
+      return `the service falls asleep (${level}): ${because}`;
+    case "asleep":
+      return `the service sleeps (${level}) until its next request`;
+    case "waking":
+      return "the service wakes";
+    default:
+      return coldStartMs === undefined
+        ? "the service stays awake"
+        : `the service is awake after ${coldStartMs} ms`;
+  }
 }
 
 function describeHost(step: string, host: string, details: Told): string {

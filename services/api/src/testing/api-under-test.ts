@@ -186,7 +186,7 @@ export class ApiUnderTest {
 export function sampleParams(name: RouteName): Record<string, string> {
   const ofLedger: readonly RouteName[] = [
     ...(["showRelease", "changeRelease", "removeRelease"] as const),
-    ...(["rollbackService", "redeployService", "restartService"] as const),
+    ...(["rollbackService", "redeployService", "restartService", "sleepService", "wakeService"] as const),
   ];
   const ofTasks: readonly RouteName[] = [
     "runCron",
@@ -222,6 +222,7 @@ export function sampleBody(name: RouteName): object | undefined {
     restartService: {},
     runTask: { command: "node report.js" },
     deployImage: { image: "nginx:1.27" },
+    sleepService: {},
     createJoinToken: { lifetimeMinutes: 5 },
     changeHost: { cordoned: true },
     createPod: { name: uniqueName("pod") },

@@ -32,6 +32,7 @@ import { rebalanceHandlers } from "../inbound/http/rebalance-handlers.ts";
 import { releaseHandlers } from "../inbound/http/release-handlers.ts";
 import { createServer } from "../inbound/http/server.ts";
 import { serviceHandlers } from "../inbound/http/service-handlers.ts";
+import { sleepHandlers } from "../inbound/http/sleep-handlers.ts";
 import { taskHandlers } from "../inbound/http/task-handlers.ts";
 import { tunnelHandler } from "../inbound/http/tunnel-handler.ts";
 import { varsHandlers } from "../inbound/http/vars-handlers.ts";
@@ -131,6 +132,7 @@ async function startServer(
       ...orgHandlers(given),
       ...serviceHandlers(given),
       ...policyHandlers(given),
+      ...sleepHandlers(given),
       ...rebalanceHandlers(given),
       ...varsHandlers(given),
       ...networkHandlers(given),

@@ -10,6 +10,7 @@ const service = (environment: string, name: string): ServiceRow => ({
   serviceId: `svc_${environment}_${name}` as ServiceId,
   hostnameLabel: `${name}-${environment}`,
   allow: null,
+  sleepEpoch: null,
 });
 const backend = (serviceId: ServiceId, n: number): BackendRow => ({
   serviceId,

@@ -15,6 +15,8 @@ export interface ServiceRow {
   readonly hostnameLabel: string;
   /** Source networks that may reach it; null: everybody. */
   readonly allow: readonly string[] | null;
+  /** Its newest sleep while it falls asleep, sleeps or wakes; else null. */
+  readonly sleepEpoch: number | null;
 }
 
 /** A job that may get traffic: web, running, ready and in rotation, with an address. */
@@ -57,13 +59,14 @@ function wantedSites({ services, backends, podDomain }: PlanTablesInput): Map<En
   const byEnvironment = Map.groupBy(services, (service) => service.environmentId);
   const wanted = new Map<EnvironmentId, RouteSite[]>();
   for (const [environmentId, rows] of byEnvironment) {
-    const sites = rows.map(({ serviceId, hostnameLabel, allow }) => ({
+    const sites = rows.map(({ serviceId, hostnameLabel, allow, sleepEpoch }) => ({
       hostname: `${hostnameLabel}.${podDomain}`.toLowerCase(),
       serviceId,
       backends: (byService.get(serviceId) ?? [])
         .map(({ jobId, address, port }) => ({ jobId, address, port }))
         .sort((a, b) => compare(a.jobId, b.jobId)),
       ...(allow === null ? {} : { allow: allow.toSorted(compare) }),
+      ...(sleepEpoch === null ? {} : { sleep: { epoch: sleepEpoch } }),
     }));
     wanted.set(
       environmentId,
@@ -76,10 +79,11 @@ function wantedSites({ services, backends, podDomain }: PlanTablesInput): Map<En
 /** Key order must not matter: what comes out of jsonb is ordered by the database. */
 function canonical(sites: readonly RouteSite[]): string {
   return JSON.stringify(
-    sites.map(({ hostname, serviceId, backends, allow = null }) => [
+    sites.map(({ hostname, serviceId, backends, allow = null, sleep }) => [
       hostname,
       serviceId,
       allow,
+      sleep?.epoch ?? null,
       backends.map(({ jobId, address, port }) => [jobId, address, port]),
     ]),
   );

@@ -41,6 +41,13 @@ export function storeTables(db: Kysely<RouterTables>, podDomain: string): Promis
   });
 }
 
+/**
+ * Ready; or, while its service wakes, started and without a health path: then that it listens is all there is to wait
+ * for, and activators try that themselves.
+ */
+const MAY_BE_ASKED = sql`(j.ready and j.state = 'running'
+  or z.service_id is not null and j.state = 'starting' and j.spec->'readiness'->>'httpPath' is null)`;
+
 /** Services and their backends as one statement: one snapshot, so a site never loses its jobs to a race. */
 async function readWorld(
   trx: Transaction<RouterTables>,
@@ -50,20 +57,22 @@ async function readWorld(
     service_id: ServiceRow["serviceId"];
     hostname_label: string;
     allow: string[] | null;
+    sleep_epoch: number | null;
     job_id: BackendRow["jobId"] | null;
     address: string | null;
     port: number | null;
   }
   const { rows } = await sql<Row>`
     select s.environment_id, s.id as service_id, s.hostname_label, coalesce(own.cidrs, whole.cidrs) as allow,
-           j.id as job_id, j.address, j.port
+           z.epoch as sleep_epoch, j.id as job_id, j.address, j.port
       from api.services s
       join api.environments e on e.id = s.environment_id and e.deleted_at is null
       left join api.allow_lists own on own.target = s.id
       left join api.allow_lists whole on whole.target = e.id
+      left join scheduler.sleeps z on z.service_id = s.id and z.state <> 'awake'
       left join scheduler.jobs j
-        on j.service_id = s.id and j.process = 'web' and j.rotation = 'in' and j.ready and j.state = 'running'
-       and j.desired = 'run' and j.address is not null and j.port is not null
+        on j.service_id = s.id and j.process = 'web' and j.rotation = 'in' and j.desired = 'run' and j.sleep_level is null
+       and j.address is not null and j.port is not null and ${MAY_BE_ASKED}
      where s.deleted_at is null`.execute(trx);
   const services = new Map<string, ServiceRow>();
   const backends: BackendRow[] = [];
@@ -74,6 +83,7 @@ async function readWorld(
       serviceId,
       hostnameLabel: row.hostname_label,
       allow: row.allow,
+      sleepEpoch: row.sleep_epoch,
     });
     if (row.job_id === null || row.address === null || row.port === null) continue;
     backends.push({ serviceId, jobId: row.job_id, address: row.address, port: row.port });
@@ -94,12 +104,13 @@ export async function readTables(db: Kysely<RouterTables>): Promise<(StoredTable
   return rows.map((row) => ({ environmentId: row.environment_id, version: row.version, sites: row.sites }));
 }
 
-/** The newest change of any job and the newest act of anybody: a cheap question that tells whether tables may differ. */
+/** The newest change of any job or sleep and the newest act of anybody: a cheap question that tells whether tables may differ. */
 export async function readWatermark(db: Kysely<RouterTables>): Promise<string> {
-  const { rows } = await sql<{ jobs: string | null; acts: string | null }>`
+  const { rows } = await sql<{ jobs: string | null; sleeps: string | null; acts: string | null }>`
     select (select max(updated_at)::text from scheduler.jobs) as jobs,
+           (select max(state_since)::text from scheduler.sleeps) as sleeps,
            (select max(id)::text from api.audit) as acts`.execute(db);
-  return `${rows[0]?.jobs} ${rows[0]?.acts}`;
+  return `${rows[0]?.jobs} ${rows[0]?.sleeps} ${rows[0]?.acts}`;
 }
 
 /** Keeps what a host's edge said; an older word than the stored one changes nothing. @returns whether it did */

@@ -8,11 +8,15 @@
 import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import type { SleepOrder } from "@berth/shared/domain/sleep.ts";
 
 export interface DesiredJob {
   readonly jobId: JobId;
   readonly epoch: number;
   readonly action: "run" | "stop";
+  readonly sleep?: SleepOrder;
+  /** The newest sleep of its service that is over. */
+  readonly wokenEpoch?: number;
 }
 
 interface KnownJob {
@@ -22,6 +26,8 @@ interface KnownJob {
     readonly hostId: HostId | null;
     readonly state: JobState;
     readonly desired: "run" | "stop";
+    readonly sleep: SleepOrder | null;
+    readonly wokenEpoch: number;
   };
 }
 
@@ -29,11 +35,13 @@ interface KnownJob {
 export function desiredByHost(jobs: readonly KnownJob[]): ReadonlyMap<HostId, DesiredJob[]> {
   const byHost = new Map<HostId, DesiredJob[]>();
   for (const { view, epoch } of jobs) {
-    const { id: jobId, hostId, state, desired: action } = view;
+    const { id: jobId, hostId, state, desired: action, sleep, wokenEpoch } = view;
     if (hostId === null || isFinal(state) || state === "requested") continue;
+    const told = sleep !== null ? { sleep } : wokenEpoch > 0 ? { wokenEpoch } : {};
+    const wanted = { ...{ jobId, epoch, action }, ...(action === "run" ? told : {}) };
     const known = byHost.get(hostId);
-    if (known === undefined) byHost.set(hostId, [{ jobId, epoch, action }]);
-    else known.push({ jobId, epoch, action });
+    if (known === undefined) byHost.set(hostId, [wanted]);
+    else known.push(wanted);
   }
   return byHost;
 }

@@ -104,6 +104,8 @@ test("desired sets of all hosts at once are those of each host by itself", () =>
       epoch: n,
       view: {
         id: `job_${state}_${hostId}` as JobId,
+        sleep: null,
+        wokenEpoch: 0,
         ...{
           hostId: hostId as HostId | null,
           state,

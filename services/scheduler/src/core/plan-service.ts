@@ -6,6 +6,7 @@
  */
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { planDeploy } from "./plan-deploy.ts";
+import { isAsleep, planSleep } from "./plan-sleep.ts";
 import { planTasks } from "./plan-tasks.ts";
 import {
   claimedSlots,
@@ -25,6 +26,7 @@ export function planService(view: ServiceView, nowMs: number, limits: PlanLimits
   const steps: Step[] = [...tasks];
   if (view.target !== null && !view.targetDeployExists)
     steps.push(...beginDeploy(view, view.target, nowMs, limits));
+  steps.push(...planSleep(view, nowMs, limits));
   for (const deploy of view.openDeploys) steps.push(...planDeploy(view, deploy, nowMs, limits));
   if (view.serving !== null) steps.push(...keepServing(view, view.serving, nowMs));
   steps.push(...retireOthers(view, nowMs, limits));
@@ -83,9 +85,15 @@ function keepServing(view: ServiceView, serving: ReleaseView, nowMs: number): St
     if (job === undefined) {
       const past = failed.get(key) ?? [];
       const lastMs = Math.max(0, ...past.map((one) => one.updatedAtMs));
+      if (isAsleep(view)) continue;
       const free = !alone || holdersOf(view, key, nowMs).length === 0;
       if (free && nowMs >= lastMs + restartDelayMs(past.length))
         steps.push({ kind: "create-job", release: serving, ...slot, alone });
+      continue;
+    }
+    if (isAsleep(view)) {
+      // It wakes elsewhere, by a fresh auction.
+      if (job.hostId !== null && view.drainingHosts.has(job.hostId)) steps.push(...retire(job));
       continue;
     }
     const moves =

@@ -3,7 +3,9 @@ import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
 import type { DeployId, HostId, JobId, ReleaseId, ServiceId, TaskId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
 import type { PartitionPolicy } from "@berth/shared/domain/service-policy.ts";
+import type { SleepCause, SleepLevel, SleepOrder, SleepState } from "@berth/shared/domain/sleep.ts";
 import type { TaskKind, TaskState } from "@berth/shared/domain/tasks.ts";
+import type { SleepView } from "./plan-sleep.ts";
 
 export interface ProcessWish {
   readonly process: string;
@@ -44,6 +46,10 @@ export interface JobView {
   readonly restartAsked: boolean;
   /** Replaced while its host was silent; it takes its slot back when the host returns. */
   readonly away: boolean;
+  /** It is to sleep, or sleeps. */
+  readonly sleep: SleepOrder | null;
+  /** The newest sleep of its service that is over; 0 for none. */
+  readonly wokenEpoch: number;
   /** What its host was told with it. */
   readonly partition: PartitionPolicy;
   readonly ready: boolean;
@@ -110,6 +116,7 @@ export interface ServiceView {
   readonly policy: PartitionPolicy;
   /** Jobs in the route table that every live edge acknowledged; null while the newest table is not acknowledged. */
   readonly routed: ReadonlySet<JobId> | null;
+  readonly sleep: SleepView;
 }
 
 export interface PlanLimits {
@@ -146,6 +153,17 @@ export type Step =
   | { readonly kind: "leave-host"; readonly jobId: JobId }
   | { readonly kind: "stop-job"; readonly jobId: JobId }
   | { readonly kind: "set-serving"; readonly releaseId: ReleaseId | null }
+  | {
+      readonly kind: "step-sleep";
+      /** Nothing is done when the sleep is not there any more. */
+      readonly from: { readonly state: SleepState; readonly epoch: number };
+      readonly to: SleepState;
+      readonly level: SleepLevel;
+      readonly cause: SleepCause;
+      /** The order that is taken with it. */
+      readonly orderAtMs: number | null;
+      readonly wokenBy: "order" | "deploy" | "request" | null;
+    }
   | {
       readonly kind: "step-deploy";
       readonly deployId: DeployId;

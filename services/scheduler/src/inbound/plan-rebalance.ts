@@ -2,6 +2,7 @@
 import type { PlanRebalance } from "@berth/shared/contracts/rebalance.ts";
 import type { Kysely } from "kysely";
 import type { z } from "zod";
+import { ActivityBook } from "../core/activity-book.ts";
 import type { HostRegistry } from "../outbound/host-registry.ts";
 import type { Rebalancer } from "../outbound/rebalancer.ts";
 import { readSnapshot } from "../outbound/snapshot.ts";
@@ -13,6 +14,7 @@ export function onPlanRebalance(given: { db: Kysely<Tables>; hosts: HostRegistry
       unplaceable: new Map(),
       reported: [],
       frozenHosts: given.hosts.frozenHosts,
+      activity: new ActivityBook(),
     });
     return { moves: await given.rebalancer.plan(snapshot, mostMoves) };
   };

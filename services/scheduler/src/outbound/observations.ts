@@ -162,7 +162,7 @@ async function takeOne(
     log.warn("observation.foreign", { jobId: row.id, hostId, epoch: observed.epoch });
   if (verdict.kind !== "take") return NOTHING;
   await sql`
-    update jobs set state = ${observed.state}, ready = ${observed.ready && observed.state === "running"}, observed_sequence = ${observed.sequence},
+    update jobs set state = ${observed.state}, ready = ${observed.ready && observed.state === "running"} and sleep_level is null, observed_sequence = ${observed.sequence},
            address = ${observed.address}, port = ${observed.port}, restarts_count = ${observed.restartsCount}, exit_code = ${observed.exitCode},
            reason_code = ${observed.reasonCode}, reason = ${observed.reason}, last_lines = ${JSON.stringify(observed.lastLines)}::jsonb,
            stages = coalesce((select jsonb_agg(s) from jsonb_array_elements(stages) s where s->>'name' = 'auction'), '[]'::jsonb) || ${JSON.stringify(observed.stages)}::jsonb,

@@ -8,6 +8,7 @@ import type { DeployId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
+import type { ActivityBook } from "../core/activity-book.ts";
 import { ASK_AGAIN_MS } from "../core/ask-again.ts";
 import { planService } from "../core/plan-service.ts";
 import type { PlanLimits } from "../core/views.ts";
@@ -33,6 +34,7 @@ export interface RoundGiven {
   readonly rebalancer: Rebalancer;
   readonly desired: DesiredSets;
   readonly releaseImages: ReleaseImages;
+  readonly activity: ActivityBook;
   readonly limits: PlanLimits;
   readonly readinessDeadlineMs: number;
   /** The outbox has something. */
@@ -53,6 +55,7 @@ export async function reconcile(given: RoundGiven): Promise<void> {
       unplaceable: given.auctioneer.unplaceable,
       reported: given.desired.reported(),
       frozenHosts: given.hosts.frozenHosts,
+      activity: given.activity,
     });
     let planned = 0;
     for (const service of snapshot.services) {
@@ -60,7 +63,7 @@ export async function reconcile(given: RoundGiven): Promise<void> {
       if (steps.length === 0) continue;
       planned += steps.length;
       tell(given.bus, await applySteps(given, service.serviceId, steps));
-      if (steps.some((step) => step.kind === "set-rotation")) {
+      if (steps.some((step) => step.kind === "set-rotation" || step.kind === "step-sleep")) {
         given.bus.signal(RotationChanged, { serviceId: service.serviceId });
       }
     }

@@ -9,10 +9,13 @@ import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
 import type { DeployId, HostId, JobId, OrgId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
 import { partitionOf, ServicePolicy } from "@berth/shared/domain/service-policy.ts";
+import type { SleepLevel } from "@berth/shared/domain/sleep.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
+import type { ActivityBook } from "../core/activity-book.ts";
 import type { HostPolicy } from "../core/candidates.ts";
 import type { DeployView, HostSight, JobView, ProcessWish, ReleaseView, ServiceView } from "../core/views.ts";
+import { heldServices, readSleeps, sleepView } from "./sleeps.ts";
 import type { Tables } from "./tables.ts";
 import { readTasks } from "./tasks.ts";
 
@@ -54,11 +57,12 @@ export interface SnapshotGiven {
   readonly reported: readonly string[];
   /** Hosts of pods in which nothing is given up now. */
   readonly frozenHosts: ReadonlySet<HostId>;
+  readonly activity: ActivityBook;
 }
 
 export function readSnapshot(
   db: Kysely<Tables>,
-  { unplaceable, reported, frozenHosts }: SnapshotGiven,
+  { unplaceable, reported, frozenHosts, activity }: SnapshotGiven,
 ): Promise<Snapshot> {
   const readAtMs = Date.now();
   return db
@@ -70,6 +74,7 @@ export function readSnapshot(
       const services = await readServices(trx, jobs, {
         drainingHosts: new Set(hosts.filter((host) => host.policy.draining).map((host) => host.id)),
         hosts: new Map(hosts.map((host) => [host.id, host.sight])),
+        activity,
       });
       const known = await sql<{
         id: string;
@@ -129,6 +134,9 @@ interface JobRow {
   leaving: boolean;
   restart_asked: boolean;
   away: boolean;
+  sleep_level: SleepLevel | null;
+  sleep_epoch: number | null;
+  woken_epoch: number | null;
   ready: boolean;
   host_id: HostId | null;
   observed_sequence: number;
@@ -143,12 +151,13 @@ interface JobRow {
 async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Promise<StoredJob[]> {
   const rows = await sql<JobRow>`
     select j.id, j.task_id, j.service_id, j.release_id, j.deploy_id, j.process, j.slot, j.spec, j.epoch, j.state, j.desired, j.rotation,
-           j.rotation_since, j.leaving, j.away,
+           j.rotation_since, j.leaving, j.away, j.sleep_level, z.epoch as sleep_epoch,
+           case when z.state in ('awake', 'waking') then z.epoch else z.epoch - 1 end as woken_epoch,
            exists (select 1 from api.restarts a where a.service_id = j.service_id and a.process = j.process
                    and a.requested_at > j.created_at) as restart_asked,
            j.ready, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
            j.lease_expires_at, j.updated_at
-      from jobs j
+      from jobs j left join sleeps z on z.service_id = j.service_id
      where j.state not in ('finished', 'failed')
         or j.updated_at > now() - interval '10 minutes'
         or j.deploy_id in (select id from deploys where finished_at is null)
@@ -178,6 +187,11 @@ function toStoredJob(row: JobRow, unplaceable: Unplaceable): StoredJob {
       leaving: row.leaving,
       restartAsked: row.restart_asked,
       away: row.away,
+      wokenEpoch: row.woken_epoch ?? 0,
+      sleep:
+        row.sleep_level === null || row.sleep_epoch === null
+          ? null
+          : { epoch: row.sleep_epoch, level: row.sleep_level },
       partition: spec.partition,
       ready: row.ready,
       hostId: row.host_id,
@@ -210,7 +224,7 @@ interface ServiceRow {
 async function readServices(
   trx: Transaction<Tables>,
   jobs: readonly StoredJob[],
-  pod: Pick<ServiceView, "drainingHosts" | "hosts">,
+  { activity, ...pod }: Pick<ServiceView, "drainingHosts" | "hosts"> & { activity: ActivityBook },
 ): Promise<ServiceView[]> {
   const busy = [...new Set(jobs.map((job) => job.serviceId))];
   const services = await sql<ServiceRow>`
@@ -255,6 +269,10 @@ async function readServices(
   const routed = new Map(
     routes.rows.map((row) => [row.environment_id, row.settled ? routedJobs(row.sites) : null]),
   );
+  const held = new Map(routes.rows.flatMap((row) => (row.settled ? heldServices(row.sites) : [])));
+  const sleeps = await readSleeps(trx);
+  const edges = [...pod.hosts].filter(([, { state }]) => state !== "lost").map(([id]) => id);
+  const nowMs = Date.now();
   const cancelled = new Set(cancels.rows.map((row) => row.deploy_id));
   const wishesOf = Map.groupBy(wishes.rows, (wish) => wish.service_id);
   const deploysOf = Map.groupBy(deploys.rows, (deploy) => deploy.service_id);
@@ -263,21 +281,30 @@ async function readServices(
     jobs.filter((job) => job.taskId === null),
     (job) => job.serviceId,
   );
-  return services.rows.map((row) => ({
-    serviceId: row.id,
-    deleted: row.deleted,
-    target: release(row.target_id, row.target_version, row.target_deploy_id, row.target_processes),
-    targetDeployExists: row.target_deploy_exists,
-    serving: release(row.serving_id, row.serving_version, row.serving_deploy_id, row.serving_processes),
-    wishes: (wishesOf.get(row.id) ?? []) satisfies readonly ProcessWish[],
-    openDeploys: (deploysOf.get(row.id) ?? []).map(deployView),
-    jobs: (jobsOf.get(row.id) ?? []).map((job) => job.view),
-    tasks: tasksOf.get(row.id) ?? [],
-    cancelled,
-    ...pod,
-    policy: partitionOf(ServicePolicy.parse(row.policy)),
-    routed: routed.get(row.environment_id) ?? null,
-  }));
+  return services.rows.map((row) => {
+    const policy = ServicePolicy.parse(row.policy);
+    return {
+      serviceId: row.id,
+      deleted: row.deleted,
+      target: release(row.target_id, row.target_version, row.target_deploy_id, row.target_processes),
+      targetDeployExists: row.target_deploy_exists,
+      serving: release(row.serving_id, row.serving_version, row.serving_deploy_id, row.serving_processes),
+      wishes: (wishesOf.get(row.id) ?? []) satisfies readonly ProcessWish[],
+      openDeploys: (deploysOf.get(row.id) ?? []).map(deployView),
+      jobs: (jobsOf.get(row.id) ?? []).map((job) => job.view),
+      tasks: tasksOf.get(row.id) ?? [],
+      cancelled,
+      ...pod,
+      policy: partitionOf(policy),
+      routed: routed.get(row.environment_id) ?? null,
+      sleep: {
+        ...sleepView(sleeps.get(row.id), held.get(row.id)),
+        afterMs: policy.sleepAfterMs,
+        idleLevel: policy.sleepLevel,
+        quietSinceMs: policy.sleepAfterMs === null ? null : activity.quietSinceMs(row.id, edges, nowMs),
+      },
+    };
+  });
 }
 
 function release(
@@ -310,7 +337,8 @@ function deployView(row: {
   };
 }
 
+/** What edges send to activators is not routed to its backends. */
 function routedJobs(stored: unknown): ReadonlySet<JobId> {
-  const sites = RouteTable.shape.sites.parse(stored);
+  const sites = RouteTable.shape.sites.parse(stored).filter(({ sleep }) => sleep === undefined);
   return new Set(sites.flatMap((site) => site.backends.map((backend) => backend.jobId)));
 }

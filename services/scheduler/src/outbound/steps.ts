@@ -12,6 +12,7 @@ import type { ReleaseView, Step } from "../core/views.ts";
 import { createJob } from "./create-job.ts";
 import { planInWords } from "./deploy-plan.ts";
 import type { Leadership } from "./leader.ts";
+import { stepSleep } from "./sleeps.ts";
 import type { Tables } from "./tables.ts";
 import { createReleaseTask, endTask } from "./tasks.ts";
 
@@ -91,6 +92,9 @@ async function applyStep(
         await sql`insert into serving (service_id, release_id) values (${serviceId}, ${step.releaseId}) on conflict (service_id) do update set release_id = excluded.release_id`.execute(
           trx,
         );
+      return [];
+    case "step-sleep":
+      await stepSleep(trx, serviceId, step);
       return [];
     case "step-deploy":
       return stepDeploy(trx, serviceId, step);

@@ -5,6 +5,7 @@ import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { DEFAULT_PARTITION_POLICY, type PartitionPolicy } from "@berth/shared/domain/service-policy.ts";
 import { expect } from "vitest";
 import { planService } from "../core/plan-service.ts";
+import { AWAKE, type SleepView } from "../core/plan-sleep.ts";
 import type {
   DeployView,
   HostSight,
@@ -29,6 +30,8 @@ export class PlannedService {
   target: ReleaseView | null = null;
   serving: ReleaseId | null = null;
   scale = 1;
+  /** Wished for, of a process that only releases with workers have. */
+  workers = 0;
   deleted = false;
   deploys: Deploy[] = [];
   jobs: Job[] = [];
@@ -42,6 +45,7 @@ export class PlannedService {
   hosts = new Map<HostId, Omit<HostSight, "frozen">>();
   frozen = false;
   policy: PartitionPolicy = DEFAULT_PARTITION_POLICY;
+  sleep: SleepView = AWAKE;
   #next = 1;
 
   release(processes: readonly string[] = ["web"]): ReleaseView {
@@ -64,7 +68,10 @@ export class PlannedService {
       target: this.target,
       targetDeployExists: this.deploys.some((deploy) => deploy.id === this.target?.deployId),
       serving: this.releases.find((release) => release.id === this.serving) ?? null,
-      wishes: [{ process: "web", scale: this.scale }],
+      wishes: [
+        { process: "web", scale: this.scale },
+        { process: "worker", scale: this.workers },
+      ],
       openDeploys: this.deploys.filter((deploy) => !isFinalDeploy(deploy.state)),
       jobs: this.jobs,
       tasks: this.tasks,
@@ -73,6 +80,7 @@ export class PlannedService {
       hosts: new Map([...this.hosts].map(([id, host]) => [id, { ...host, frozen: this.frozen }])),
       policy: this.policy,
       routed: this.settled ? this.routed : null,
+      sleep: this.sleep,
     };
   }
 
@@ -117,14 +125,28 @@ export class PlannedService {
       job.desired = "stop";
       job.ready = false;
       if (job.state === "requested") job.state = "finished";
-    } else if (step.kind === "step-deploy")
+    } else if (step.kind === "step-sleep") this.#stepSleep(step);
+    else if (step.kind === "step-deploy")
       this.#stepDeploy(step.deployId, step.to, step.reasonCode, step.reason);
+  }
+
+  #stepSleep({ from, to, level, cause }: Extract<Step, { kind: "step-sleep" }>): void {
+    const epoch = from.state === "awake" && to === "falling" ? from.epoch + 1 : from.epoch;
+    const sinceMs = from.state === to ? this.sleep.sinceMs : this.nowMs;
+    this.sleep = { ...this.sleep, state: to, epoch, level, cause, sinceMs, order: null, held: false };
+    const live = this.jobs.filter((job) => job.desired === "run" && !isFinal(job.state));
+    for (const job of live) {
+      job.wokenEpoch = to === "awake" || to === "waking" ? epoch : epoch - 1;
+      job.sleep = to === "asleep" ? { epoch, level } : null;
+      if (to === "asleep") job.ready = false;
+    }
   }
 
   #createJob(release: ReleaseView, process: string, slot: number): void {
     const double = this.jobs.find(
       (job) =>
         job.releaseId === release.id &&
+        job.process === process &&
         job.slot === slot &&
         !isFinal(job.state) &&
         job.state !== "lost" &&
@@ -173,6 +195,8 @@ export class PlannedService {
       leaving: false,
       restartAsked: false,
       away: false,
+      sleep: null,
+      wokenEpoch: 0,
       partition: this.policy,
       ready: false,
       hostId: null,

@@ -15,5 +15,6 @@ export * from "./policies.ts";
 export * from "./rebalance.ts";
 export * from "./releases.ts";
 export * from "./services.ts";
+export * from "./sleep.ts";
 export * from "./tasks.ts";
 export * from "./tunnels.ts";

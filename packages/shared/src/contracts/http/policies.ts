@@ -46,6 +46,8 @@ export const changeServicePolicy = route({
     runtime: fields.runtime.unwrap().optional(),
     /** A service of the same environment; null for none. */
     near: ServiceName.nullable().optional(),
+    sleepAfterMs: fields.sleepAfterMs.unwrap().optional(),
+    sleepLevel: fields.sleepLevel.unwrap().optional(),
   }),
   reply: z.strictObject({ policy: ShownPolicy, deployId: DeployId.nullable() }),
 });

@@ -11,6 +11,7 @@ import { VariableInfo } from "../secret.ts";
 import { Deploy } from "./deploys.ts";
 import { ENVIRONMENT, EnvironmentPath, Page, SERVICE, ServicePath } from "./paths.ts";
 import { route } from "./route.ts";
+import { ServiceSleep } from "./sleep.ts";
 
 /** Scale, limits and health check of one process. */
 export const ProcessSettings = z.strictObject({
@@ -126,6 +127,7 @@ export const serviceStatus = route({
   reply: z.strictObject({
     service: Service,
     instances: z.array(Instance),
+    sleep: ServiceSleep.optional(),
     latestDeploy: z.lazy(() => Deploy).nullable(),
   }),
 });

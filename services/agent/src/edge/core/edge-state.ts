@@ -23,6 +23,8 @@ export const EdgeState = z.strictObject({
   /** Host name → who has it, and where. */
   hosts: z.record(z.string(), z.strictObject({ environmentId: z.string(), slot: z.int().min(0) })),
   retiring: z.array(z.int().min(0)),
+  /** Where the host's activator listens, on 127.0.0.1; null before it said so: then sleepers answer 503. */
+  activatorPort: z.int().min(1).max(65_535).nullable().default(null),
 });
 export type EdgeState = z.infer<typeof EdgeState>;
 
@@ -32,6 +34,7 @@ export const EMPTY_STATE: EdgeState = {
   tables: {},
   hosts: {},
   retiring: [],
+  activatorPort: null,
 };
 
 /** Why a table, or one of its host names, is not served. */
@@ -172,6 +175,13 @@ export function slotName(slot: number): string {
   return `slot_${slot}`;
 }
 
+const ACTIVATOR = "activator-";
+
+/** True for the host's activator, which holds the requests of services that sleep. */
+export function isActivator(server: { readonly name: string }): boolean {
+  return server.name.startsWith(ACTIVATOR);
+}
+
 export interface WantedServer {
   readonly name: string;
   readonly address: string;
@@ -190,6 +200,8 @@ export function wantedImage(state: EdgeState): WantedImage {
   const hosts = new Map<string, string>();
   const servers = new Map<string, readonly WantedServer[]>();
   const sources = new Map<string, ReadonlySet<string>>();
+  const { activatorPort: port } = state;
+  const activator = port === null ? [] : [{ name: `${ACTIVATOR}${port}`, address: "127.0.0.1", port }];
   for (const table of Object.values(state.tables)) {
     for (const site of table.sites) {
       const have = state.hosts[site.hostname];
@@ -198,7 +210,9 @@ export function wantedImage(state: EdgeState): WantedImage {
       if (site.allow !== undefined) sources.set(site.hostname, new Set(site.allow.map(canonicalCidr)));
       servers.set(
         slotName(have.slot),
-        site.backends.map((b) => ({ name: serverName(b), address: b.address, port: b.port })),
+        site.sleep === undefined
+          ? site.backends.map((b) => ({ name: serverName(b), address: b.address, port: b.port }))
+          : activator,
       );
     }
   }

@@ -5,7 +5,7 @@
  * old servers drain, and only a server without connections (or past its grace) is removed. Therefore a host
  * name that has a ready server before and after has one after every single step.
  */
-import type { WantedImage, WantedServer } from "./edge-state.ts";
+import { isActivator, type WantedImage, type WantedServer } from "./edge-state.ts";
 
 export interface ObservedServer {
   readonly slot: string;
@@ -134,7 +134,8 @@ function forgottenSources({ observed, wanted, mayRemoveUnknown }: PlanInput): St
 function removal({ slot, name, admin }: ObservedServer, input: PlanInput): Step[] {
   if (admin === "ready") return [];
   const since = input.drainingSinceMs.get(`${slot}/${name}`) ?? input.nowMs;
-  const endConnections = input.nowMs - since >= input.drainGraceMs;
+  // What came through the activator is an app's connection, which may last: it ends by itself.
+  const endConnections = !isActivator({ name }) && input.nowMs - since >= input.drainGraceMs;
   return [{ kind: "remove-server", slot, name, endConnections }];
 }
 

@@ -18,7 +18,7 @@
 import { SOURCE_BITS } from "@berth/shared/domain/source-list.ts";
 import { type EdgeState, slotName, wantedImage } from "./edge-state.ts";
 import { PAGES } from "./pages.ts";
-import { SERVER_OPTIONS, sourceKey } from "./runtime-text.ts";
+import { serverOptions, sourceKey } from "./runtime-text.ts";
 
 export interface EdgeSettings {
   /** Where the public HTTP port listens, such as `*` or `127.0.0.1`. */
@@ -53,7 +53,9 @@ export function renderConfig(settings: EdgeSettings, state: EdgeState, configId:
     const name = slotName(slot);
     lines.push(`backend ${name}`);
     for (const server of servers.get(name) ?? []) {
-      lines.push(`  server ${server.name} ${server.address}:${server.port} ${SERVER_OPTIONS}`);
+      lines.push(
+        `  server ${server.name} ${server.address}:${server.port} ${serverOptions(server)}`.trimEnd(),
+      );
     }
   }
   const head = "# Written by the Berth agent; changes are overwritten.";

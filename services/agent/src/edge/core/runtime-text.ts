@@ -6,6 +6,7 @@
  * whether an acknowledgement is true.
  */
 import { assertNever } from "@berth/shared/domain/assert.ts";
+import { isActivator } from "./edge-state.ts";
 import type { ObservedServer, ObservedSources, Step } from "./plan-steps.ts";
 
 /**
@@ -15,6 +16,11 @@ import type { ObservedServer, ObservedSources, Step } from "./plan-steps.ts";
  */
 export const SERVER_OPTIONS =
   "check inter 2s fastinter 250ms downinter 500ms fall 2 rise 1 observe layer4 error-limit 3 on-error fastinter";
+
+/** The activator is one for all sleepers: checks of it by each of them would only cost. */
+export function serverOptions(server: { readonly name: string }): string {
+  return isActivator(server) ? "" : SERVER_OPTIONS;
+}
 
 export interface Command {
   readonly text: string;
@@ -47,7 +53,8 @@ export function commandsOf(step: Step, { mapFile, sourcesFile }: MapFiles): Comm
     case "add-server": {
       const { name, address, port } = step.server;
       const added = /^New server registered\.$/;
-      const add = command(`add server ${step.slot}/${name} ${address}:${port} ${SERVER_OPTIONS}`, added);
+      const text = `add server ${step.slot}/${name} ${address}:${port} ${serverOptions(step.server)}`;
+      const add = command(text.trimEnd(), added);
       return [add, ...readyCommands(step.slot, name)];
     }
     case "ready-server":
@@ -85,7 +92,8 @@ export function commandsOf(step: Step, { mapFile, sourcesFile }: MapFiles): Comm
 }
 
 function readyCommands(slot: string, name: string): Command[] {
-  return [command(`enable health ${slot}/${name}`), command(`set server ${slot}/${name} state ready`)];
+  const ready = command(`set server ${slot}/${name} state ready`);
+  return isActivator({ name }) ? [ready] : [command(`enable health ${slot}/${name}`), ready];
 }
 
 /** Columns of `show servers state`, version 1 (HAProxy 1.6 to 3.x): named in its second line. */

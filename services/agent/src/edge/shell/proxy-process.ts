@@ -7,6 +7,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parseTraffic, type SlotTraffic } from "../core/edge-traffic.ts";
 import type { ObservedImage } from "../core/plan-steps.ts";
 import {
   type MapFiles,
@@ -35,6 +36,10 @@ export async function observeImage(
     client.ask(`show map ${sourcesFile}`),
   ]);
   return { hosts: parseMap(map), servers: parseServersState(state), sources: parseSources(sources) };
+}
+
+export async function observeTraffic(client: RuntimeClient): Promise<Map<string, SlotTraffic>> {
+  return parseTraffic(await client.ask("show stat -1 2 -1"));
 }
 
 /** @returns once a worker with the wanted configuration answers; @throws Error after the deadline */

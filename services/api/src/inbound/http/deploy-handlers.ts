@@ -16,6 +16,7 @@ import {
 } from "../../outbound/deploy-store.ts";
 import type { Addresses } from "../../outbound/service-store.ts";
 import { readService, serviceUrl } from "../../outbound/service-store.ts";
+import { readSleep } from "../../outbound/sleep-store.ts";
 import { readTrace } from "../../outbound/span-store.ts";
 import { readBuild, readDecisions, readInstances, readWaiting } from "../../outbound/status-store.ts";
 import type { Db } from "../../outbound/tables.ts";
@@ -37,13 +38,14 @@ export function deployHandlers(given: Given): DeployHandlers {
   const { db, addresses } = given;
   return {
     serviceStatus: async ({ object }) => {
-      const [service, instances, deploys] = await Promise.all([
+      const [service, instances, deploys, sleep] = await Promise.all([
         readService(db, object.serviceId, addresses),
         readInstances(db, object.serviceId),
         readDeploys(db, object.serviceId, 1),
+        readSleep(db, object.serviceId),
       ]);
       if (service === undefined) throw notFound(`service ${object.service}`);
-      return { service, instances, latestDeploy: deploys[0] ?? null };
+      return { service, instances, sleep, latestDeploy: deploys[0] ?? null };
     },
     whyService: async ({ object, query }) => ({
       decisions: await readDecisions(db, object.serviceId, query.limit),

@@ -69,6 +69,8 @@ export const AUTHORIZATION = {
   showTask: "service",
   runTask: "service",
   cancelTask: "service",
+  sleepService: "service",
+  wakeService: "service",
   showBuild: "build",
   readLogs: "service",
   openTunnel: "service",

@@ -1,0 +1,79 @@
+/** The way to the host's agent: opened again for ever, with all that is still asked said again. */
+import { connect, type Socket } from "node:net";
+import { ACTIVATOR_LINE_BYTES, type ActivatorLine, AgentLine } from "@berth/shared/contracts/activator.ts";
+import type { Log } from "@berth/shared/kit/log.ts";
+
+const AGAIN_MS = 100;
+
+export interface AgentLinkGiven {
+  readonly socketPath: string;
+  readonly port: number;
+  readonly log: Log;
+  readonly told: (line: AgentLine) => void;
+}
+
+export class AgentLink {
+  readonly #given: AgentLinkGiven;
+  readonly #asked = new Set<string>();
+  #socket: Socket | null = null;
+  #closed = false;
+
+  constructor(given: AgentLinkGiven) {
+    this.#given = given;
+    this.#open();
+  }
+
+  ask(hostname: string): void {
+    this.#asked.add(hostname);
+    this.#say({ say: "ask", hostname });
+  }
+
+  drop(hostname: string): void {
+    this.#asked.delete(hostname);
+    this.#say({ say: "drop", hostname });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#socket?.destroy();
+  }
+
+  #say(line: ActivatorLine): void {
+    if (this.#socket?.readyState === "open") this.#socket.write(`${JSON.stringify(line)}\n`);
+  }
+
+  #open(): void {
+    if (this.#closed) return;
+    const socket = connect(this.#given.socketPath);
+    this.#socket = socket;
+    let rest = "";
+    socket.setEncoding("utf8");
+    socket.once("connect", () => {
+      this.#say({ say: "hello", port: this.#given.port });
+      for (const hostname of this.#asked) this.#say({ say: "ask", hostname });
+    });
+    socket.on("data", (text: string) => {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      if (rest.length > ACTIVATOR_LINE_BYTES) return socket.destroy();
+      for (const line of lines) this.#take(line);
+      return undefined;
+    });
+    socket.on("error", () => socket.destroy());
+    socket.once("close", () => setTimeout(() => this.#open(), AGAIN_MS).unref());
+  }
+
+  #take(line: string): void {
+    const parsed = AgentLine.safeParse(parseJson(line));
+    if (parsed.success) this.#given.told(parsed.data);
+    else this.#given.log.error("agent.line-refused", { issues: parsed.error.issues.slice(0, 3) });
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return null;
+  }
+}

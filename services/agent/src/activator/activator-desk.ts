@@ -1,0 +1,109 @@
+/** The host's activator on its socket: says where it listens, asks for host names, is told what changes. */
+import { chmod, mkdir, rm } from "node:fs/promises";
+import { createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
+import { ACTIVATOR_LINE_BYTES, ActivatorLine, type AgentLine } from "@berth/shared/contracts/activator.ts";
+import type { Log } from "@berth/shared/kit/log.ts";
+
+const MOST_ASKED = 20_000;
+/** Heals what no change told of. */
+const LOOK_MS = 500;
+
+export interface DeskGiven {
+  readonly socketPath: string;
+  readonly log: Log;
+  readonly listens: (port: number) => void;
+  /** Somebody waits for the host name: whatever wakes its service is done by this. */
+  readonly wake: (hostname: string) => void;
+  readonly tell: (hostname: string) => AgentLine;
+}
+
+/** Host name → what was told last. */
+type Asked = Map<string, string>;
+
+export class ActivatorDesk {
+  readonly #given: DeskGiven;
+  readonly #asked = new Map<Socket, Asked>();
+  #server: Server | null = null;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(given: DeskGiven) {
+    this.#given = given;
+  }
+
+  async open(): Promise<void> {
+    const { socketPath } = this.#given;
+    await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 });
+    await rm(socketPath, { force: true });
+    const server = createServer((socket) => this.#serve(socket));
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(socketPath, resolve);
+    });
+    await chmod(socketPath, 0o600);
+    this.#server = server;
+    this.#timer = setInterval(() => this.changed(), LOOK_MS);
+  }
+
+  /** Something that the answers are made from may have changed. */
+  readonly changed = (): void => {
+    for (const [socket, asked] of this.#asked) {
+      for (const hostname of asked.keys()) {
+        this.#given.wake(hostname);
+        this.#tell(socket, asked, hostname);
+      }
+    }
+  };
+
+  close(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    for (const socket of this.#asked.keys()) socket.destroy();
+    this.#server?.close();
+  }
+
+  #serve(socket: Socket): void {
+    const asked: Asked = new Map();
+    this.#asked.set(socket, asked);
+    let rest = "";
+    socket.setEncoding("utf8");
+    socket.on("error", () => socket.destroy());
+    socket.once("close", () => this.#asked.delete(socket));
+    socket.on("data", (text: string) => {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      if (rest.length > ACTIVATOR_LINE_BYTES) socket.destroy();
+      for (const line of lines) this.#take(socket, asked, line);
+    });
+  }
+
+  #take(socket: Socket, asked: Asked, text: string): void {
+    const parsed = ActivatorLine.safeParse(parseJson(text));
+    if (!parsed.success) {
+      this.#given.log.error("activator.line-refused", { issues: parsed.error.issues.slice(0, 3) });
+      return;
+    }
+    const line = parsed.data;
+    if (line.say === "hello") this.#given.listens(line.port);
+    else if (line.say === "drop") asked.delete(line.hostname);
+    else if (asked.size < MOST_ASKED) {
+      asked.set(line.hostname, "");
+      this.#given.wake(line.hostname);
+      this.#tell(socket, asked, line.hostname);
+    }
+  }
+
+  #tell(socket: Socket, asked: Asked, hostname: string): void {
+    const line = JSON.stringify(this.#given.tell(hostname));
+    if (asked.get(hostname) === line) return;
+    asked.set(hostname, line);
+    socket.write(`${line}\n`);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,56 @@
+/** Sleep: what the activator asks, and the scheduler's word that a sleep is over. */
+import { join } from "node:path";
+import { ACTIVATOR_SOCKET } from "@berth/shared/contracts/activator.ts";
+import { WakeJobs } from "@berth/shared/contracts/sleep.ts";
+import { describeError } from "@berth/shared/kit/log.ts";
+import { ActivatorDesk } from "../activator/activator-desk.ts";
+import { tellHostname } from "../activator/tell-hostname.ts";
+import { Wakes } from "../activator/wakes.ts";
+import type { JobSet } from "../jobs/job-set.ts";
+import type { AgentContext, HostParts } from "./host-parts.ts";
+
+export interface ActivatorGiven {
+  readonly jobs: JobSet;
+  /** Asks for newer route tables. */
+  readonly askTables: () => void;
+}
+
+export async function serveActivator(
+  { config, log, scope }: AgentContext,
+  { bus, edge, host, activatorChanges }: HostParts,
+  { jobs, askTables }: ActivatorGiven,
+): Promise<void> {
+  const changed = () => desk.changed();
+  const wakes = scope.use(
+    new Wakes({
+      ...{ bus, log, changed },
+      hostId: host.hostId,
+      wakeHere: (serviceId, epoch) => jobs.wakeService(serviceId, epoch),
+      isBehind: askTables,
+    }),
+  );
+  const desk: ActivatorDesk = scope.use(
+    new ActivatorDesk({
+      socketPath: join(config.hostDir, ACTIVATOR_SOCKET),
+      log,
+      listens: (port) => {
+        edge
+          .setActivator(port)
+          .catch((error: unknown) => log.error("activator.not-set", { error: describeError(error) }));
+      },
+      wake: (hostname) => {
+        const site = edge.site(hostname);
+        if (site?.sleep !== undefined) wakes.end(site.serviceId, site.sleep.epoch);
+      },
+      tell: (hostname) =>
+        tellHostname(hostname, edge.site(hostname), (id, epoch) => wakes.isEnded(id, epoch), jobs.records()),
+    }),
+  );
+  await desk.open();
+  activatorChanges.add(changed);
+  scope.use(
+    bus.on(WakeJobs, { hostId: host.hostId }, async ({ jobs: named }) => {
+      for (const job of named) jobs.wakeJob(job);
+    }),
+  );
+}
