@@ -9,7 +9,7 @@ import { Agent } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import type { EdgeGiven } from "./edge.ts";
+import type { EdgeGiven } from "./edge-types.ts";
 import { RuntimeClient } from "./shell/runtime-client.ts";
 import * as rigs from "./testing/edge-rig.ts";
 import {

@@ -10,8 +10,7 @@
  */
 import { createHash } from "node:crypto";
 import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
-import { type Clock, sleep } from "@berth/shared/kit/clock.ts";
-import type { Log } from "@berth/shared/kit/log.ts";
+import { sleep } from "@berth/shared/kit/clock.ts";
 import {
   type EdgeState,
   forgetMissing,
@@ -38,69 +37,10 @@ import {
   renderStatic,
 } from "./core/render-config.ts";
 import { commandsOf, type ProcessInfo } from "./core/runtime-text.ts";
+import type { Acknowledgement, Edge, EdgeGiven, EdgeStatus } from "./edge-types.ts";
 import { type EdgePaths, edgePaths, installConfig, loadState, writeAtomically } from "./shell/edge-files.ts";
 import { observeImage, observeProcess, observeTraffic, reloadProxy } from "./shell/proxy-process.ts";
 import { RuntimeApiError, RuntimeClient } from "./shell/runtime-client.ts";
-
-export interface Acknowledgement {
-  readonly environmentId: string;
-  readonly version: number;
-}
-
-export interface EdgeGiven {
-  /** Folder for state.json, haproxy.cfg and hosts.map; made when absent. */
-  readonly dir: string;
-  readonly socketPath: string;
-  readonly port: number;
-  readonly bindAddress?: string;
-  readonly healthPort?: number | null;
-  /** Load balancers whose connections begin with the PROXY protocol; nobody else is believed. */
-  readonly trustedProxies?: readonly string[];
-  readonly binary?: string;
-  readonly runAs?: EdgeSettings["runAs"];
-  readonly accessLog?: boolean;
-  readonly initialSlots?: number;
-  readonly drainGraceMs?: number;
-  readonly verifyEveryMs?: number;
-  readonly log: Log;
-  readonly clock: Clock;
-  /** Called with what became true outside of `apply`, such as after the proxy was away. */
-  readonly acknowledged?: (acknowledgements: readonly Acknowledgement[]) => void;
-}
-
-export interface EdgeStatus {
-  readonly reachable: boolean;
-  readonly proxyVersion: string | null;
-  readonly slotsUsed: number;
-  readonly slots: number;
-  readonly hostnames: number;
-  /** Environment → version that was seen in the proxy. */
-  readonly applied: Readonly<Record<string, number>>;
-}
-
-export interface Edge {
-  /** Reads the last state and writes haproxy.cfg: the proxy may start as soon as this returns. */
-  start(): Promise<void>;
-  /**
-   * Makes the proxy serve these tables; environments that are not mentioned stay as they are.
-   * @param named every environment that the router knows, from a whole answer: others are forgotten
-   * @returns what the proxy was seen to serve among the tables given (its own, higher version for a late one);
-   *   what is missing follows through `acknowledged` as soon as it is true
-   */
-  apply(tables: readonly RouteTable[], named?: ReadonlySet<string>): Promise<readonly Acknowledgement[]>;
-  /** Compares the proxy with the state and repairs it. Also done by itself every second. */
-  verify(): Promise<void>;
-  /** Where the host's activator listens; kept on disk. */
-  setActivator(port: number): Promise<void>;
-  /** The site of a host name in the newest tables that are held. */
-  site(hostname: string): RouteSite | undefined;
-  /** What the proxy counted since it started; null while it does not answer. */
-  traffic(): Promise<EdgeTraffic | null>;
-  status(): EdgeStatus;
-  /** Environment → version held on disk: `known` of GetRouteTables. */
-  known(): Readonly<Record<string, number>>;
-  close(): Promise<void>;
-}
 
 export function createEdge(given: EdgeGiven): Edge {
   return new HaproxyEdge(given);

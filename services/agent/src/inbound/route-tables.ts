@@ -5,7 +5,7 @@ import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
-import type { Acknowledgement, Edge } from "../edge/edge.ts";
+import type { Acknowledgement, Edge } from "../edge/edge-types.ts";
 
 const EMIT_TRIES = 5;
 

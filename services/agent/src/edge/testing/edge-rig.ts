@@ -11,7 +11,8 @@ import { systemClock } from "@berth/shared/kit/clock.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
 import { expect, vi } from "vitest";
-import { type Acknowledgement, createEdge, type Edge, type EdgeGiven } from "../edge.ts";
+import { createEdge } from "../edge.ts";
+import type { Acknowledgement, Edge, EdgeGiven } from "../edge-types.ts";
 
 export const closers: (() => Promise<void> | void)[] = [];
 
