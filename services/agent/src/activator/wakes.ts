@@ -45,8 +45,8 @@ export class Wakes {
   end(serviceId: string, epoch: number): void {
     const key = `${serviceId}.${epoch}`;
     if (this.#ended.has(key) || this.#asking.has(key)) return;
-    if (this.#given.wakeHere(serviceId, epoch)) this.#note(key);
     this.#asking.add(key);
+    if (this.#given.wakeHere(serviceId, epoch)) this.#note(key);
     void this.#ask(ServiceId.parse(serviceId), epoch).finally(() => this.#asking.delete(key));
   }
 

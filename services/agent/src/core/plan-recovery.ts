@@ -37,7 +37,7 @@ export interface RecoveryPlan {
   readonly steps: readonly RecoveryStep[];
   /** The records in the order in which they are started. */
   readonly order: readonly JobRecord[];
-  /** Jobs that were ready before; recovery is over when they are again. */
+  /** Jobs that were ready before and do not sleep; recovery is over when they are again. */
   readonly awaited: readonly string[];
 }
 
@@ -47,7 +47,8 @@ const PROBLEM_LENGTH = 300;
 export function planRecovery(facts: RecoveryFacts): RecoveryPlan {
   const wanted = facts.records.filter(({ state, stopWanted }) => !isFinal(state) && !stopWanted);
   const adopted = wanted.filter((record) => hasRunning(record, facts));
-  const restarted = wanted.filter((record) => record.attempt > 0 && !hasRunning(record, facts));
+  const active = wanted.filter(({ sleep }) => sleep === null);
+  const restarted = active.filter((record) => record.attempt > 0 && !hasRunning(record, facts));
   const report: HostRecovery = {
     atMs: facts.nowMs,
     cause: causeOf(facts),
@@ -58,7 +59,7 @@ export function planRecovery(facts: RecoveryFacts): RecoveryPlan {
     problems: problemsOf(facts, wanted),
     readyAfterMs: null,
   };
-  const awaited = wanted.filter(({ everReady }) => everReady).map(({ spec }) => spec.jobId);
+  const awaited = active.filter(({ everReady }) => everReady).map(({ spec }) => spec.jobId);
   return { report, steps: stepsOf(facts), order: facts.records.toSorted(byStartOrder), awaited };
 }
 

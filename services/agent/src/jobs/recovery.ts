@@ -82,7 +82,7 @@ export class Recovery {
   noteRecord(record: JobRecord): void {
     const { jobId } = record.spec;
     if (!this.#awaited.has(jobId)) return;
-    const isOver = record.ready || record.stopWanted || isFinal(record.state);
+    const isOver = record.ready || record.stopWanted || record.sleep !== null || isFinal(record.state);
     if (isOver && this.#awaited.delete(jobId)) this.#noteIfAllReady();
   }
 
