@@ -34,7 +34,8 @@ function mayBeAsked(
   { spec, state, ready, address, sleep, stopWanted }: JobRecord,
   serviceId: string,
 ): boolean {
-  if (spec.serviceId !== serviceId || spec.process !== "web" || spec.task !== null || address === null) return false;
+  if (spec.serviceId !== serviceId || spec.process !== "web" || spec.task !== null || address === null)
+    return false;
   if (sleep !== null || stopWanted || isFinal(state)) return false;
   return (ready && state === "running") || (state === "starting" && spec.readiness.httpPath === null);
 }

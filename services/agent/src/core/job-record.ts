@@ -97,6 +97,11 @@ export function change(record: JobRecord, patch: Partial<JobRecord>): JobRecord 
   return { ...record, ...patch, sequence: record.sequence + 1 };
 }
 
+/** Nothing changed, but who was told of it may have forgotten. */
+export function retold(record: JobRecord): JobRecord {
+  return change(record, {});
+}
+
 /** Stages tell the road to the first readiness; a restart does not rewrite them. */
 function withStage(
   record: JobRecord,

@@ -197,7 +197,11 @@ export class JobSet {
   /** @returns true when the host holds the job: its sleep of `sleepEpoch` is over */
   wakeJob({ jobId, epoch, sleepEpoch }: { jobId: string; epoch: number; sleepEpoch: number }): boolean {
     const worker = this.#workers.get(jobId);
-    return worker !== undefined && worker.record.spec.epoch === epoch && worker.wakeFrom(sleepEpoch);
+    if (worker === undefined || worker.record.spec.epoch !== epoch || !worker.wakeFrom(sleepEpoch))
+      return false;
+    // When it was laid down in the record, it became not ready there, whatever it did here.
+    worker.tellAgain();
+    return true;
   }
 
   /** Images that a whole desired set told this host to keep; null until one did. */

@@ -128,6 +128,11 @@ export class JobWorker {
     return true;
   }
 
+  /** Says again how it is, as something new. */
+  tellAgain(): void {
+    this.apply(job.retold(this.#record));
+  }
+
   #takeSleep(next: JobRecord): void {
     if (next === this.#record) return;
     this.apply(next);

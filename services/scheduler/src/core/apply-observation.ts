@@ -12,6 +12,8 @@ export interface StoredObservation {
   readonly state: JobState;
   readonly hostId: string | null;
   readonly observedSequence: number;
+  /** It is to run and counts as not ready: a sleep that its host never began, or ended by itself, left it so. */
+  readonly awaited?: boolean;
 }
 
 export type Verdict =
@@ -28,7 +30,8 @@ export function judgeObservation(
   listed: boolean,
 ): Verdict {
   if (stored.hostId !== hostId || observed.epoch > stored.epoch) return { kind: "foreign" };
-  const found = listed && stored.state === "lost" && observed.sequence === stored.observedSequence;
+  const same = listed && observed.sequence === stored.observedSequence;
+  const found = same && (stored.state === "lost" || (stored.awaited === true && observed.ready));
   const late = observed.sequence <= stored.observedSequence && !found;
   if (observed.epoch < stored.epoch || late) return { kind: "late" };
   return canStep(stored.state, observed.state) ? { kind: "take" } : { kind: "illegal" };

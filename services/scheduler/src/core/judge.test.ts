@@ -63,6 +63,10 @@ describe("judgeObservation", () => {
     expect(judgeObservation(lost, "hst_1", same, true).kind).toBe("take");
     expect(judgeObservation(lost, "hst_1", same, false).kind).toBe("late");
     expect(judgeObservation(stored, "hst_1", same, true).kind).toBe("late");
+    // Laid down in the record alone: its host says that it is ready still.
+    const laid = { ...stored, awaited: true };
+    expect(judgeObservation(laid, "hst_1", { ...same, ready: true }, true).kind).toBe("take");
+    expect(judgeObservation(laid, "hst_1", { ...same, ready: true }, false).kind).toBe("late");
     expect(judgeObservation(lost, "hst_1", { ...same, sequence: 3 }, true).kind).toBe("late");
   });
 });

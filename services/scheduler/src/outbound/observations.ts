@@ -29,9 +29,10 @@ interface StoredRow {
   lease_expires_at: Date | null;
   updated_at: Date;
   single_writer: boolean;
+  sleeps: boolean;
 }
 
-const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, rotation, host_id, observed_sequence, lease_expires_at, updated_at, coalesce((spec->'partition'->>'singleWriter')::boolean, false) as single_writer`;
+const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, rotation, host_id, observed_sequence, lease_expires_at, updated_at, coalesce((spec->'partition'->>'singleWriter')::boolean, false) as single_writer, sleep_level is not null as sleeps`;
 
 export interface Taken {
   readonly changed: boolean;
@@ -151,7 +152,10 @@ async function takeOne(
   listed: boolean,
 ): Promise<Taken> {
   const verdict = judgeObservation(
-    { epoch: row.epoch, state: row.state, hostId: row.host_id, observedSequence: row.observed_sequence },
+    {
+      ...{ epoch: row.epoch, state: row.state, hostId: row.host_id, observedSequence: row.observed_sequence },
+      awaited: row.desired === "run" && !row.sleeps && !row.ready,
+    },
     hostId,
     observed,
     listed,
@@ -162,7 +166,7 @@ async function takeOne(
     log.warn("observation.foreign", { jobId: row.id, hostId, epoch: observed.epoch });
   if (verdict.kind !== "take") return NOTHING;
   await sql`
-    update jobs set state = ${observed.state}, ready = ${observed.ready && observed.state === "running"} and sleep_level is null, observed_sequence = ${observed.sequence},
+    update jobs set state = ${observed.state}, ready = ${observed.ready && observed.state === "running"}, observed_sequence = ${observed.sequence},
            address = ${observed.address}, port = ${observed.port}, restarts_count = ${observed.restartsCount}, exit_code = ${observed.exitCode},
            reason_code = ${observed.reasonCode}, reason = ${observed.reason}, last_lines = ${JSON.stringify(observed.lastLines)}::jsonb,
            stages = coalesce((select jsonb_agg(s) from jsonb_array_elements(stages) s where s->>'name' = 'auction'), '[]'::jsonb) || ${JSON.stringify(observed.stages)}::jsonb,
