@@ -129,7 +129,7 @@ export function hostBerthDir(site: BootSite): string {
 
 async function prepareHost(site: BootSite, pod: RunningPod, progress: Progress): Promise<void> {
   const hostDir = hostBerthDir(site);
-  for (const folder of ["agent", "logshipper", "edge"])
+  for (const folder of ["agent", "logshipper", "edge", "activator"])
     mkdirSync(join(hostDir, folder), { recursive: true, mode: 0o700 });
   await giveWireguardGo(hostDir, await ensureWireguardGo(join(pod.settings.stateDir, "tools"), progress));
   const joined = (await readHostFile(hostDir)) ?? (await joinPod(site, pod, progress));

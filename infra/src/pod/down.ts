@@ -22,7 +22,7 @@ import { apiUrl, registryAddress } from "./services.ts";
 import { PodSettings, podFilePath, readPodFile } from "./settings.ts";
 
 const dockerTimeoutMs = 120_000;
-const hostProcessNames: ReadonlySet<string> = new Set(["agent", "logshipper", "edge"]);
+const hostProcessNames: ReadonlySet<string> = new Set(["agent", "logshipper", "edge", "activator"]);
 
 export type DownOptions = {
   readonly stateDir: string;
