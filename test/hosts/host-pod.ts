@@ -14,7 +14,7 @@ import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
 import { type EnsuredService, ensureService } from "@berth/infra/pod/ensure-service.ts";
 import { readPodFile } from "@berth/infra/pod/settings.ts";
 import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
-import { changeHost, changeVars, scaleService, sleepService } from "@berth/shared/contracts/http/api.ts";
+import { changeHost, changeVars, scaleService } from "@berth/shared/contracts/http/api.ts";
 import { type ApiTarget, callRoute } from "@berth/shared/contracts/http/client.ts";
 import { GIB } from "@berth/shared/domain/resources.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
@@ -113,11 +113,6 @@ export class HostPod {
 
   async drain(host: string, draining: boolean): Promise<void> {
     await callRoute(this.#api, changeHost, { params: { host }, body: { draining } });
-  }
-
-  async sleep(app: AppName): Promise<void> {
-    const params = { ...environment, service: app };
-    await callRoute(this.#api, sleepService, { params, body: {} });
   }
 
   get #api(): ApiTarget {
