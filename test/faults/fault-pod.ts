@@ -28,7 +28,13 @@ const calmAfterDeaths = 3;
 const restartDeadlineMs = 60_000;
 const say = (line: string): void => console.log(`   ${line}`);
 
-const processesOfHost: ReadonlySet<string> = new Set(["activator", "agent", "edge", "logshipper", "host-dockerd"]);
+const processesOfHost: ReadonlySet<string> = new Set([
+  "activator",
+  "agent",
+  "edge",
+  "logshipper",
+  "host-dockerd",
+]);
 const environment = { org: "faults", environment: "test" };
 
 interface Service extends EnsuredService {

@@ -147,7 +147,7 @@ test("an edge that was not heard, a worker, a fresh deploy keep it awake", () =>
   const fresh = quiet();
   const working = quiet();
   working.workers = 1;
-  (working.releases[0]?.processes as Set<string>).add("worker");
+  for (const { processes } of working.releases) (processes as Set<string>).add("worker");
   for (const service of [unheard, fresh, working]) service.nowMs += AFTER_MS;
   for (const job of fresh.live()) job.rotationSinceMs = fresh.nowMs;
   for (const service of [unheard, fresh, working]) {
