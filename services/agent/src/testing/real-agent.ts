@@ -250,6 +250,7 @@ export function testSpec(digest: string, repository: string, patch: Partial<JobS
     readiness: { httpPath: null, deadlineMs: 10_000, aliveMs: 200 },
     stopGraceMs: 2000,
     configVersion: 1,
+    task: null,
     traceparent: null,
     ...patch,
   };

@@ -45,7 +45,7 @@ async function createTables(client: pg.Client): Promise<void> {
     const schema = file.split("/")[0];
     const text = await readFile(new URL(`../../../${file}`, import.meta.url), "utf8");
     await client.query(
-      `create schema if not exists ${schema}; set search_path to ${schema}; ${text.split(/^create view/im)[0]}`,
+      `create schema if not exists ${schema}; set search_path to ${schema}; ${text.replace(/^create (or replace )?view[^;]*;/gim, "")}`,
     );
   }
 }
