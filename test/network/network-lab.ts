@@ -14,6 +14,7 @@ import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
 import {
   acceptLink,
   changeEgress,
+  changeEgressGateway,
   changeServiceAllow,
   createEnvironment,
   createOrg,
@@ -61,6 +62,8 @@ export interface NetworkLab extends LabPod {
     consumer: NetworkApp,
   ): Promise<string | null>;
   egress(app: NetworkApp, policy: EgressPolicy): Promise<unknown>;
+  /** Lets what the app's environment sends out leave through a host; null: through each its own. */
+  gateway(app: NetworkApp, gateway: { host: string; address?: string } | null): Promise<unknown>;
   /** Sets the app's allow-list. Ends when every edge said that it holds to it. */
   allow(app: NetworkApp, sources: string[] | null): Promise<void>;
   rotate(app: NetworkApp): Promise<{ readonly keyGeneration: number }>;
@@ -121,6 +124,8 @@ export async function startNetworkLab(given: NetworkLabGiven): Promise<NetworkLa
     rotate: ({ environment }) => callRoute(call, rotateNetworkKeys, { params: { org: ORG, environment } }),
     egress: ({ environment }, body) =>
       callRoute(call, changeEgress, { params: { org: ORG, environment }, body }),
+    gateway: ({ environment }, gateway) =>
+      callRoute(call, changeEgressGateway, { body: { org: ORG, environment, gateway } }),
     allow: async ({ environment, name }, sources) => {
       const params = { org: ORG, environment };
       await callRoute(call, changeServiceAllow, { params: { ...params, service: name }, body: { sources } });

@@ -14,6 +14,7 @@ import { wireCase } from "./cases/wire.ts";
 import { isolation, matrixLines, violations } from "./isolation.ts";
 import type { NetworkStage } from "./network-case.ts";
 import { type NetworkApp, type NetworkLab, startNetworkLab, throughEdge } from "./network-lab.ts";
+import { askOnOpenConnection } from "./open-connection.ts";
 import { OUTSIDE, openOutside } from "./outside.ts";
 
 /** Another one runs beside. */
@@ -50,35 +51,6 @@ async function addressOn(host: string, app: NetworkApp): Promise<string> {
   const address = (await app.addresses()).get(host);
   if (address === undefined) throw new Error(`${app.name} has no instance on ${host}`);
   return address;
-}
-
-/** What is answered to a request on a connection that stood before `meanwhile`, and asks after it. */
-async function askOnOpenConnection(
-  host: string,
-  app: NetworkApp,
-  target: string,
-  meanwhile: () => Promise<unknown>,
-): Promise<string> {
-  const wait = "until [ -e /tmp/go ]; do /bin/busybox sleep 0.1; done";
-  const asked = "printf 'GET /version?linked HTTP/1.0\\r\\n\\r\\n'; /bin/busybox sleep 1";
-  const connection = `echo $$ >/tmp/asker; exec /bin/busybox nc ${target} 8080`;
-  await lab.inside(host, app, "/bin/busybox rm -f /tmp/go");
-  const answer = lab.inside(
-    host,
-    app,
-    `(${wait}; ${asked}; kill $(/bin/busybox cat /tmp/asker)) | /bin/busybox sh -c '${connection}'`,
-  );
-  await until(
-    "an open connection",
-    async () => {
-      const open = await lab.inside(host, app, "/bin/busybox netstat -tn");
-      return open.includes(`${target}:8080`) && open.includes("ESTABLISHED") ? true : undefined;
-    },
-    healTimeoutMs,
-  );
-  await meanwhile();
-  await lab.inside(host, app, ": > /tmp/go");
-  return (await answer).replaceAll("Terminated", "").trim();
 }
 
 test("inside an environment: every instance, on this host and the other, by address and by name", async () => {
@@ -172,7 +144,8 @@ test("a link that both sides agreed on opens one service at one port, encrypted,
   const capture = await captureBetween(labNames(stateDir, index).bridge, h1.address, h2.address);
   const far = await addressOn("h2", shop);
   // A connection that stands before `meanwhile` and asks after it.
-  const askAfter = (meanwhile: () => Promise<unknown>) => askOnOpenConnection("h1", bank, far, meanwhile);
+  const askAfter = (meanwhile: () => Promise<unknown>) =>
+    askOnOpenConnection(lab, "h1", bank, far, meanwhile);
   expect(await askAfter(async () => undefined)).toContain(`${shop.environment}-shop`);
   const known = `known${Date.now()}`;
   await lab.on("h1", `echo ${known} | busybox timeout 1 busybox nc ${h2.address} 8000`);
@@ -213,7 +186,7 @@ test("an egress policy holds for every packet on every host, within moments and 
       await lab.egress(shop, { mode: "none", rules: [] });
       await becomes("no way out", 8080, ["", ""]);
     };
-    expect(await askOnOpenConnection("h1", shop, OUTSIDE, cut)).toBe("");
+    expect(await askOnOpenConnection(lab, "h1", shop, OUTSIDE, cut)).toBe("");
     // Its own network and other environments are as before.
     expect(await ask("h1", shop, await addressOn("h2", shop))).not.toBe("");
     expect(await ask("h1", bank, OUTSIDE)).toBe(addresses[0]);
@@ -225,6 +198,19 @@ test("an egress policy holds for every packet on every host, within moments and 
     expect(await ask("h1", shop, lab.lab.host("h2").address, 2, 8000)).toBe("");
     await lab.egress(shop, { mode: "open", rules: [] });
     await becomes("the way out again", 8080, addresses);
+    // Through one host, with an address that it has besides its own; while it does not have it, with none at all.
+    const fixed = lab.lab.host("h2").address.replace(/\d+$/, "200");
+    await lab.on("h2", `ip address replace ${fixed}/24 dev eth0`);
+    await lab.gateway(shop, { host: "h2", address: fixed });
+    await becomes("one address", 8080, [fixed, fixed]);
+    expect(await ask("h1", bank, OUTSIDE)).toBe(addresses[0]);
+    expect(await ask("h1", shop, lab.lab.host("h1").address, 2, 8000)).toBe("");
+    expect(await ask("h1", shop, await addressOn("h1", bank))).toBe("");
+    expect(await ask("h1", shop, await addressOn("h2", shop))).toBe(`${shop.environment}-shop`);
+    await lab.on("h2", `ip address delete ${fixed}/24 dev eth0`);
+    await becomes("no other address instead", 8080, ["", ""]);
+    await lab.gateway(shop, null);
+    await becomes("each host's own address", 8080, addresses);
   } finally {
     await outside.close();
   }

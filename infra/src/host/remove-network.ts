@@ -29,9 +29,11 @@ export async function removeHostNetworks({
   await endTunnels(podId, hostDir);
   await rm(`/run/berth/resolvers/${podId}`, { recursive: true, force: true });
   if (networks.length > 0) await docker("network", "rm", ...networks);
-  for (const priority of await rulePriorities())
+  const rules = await ourRules();
+  for (const { priority } of rules)
     await attempt(["ip", "-4", "rule", "delete", "priority", String(priority)]);
-  for (const table of ["7420", "7421"]) await attempt(["ip", "-4", "route", "flush", "table", table]);
+  for (const table of ["7420", "7421", ...rules.filter(isExit).map((rule) => rule.table)])
+    await attempt(["ip", "-4", "route", "flush", "table", table]);
   for (const [parent, chain] of [
     ["FORWARD", "BERTH"],
     ["INPUT", "BERTH-IN"],
@@ -61,11 +63,16 @@ async function links(): Promise<string[]> {
   return found.map(({ ifname }) => ifname).filter((name) => /^w[bm]-/.test(name));
 }
 
-async function rulePriorities(): Promise<number[]> {
-  const found = JSON.parse(await run(["ip", "-j", "-4", "rule", "show"], { timeoutMs })) as {
-    priority: number;
-  }[];
-  return found.map(({ priority }) => priority).filter((one) => one >= 7400 && one < 7420);
+type Rule = { readonly priority: number; readonly iif?: string; readonly table: string };
+
+async function ourRules(): Promise<Rule[]> {
+  const found = JSON.parse(await run(["ip", "-j", "-4", "rule", "show"], { timeoutMs })) as Rule[];
+  return found.filter((rule) => (rule.priority >= 7400 && rule.priority < 7420) || isExit(rule));
+}
+
+/** An environment's way to its gateway: the rule has the number of its table. */
+function isExit({ priority, iif, table }: Rule): boolean {
+  return priority >= 10_000 && iif?.startsWith("bn-") === true && table === String(priority);
 }
 
 /** Resolvers, known by the pod on their command line; wireguard-go, known by the interface's name. */

@@ -78,6 +78,8 @@ export const EnvironmentNetwork = z.strictObject({
   /** What its containers may reach of other environments. */
   links: z.array(NetworkLink).max(200).default([]),
   egress: EgressPolicy.default(OPEN_EGRESS),
+  /** The host through which all that leaves the pod leaves it, with that address of the host; null: each host's own. */
+  gateway: z.strictObject({ hostId: HostId, address: z.ipv4() }).nullable().default(null),
 });
 export type EnvironmentNetwork = z.infer<typeof EnvironmentNetwork>;
 
@@ -164,6 +166,8 @@ export const GetNetworks = defineRequest({
     /** The networks that are newer than `known`, as many as one message carries. */
     networks: z.array(EnvironmentNetwork).max(1000),
     mesh: Mesh.nullable(),
+    /** Environments whose gateway the host is: it joins them without a job. */
+    gatewayOf: z.array(EnvironmentId).max(2000).default([]),
   }),
   timeoutMs: 3000,
 });

@@ -11,6 +11,7 @@ import type { Clock } from "@berth/shared/kit/clock.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import type { Engine } from "../outbound/docker.ts";
 import { EngineError } from "../outbound/engine-call.ts";
+import { neededWithoutJobs } from "./core/needed-networks.ts";
 import {
   type DesiredHost,
   desiredHost,
@@ -48,6 +49,8 @@ export interface NetworkAsk {
     versions: Record<string, number>;
     networks: readonly EnvironmentNetwork[];
     mesh: Mesh | null;
+    /** Environments whose gateway this host is. */
+    gatewayOf: readonly EnvironmentId[];
   }>;
 }
 
@@ -74,13 +77,12 @@ export interface HostNetworksGiven {
 }
 
 const MAX_BUSY_PORTS = 20;
-
 export class HostNetworks {
   readonly #given: HostNetworksGiven;
   readonly #held = new Map<EnvironmentId, HeldNetwork>();
   readonly #joining = new Map<EnvironmentId, Promise<void>>();
   readonly #unusedSinceMs = new Map<EnvironmentId, number>();
-  /** Environments that have jobs here, as told last, and those that asked for their network since. */
+  /** Environments with jobs here, as told last, and those that asked since. */
   #used: ReadonlySet<string> = new Set();
   /** Environments whose bridge was seen to stand as it should. */
   #standing: ReadonlySet<string> = new Set();
@@ -116,7 +118,6 @@ export class HostNetworks {
     log.info("network.open", { environments: networks.length });
   }
 
-  /** Number of environments that this host is in. */
   get count(): number {
     return this.#held.size;
   }
@@ -137,7 +138,7 @@ export class HostNetworks {
     const network = this.desired()?.networks.find((one) => one.environmentId === environmentId);
     if (network === undefined || !this.#standing.has(environmentId))
       throw new Error(`the network of ${environmentId} does not stand yet`);
-    void this.#joinLinked();
+    void this.#joinMissing();
     if (!isStanding)
       log.info("network.stands", { environmentId, tookMs: Math.round(clock.monotonicMs() - beganMs) });
     return { networkName: network.engineNetwork, resolver: network.gateway };
@@ -218,21 +219,21 @@ export class HostNetworks {
     if (network.keyGeneration > held.keyGeneration)
       await this.#joinOnce(environmentId, { keyGeneration: network.keyGeneration });
     await this.apply();
-    await this.#joinLinked();
+    await this.#joinMissing();
   }
 
-  /** Environments whose services those with jobs here may reach: this host is in their networks too. */
-  #linked(): Set<EnvironmentId> {
-    const own = [...this.#held.values()].filter(({ environmentId }) => this.#used.has(environmentId));
-    return new Set(own.flatMap(({ network }) => network.links.map(({ environmentId }) => environmentId)));
+  #needed(): Set<EnvironmentId> {
+    return neededWithoutJobs([...this.#held.values()], this.#used, this.#given.identity.hostId);
   }
 
-  /** What fails is tried again in the next round: nothing but the links waits for it. */
-  async #joinLinked(): Promise<void> {
-    const missing = [...this.#linked()].filter((id) => this.#held.get(id)?.state !== "joined");
+  /** What fails is tried again in the next round. */
+  async #joinMissing(gatewayOf: readonly EnvironmentId[] = []): Promise<void> {
+    const missing = [...new Set([...this.#needed(), ...gatewayOf])].filter(
+      (id) => this.#held.get(id)?.state !== "joined",
+    );
     for (const environmentId of missing)
-      await this.#joinOnce(environmentId).catch((error: unknown) =>
-        this.#given.log.warn("network.link-waits", { environmentId, error: describeError(error) }),
+      await this.#joinOnce(environmentId).catch((cause: unknown) =>
+        this.#given.log.warn("network.join-waits", { environmentId, error: describeError(cause) }),
       );
     if (missing.length > 0) await this.apply().catch(() => {});
   }
@@ -277,7 +278,7 @@ export class HostNetworks {
   async sync(): Promise<void> {
     const { ask, identity } = this.#given;
     const known = Object.fromEntries([...this.#held].map(([id, { network }]) => [id, network.version]));
-    const { versions, networks, mesh } = await ask.get(known, this.#mesh?.mesh?.version ?? 0);
+    const { versions, networks, mesh, gatewayOf } = await ask.get(known, this.#mesh?.mesh?.version ?? 0);
     if (mesh !== null) await this.takeMesh(mesh);
     const own = this.#mesh?.mesh?.hosts.find(({ hostId }) => hostId === identity.hostId);
     const keys = this.#mesh?.keys;
@@ -288,7 +289,7 @@ export class HostNetworks {
       if (held.state === "leaving") await this.#tellLeft(environmentId);
       else await this.#joinAgain(held, versions[environmentId] !== undefined);
     }
-    await this.#joinLinked();
+    await this.#joinMissing(gatewayOf);
   }
 
   async #joinAgain(held: HeldNetwork, isKnown: boolean): Promise<void> {
@@ -308,11 +309,11 @@ export class HostNetworks {
   async leaveUnused(used: ReadonlySet<string>): Promise<void> {
     const { clock, leaveAfterMs, engine, files, log } = this.#given;
     this.#used = used;
-    const linked = this.#linked();
+    const needed = this.#needed();
     const nowMs = clock.monotonicMs();
     let changed = false;
     for (const [environmentId, held] of [...this.#held]) {
-      if (used.has(environmentId) || linked.has(environmentId) || held.state === "leaving") {
+      if (used.has(environmentId) || needed.has(environmentId) || held.state === "leaving") {
         this.#unusedSinceMs.delete(environmentId);
         continue;
       }
@@ -366,9 +367,9 @@ export class HostNetworks {
     this.#mtu = (await hands.mtuOf(identity.nodeAddress)) ?? this.#mtu;
     const desired = this.desired();
     if (desired === null) return;
-    const known = [...desired.nodeAddresses, ...this.#neighbours.nodeAddresses];
-    const nodeAddresses = [...new Set(known)].sort();
-    await hands.ensureRules({ ...desired, nodeAddresses, allowedPrivate, mailRelays });
+    const nodeAddresses = [...new Set([...desired.nodeAddresses, ...this.#neighbours.nodeAddresses])].sort();
+    const networks = await hands.withTrueExits(desired.networks);
+    await hands.ensureRules({ ...desired, networks, nodeAddresses, allowedPrivate, mailRelays });
     const observed = await hands.observe();
     const steps = planNetwork(desired, observed);
     await hands.carryOut(steps);

@@ -77,6 +77,7 @@ function testNetwork(
     names: [],
     links: [],
     egress: OPEN_EGRESS,
+    gateway: null,
   };
 }
 
@@ -99,7 +100,7 @@ export function testNetworkService(engine: TestEngine, hostId: HostId, isShared 
     },
     leave: async () => {},
     joinMesh: async () => mesh,
-    get: async () => ({ versions: {}, networks: [], mesh: null }),
+    get: async () => ({ versions: {}, networks: [], mesh: null, gatewayOf: [] }),
   };
 }
 

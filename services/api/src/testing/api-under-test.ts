@@ -210,6 +210,7 @@ export function sampleBody(name: RouteName): object | undefined {
     scaleService: { processes: [{ process: "web", scale: 2 }] },
     changeEnvironmentAllow: { sources: ["203.0.113.0/24"] },
     changeServiceAllow: { sources: null },
+    changeEgressGateway: { org: "acme", environment: "production", gateway: { host: "dock" } },
     changeEgress: { mode: "none", rules: [] },
     offerLink: { service: "ledger", port: 8080, to: { org: "rival", environment: "production" } },
     withdrawLink: { service: "ledger", port: 8080, to: { org: "rival", environment: "production" } },

@@ -12,6 +12,7 @@ const world: World = {
     subnet: `10.128.${n * 32}.0/19`,
     keyGeneration: 0,
     egress: OPEN_EGRESS,
+    gateway: null,
   })),
   members: [],
   names: [],

@@ -3,7 +3,13 @@
  *
  * Pure. The content is in a canonical order, so equal content is equal text and keeps its version.
  */
-import type { InstanceName, MeshHost, NetworkLink, NetworkMember } from "@berth/shared/contracts/network.ts";
+import type {
+  EnvironmentNetwork,
+  InstanceName,
+  MeshHost,
+  NetworkLink,
+  NetworkMember,
+} from "@berth/shared/contracts/network.ts";
 import type { EgressPolicy } from "@berth/shared/domain/egress-policy.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 
@@ -14,6 +20,7 @@ export interface NetworkContent {
   readonly names: readonly InstanceName[];
   readonly links: readonly NetworkLink[];
   readonly egress: EgressPolicy;
+  readonly gateway: EnvironmentNetwork["gateway"];
 }
 
 export interface MeshContent {
@@ -27,6 +34,7 @@ export interface EnvironmentRow {
   readonly subnet: string;
   readonly keyGeneration: number;
   readonly egress: EgressPolicy;
+  readonly gateway: EnvironmentNetwork["gateway"];
 }
 
 /** A link that both sides agreed on. */
@@ -85,12 +93,13 @@ function networkContents(world: World): [string, NetworkContent][] {
   const names = Map.groupBy(world.names, ({ environmentId }) => environmentId);
   const links = Map.groupBy(world.links, ({ consumerId }) => consumerId);
   const linked = Map.groupBy(world.linked, ({ serviceId }) => serviceId);
-  return world.environments.map(({ environmentId, subnet, keyGeneration, egress }) => [
+  return world.environments.map(({ environmentId, subnet, keyGeneration, egress, gateway }) => [
     environmentId,
     {
       subnet,
       keyGeneration,
       egress,
+      gateway,
       members: (members.get(environmentId) ?? [])
         .map(({ environmentId: _its, ...member }) => member)
         .sort((a, b) => compare(a.hostId, b.hostId)),

@@ -4,7 +4,7 @@ import type { HostId } from "@berth/shared/domain/ids.ts";
 import type { z } from "zod";
 import { fitNetworks } from "../core/fit-networks.ts";
 import { joinNetwork, leaveNetwork, storeMeshKey } from "../outbound/member-store.ts";
-import { readTables } from "../outbound/table-store.ts";
+import { readGatewayOf, readTables } from "../outbound/table-store.ts";
 import { reconcileTables, type TablesGiven } from "./reconcile-tables.ts";
 
 type Request<C extends { payload: z.ZodType; reply: z.ZodType }> = (
@@ -54,6 +54,7 @@ export function onGetNetworks({ db }: TablesGiven): Request<typeof GetNetworks> 
     return {
       versions: Object.fromEntries(own.map(({ environmentId, version }) => [environmentId, version])),
       networks: fitNetworks(own, known),
+      gatewayOf: await readGatewayOf(db, hostId),
       mesh: mesh === null || mesh.version <= meshVersion ? null : mesh,
     };
   };

@@ -49,7 +49,7 @@ export function joinNetwork(db: Kysely<NetworkTables>, joining: Joining, pools: 
 
 /**
  * The record decides who may be in a network: a host that has a job of the environment or of one that is linked to it,
- * or is a member already.
+ * is its gateway, or is a member already.
  */
 async function refusalOf(
   trx: Transaction<NetworkTables>,
@@ -63,6 +63,8 @@ async function refusalOf(
            or exists (select 1 from api.links l join scheduler.jobs j on j.environment_id = l.consumer_id
                        where l.provider_id = ${environmentId} and j.host_id = ${hostId}
                          and j.state not in ('requested', 'finished', 'failed'))
+           or exists (select 1 from api.egress_policies
+                       where environment_id = ${environmentId} and gateway_host_id = ${hostId})
            or exists (select 1 from members where host_id = ${hostId} and environment_id = ${environmentId}
                        and left_at is null) as wanted`.execute(trx);
   const [found] = rows;

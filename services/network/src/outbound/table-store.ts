@@ -1,5 +1,6 @@
 /** What hosts are told: made from the record in one transaction, kept with a version. */
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
+import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { type Kysely, sql, type Transaction } from "kysely";
 import { planTables, portName, type Table, type World } from "../core/plan-tables.ts";
 import type { Pools } from "./member-store.ts";
@@ -54,8 +55,12 @@ async function readStored(db: Kysely<NetworkTables>): Promise<Map<string, Table>
 async function readWorld(trx: Transaction<NetworkTables>, pools: Pools): Promise<World> {
   const environments = await sql<World["environments"][number]>`
     select e.environment_id as "environmentId", e.subnet::text as subnet, e.key_generation as "keyGeneration",
-           jsonb_build_object('mode', coalesce(p.mode, 'open'), 'rules', coalesce(p.rules, '[]')) as egress
-      from environments e left join api.egress_policies p on p.environment_id = e.environment_id`.execute(
+           jsonb_build_object('mode', coalesce(p.mode, 'open'), 'rules', coalesce(p.rules, '[]')) as egress,
+           case when p.gateway_host_id is not null
+                then jsonb_build_object('hostId', p.gateway_host_id, 'address', p.gateway_address) end as gateway
+      from environments e
+      left join api.egress_policies p on p.environment_id = e.environment_id
+       and exists (select 1 from api.environments a where a.id = e.environment_id and a.deleted_at is null)`.execute(
     trx,
   );
   const members = await sql<World["members"][number]>`
@@ -102,6 +107,15 @@ type JobRow = Omit<World["names"][number], "ports"> & { readonly port: number | 
 
 function named({ port, ...instance }: JobRow): World["names"][number] {
   return port === null ? instance : { ...instance, ports: [{ name: portName(instance.process), port }] };
+}
+
+/** Environments whose traffic leaves through the host. */
+export async function readGatewayOf(db: Kysely<NetworkTables>, hostId: string): Promise<EnvironmentId[]> {
+  const { rows } = await sql<{ id: EnvironmentId }>`
+    select p.environment_id as id from api.egress_policies p
+      join api.environments a on a.id = p.environment_id and a.deleted_at is null
+     where p.gateway_host_id = ${hostId} order by 1`.execute(db);
+  return rows.map(({ id }) => id);
 }
 
 /** The newest change of any job and the newest act of anybody: a cheap question that tells whether tables may differ. */

@@ -2,6 +2,7 @@
 import { type EgressPolicy, OPEN_EGRESS, parseEgressRule } from "@berth/shared/domain/egress-policy.ts";
 import { expect, test } from "vitest";
 import { iptablesProblems, iptablesRules, nftRules } from "./firewall.ts";
+import type { Exit } from "./network-state.ts";
 
 const network = {
   environmentId: "env_1" as never,
@@ -14,6 +15,7 @@ const network = {
   mtu: 1420,
   tunnel: null,
   egress: OPEN_EGRESS as EgressPolicy,
+  exit: { kind: "own" } as Exit,
 };
 const view = {
   podCidr: "10.128.0.0/10",
@@ -54,7 +56,12 @@ test("every chain of containers ends in a drop or after one: nothing falls throu
     "counter drop",
   ]);
   // What is closed to all is closed before any policy is looked at, and nothing passes because it passed before.
-  expect(chain("from_container")?.slice(0, 3)).toEqual([
+  expect(chain("from_container")?.slice(0, 2)).toEqual([
+    "iifname @elsewhere iifname . oifname != @exits counter drop",
+    "jump closed_to_all",
+  ]);
+  expect(chain("from_member")?.slice(0, 2)).toEqual(["oifname @ours counter drop", "jump closed_to_all"]);
+  expect(chain("closed_to_all")).toEqual([
     "ip daddr @nodes counter drop",
     "ip daddr @closed ip daddr != @allowed_private counter drop",
     "tcp dport 25 ip daddr != @mail_relays counter drop",
@@ -86,6 +93,21 @@ test("an egress policy is elements of sets: open by the bridge, a list by its sp
     outside: ' elements = { "bn-aaaaaaaaaa" . 203.0.113.0-203.0.113.255 };',
     ports: ' elements = { "bn-aaaaaaaaaa" . 0.0.0.0-255.255.255.255 . tcp . 443-443 };',
   });
+});
+
+test("with a gateway elsewhere only its tunnel leads out; on the gateway the environment has one address", () => {
+  const elements = (exit: Exit, name: string) =>
+    new RegExp(`(?:set|map) ${name} \\{ type [^;]*;(?: flags interval;)?(.*) \\}`).exec(
+      nftRules({ ...view, networks: [{ ...network, exit }] }),
+    )?.[1];
+  const through: Exit = { kind: "through", table: 11_000 };
+  expect(elements(through, "elsewhere")).toBe(' elements = { "bn-aaaaaaaaaa" };');
+  expect(elements(through, "exits")).toBe(' elements = { "bn-aaaaaaaaaa" . "wb-aaaaaaaaaa" };');
+  expect(elements(through, "entries")).toBe("");
+  const gateway: Exit = { kind: "gateway", address: "203.0.113.40" };
+  expect(elements(gateway, "exit_addresses")).toBe(" elements = { 10.128.0.0/19 : 203.0.113.40 };");
+  expect(elements(gateway, "entries")).toBe(' elements = { "wb-aaaaaaaaaa" };');
+  expect(elements(gateway, "elsewhere")).toBe("");
 });
 
 const saved = (forward: readonly string[]) =>

@@ -63,6 +63,8 @@ ${sets(view)}
     type filter hook prerouting priority -310; policy accept;
     iifname @ours meta nfproto ipv6 counter drop
     iifname . ip saddr @own meta mark set meta mark | ${SOUND_MARK} accept
+    iifname @exit_tunnels ip saddr != @closed meta mark set meta mark | ${SOUND_MARK} accept
+    iifname @exit_tunnels ip saddr @allowed_private meta mark set meta mark | ${SOUND_MARK} accept
     iifname @bridges counter drop
     iifname @tunnels counter drop
   }
@@ -99,15 +101,19 @@ ${sets(view)}
     type filter hook forward priority -10; policy accept;
     iifname . oifname @pairs jump inside
     ct direction reply oifname . ip saddr . tcp sport @links goto allow
+    iifname . oifname @exits goto from_container
     iifname @bridges oifname @ours goto across
     iifname @bridges jump from_container
     iifname "${view.meshName}" oifname @bridges ip saddr @edges goto allow
+    iifname @entries jump from_member
     iifname @ours counter drop
+    oifname @entries ct direction reply ct state established,related goto allow
     oifname @bridges ct direction reply jump to_container
     oifname @bridges ct state related goto allow
     oifname @ours counter drop
   }
   chain inside {
+    iifname . ip saddr != @own ct direction original counter drop
     iifname . ip daddr @reach goto allow
   }
   chain across {
@@ -115,10 +121,19 @@ ${sets(view)}
     oifname "${view.meshName}" ct direction reply ct state established,related goto allow
     counter drop
   }
-  chain from_container {
+  chain closed_to_all {
     ip daddr @nodes counter drop
     ip daddr @closed ip daddr != @allowed_private counter drop
     tcp dport 25 ip daddr != @mail_relays counter drop
+  }
+  chain from_member {
+    oifname @ours counter drop
+    jump closed_to_all
+    goto allow
+  }
+  chain from_container {
+    iifname @elsewhere iifname . oifname != @exits counter drop
+    jump closed_to_all
     iifname @open goto allow
     iifname . ip daddr @outside goto allow
     iifname . ip daddr . meta l4proto . th dport @outside_ports goto allow
@@ -132,6 +147,8 @@ ${sets(view)}
   chain source_nat {
     type nat hook postrouting priority 90; policy accept;
     meta mark & ${LINK_MARK} != 0 snat ip to ip daddr map @link_sources
+    oifname @tunnels accept
+    snat ip to ip saddr map @exit_addresses
     ip saddr ${view.podCidr} ip daddr != @pod masquerade
   }
 }
@@ -186,6 +203,7 @@ function sets(view: FirewallView): string {
       view.linkSources.map(({ subnet, gateway }) => `${subnet} : ${gateway}`),
     ),
     ...egressSets(networks),
+    ...exitSets(networks),
     set("mail_relays", "ipv4_addr; flags interval; auto-merge", view.mailRelays),
     set("edges", "ipv4_addr", view.edgeAddresses),
     set("nodes", "ipv4_addr", view.nodeAddresses),
@@ -221,6 +239,29 @@ function egressSets(networks: FirewallView["networks"]): string[] {
         const { ports } = span;
         return ports === null ? [] : `${addresses(span)} . ${ports.protocol} . ${ports.first}-${ports.last}`;
       }),
+    ),
+  ];
+}
+
+/** What leaves through a gateway: on the other hosts only by the tunnel to it, on the gateway only with its address. */
+function exitSets(networks: FirewallView["networks"]): string[] {
+  const through = networks.filter(({ exit }) => exit.kind === "through");
+  const gateways = networks.flatMap(({ exit, ...network }) =>
+    exit.kind === "gateway" ? [{ ...network, address: exit.address }] : [],
+  );
+  return [
+    set("elsewhere", "ifname", names(through.map(({ bridge }) => bridge))),
+    set(
+      "exits",
+      "ifname . ifname",
+      through.map(({ bridge, tunnelName }) => `"${bridge}" . "${tunnelName}"`),
+    ),
+    set("exit_tunnels", "ifname", names(through.map(({ tunnelName }) => tunnelName))),
+    set("entries", "ifname", names(gateways.map(({ tunnelName }) => tunnelName))),
+    map(
+      "exit_addresses",
+      "ipv4_addr : ipv4_addr; flags interval",
+      gateways.map(({ subnet, address }) => `${subnet} : ${address}`),
     ),
   ];
 }

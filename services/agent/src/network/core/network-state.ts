@@ -85,7 +85,17 @@ export interface DesiredNetwork {
   /** Null while no other host is a member. */
   readonly tunnel: Tunnel | null;
   readonly egress: EgressPolicy;
+  readonly exit: Exit;
 }
+
+/**
+ * How what leaves the pod leaves this host: with the host's own address; as its gateway, with a fixed one; or through the
+ * tunnel to the gateway, by a routing table of its own. Through a gateway that is away nothing leaves.
+ */
+export type Exit =
+  | { readonly kind: "own" }
+  | { readonly kind: "gateway"; readonly address: string }
+  | { readonly kind: "through"; readonly table: number };
 
 /** What containers of one environment may reach of another one. */
 export interface DesiredLink {
@@ -205,7 +215,7 @@ function desiredNetwork(identity: HostIdentity, held: HeldNetwork): DesiredNetwo
       publicKey,
       nodeAddress,
       port,
-      allowedIps: [slice],
+      allowedIps: hostId === network.gateway?.hostId ? [slice, ANYWHERE] : [slice],
       ownSubnet: slice,
     }));
   const tunnel = {
@@ -222,8 +232,24 @@ function desiredNetwork(identity: HostIdentity, held: HeldNetwork): DesiredNetwo
     slice: own.slice,
     gateway: addressOfSlice(own.slice),
     egress: network.egress,
+    exit: exitOf(identity, network, own.port),
     tunnel: peers.length === 0 ? null : tunnel,
   };
+}
+
+const ANYWHERE = "0.0.0.0/0";
+const EXIT_TABLES = { first: 10_000, count: 10_000 };
+
+/** The port is the environment's own on this host, and a pod has at most as many ports as there are tables. */
+function exitOf({ hostId }: HostIdentity, { gateway }: EnvironmentNetwork, port: number): Exit {
+  if (gateway === null) return { kind: "own" };
+  if (gateway.hostId === hostId) return { kind: "gateway", address: gateway.address };
+  return { kind: "through", table: EXIT_TABLES.first + (port % EXIT_TABLES.count) };
+}
+
+/** Number of a routing table of an exit, and of the rule that leads to it. */
+export function isExitTable(number: number): boolean {
+  return number >= EXIT_TABLES.first && number < EXIT_TABLES.first + EXIT_TABLES.count;
 }
 
 /**

@@ -4,9 +4,10 @@ import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { nftRules } from "./firewall.ts";
+import { neededWithoutJobs } from "./needed-networks.ts";
 import { type DesiredHost, desiredHost, type HeldNetwork, joinNeed, orderProblem } from "./network-state.ts";
 import { type NetworkStep, type ObservedHost, type ObservedTunnel, planNetwork } from "./plan-network.ts";
-import { routes, routingRules } from "./routing.ts";
+import { isOurRule, routes, routingRules } from "./routing.ts";
 
 const key = (n: number) => `${"A".repeat(40)}${String(n).padStart(2, "0")}A=`;
 const hostId = (n: number) => `hst_${String(n).padStart(26, "0")}` as HostId;
@@ -36,6 +37,7 @@ function held(n: number, members: number): HeldNetwork {
       names: [],
       links: [],
       egress: OPEN_EGRESS,
+      gateway: null,
       members: Array.from({ length: members }, (_, i) => ({
         hostId: hostId(i + 1),
         slice: `10.128.${n * 32 + i}.0/24`,
@@ -235,6 +237,60 @@ describe("what does not grow", () => {
   });
 });
 
+describe("a gateway", () => {
+  const address = "203.0.113.40";
+  const leaving = (gatewayHost: number, members: number) => {
+    const one = held(1, members);
+    return desire(3, {
+      ...one,
+      network: { ...one.network, gateway: { hostId: hostId(gatewayHost), address } },
+    });
+  };
+
+  test("another host: its tunnel leads anywhere, by a table and a rule of the environment's own", () => {
+    const desired = leaving(2, 3);
+    const [network] = desired.networks;
+    expect(network?.exit).toEqual({ kind: "through", table: 11_001 });
+    const allowed = network?.tunnel?.peers.map(({ hostId: its, allowedIps }) => [its, allowedIps.length]);
+    expect(allowed).toEqual([
+      [hostId(2), 2],
+      [hostId(3), 1],
+    ]);
+    const way = { table: 11_001, to: "default", device: network?.tunnelName, source: null };
+    expect(routes(desired)).toContainEqual(way);
+    const rule = { priority: 11_001, words: ["iif", network?.bridge, "lookup", "11001"] };
+    expect(routingRules(desired).at(-1)).toEqual(rule);
+    // It comes and goes whole.
+    const stood = carryOut(nothing, planNetwork(desired, nothing));
+    expect(planNetwork(desired, stood)).toEqual([]);
+    const left = carryOut(stood, planNetwork(desire(3, held(1, 3)), stood));
+    expect(left.rulePriorities).not.toContain(11_001);
+    expect(left.routes.some(({ table }) => table === 11_001)).toBe(false);
+  });
+
+  test("another's rule in the same range is not ours", () => {
+    const rule = { priority: 11_001, iif: "bn-aaaaaaaaaa", table: "11001" };
+    expect(isOurRule(rule)).toBe(true);
+    expect(isOurRule({ ...rule, iif: "eth1" })).toBe(false);
+    expect(isOurRule({ ...rule, table: "main" })).toBe(false);
+    expect(isOurRule({ priority: 11_001, table: "11001" })).toBe(false);
+    expect(isOurRule({ priority: 7405 })).toBe(true);
+  });
+
+  test("this host: no table, no wider tunnel, one address", () => {
+    const desired = leaving(1, 3);
+    expect(desired.networks[0]?.exit).toEqual({ kind: "gateway", address });
+    expect(desired.networks[0]?.tunnel?.peers.every(({ allowedIps }) => allowedIps.length === 1)).toBe(true);
+    expect(routingRules(desired)).toEqual(routingRules(desire(3)));
+  });
+
+  test("a host that is not in the network yet: there is no way out", () => {
+    const desired = leaving(9, 2);
+    expect(desired.networks[0]?.exit.kind).toBe("through");
+    expect(desired.networks[0]?.tunnel?.peers.every(({ allowedIps }) => allowedIps.length === 1)).toBe(true);
+  });
+});
+
 describe("links", () => {
   const linked = (address: string, joined: readonly HeldNetwork[]) => {
     const consumer = held(1, 2);
@@ -261,6 +317,21 @@ describe("links", () => {
   ])("%s opens nothing", (_what, address, joined) => {
     expect(linked(address, joined).links).toEqual([]);
   });
+});
+
+test("a host stays without jobs for links of those that have some, and as a gateway; links lead no further", () => {
+  const linked = (n: number, to: number) => {
+    const link = { environmentId: environmentId(to), name: "a.b.c", port: 80, instances: [] };
+    return { ...held(n, 1), network: { ...held(n, 1).network, links: [link] } };
+  };
+  const led = held(5, 1);
+  const gateway = { hostId: hostId(1), address: "203.0.113.40" };
+  const all = [linked(1, 2), linked(2, 1), linked(3, 4), { ...led, network: { ...led.network, gateway } }];
+  const needed = (used: readonly number[]) =>
+    [...neededWithoutJobs(all, new Set(used.map(environmentId)), hostId(1))].sort();
+  expect(needed([1])).toEqual([environmentId(2), environmentId(5)]);
+  expect(needed([])).toEqual([environmentId(5)]);
+  expect([...neededWithoutJobs(all, new Set(), hostId(2))]).toEqual([]);
 });
 
 describe("an order", () => {

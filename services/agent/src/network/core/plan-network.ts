@@ -6,7 +6,7 @@
  */
 
 import type { DesiredHost, DesiredNetwork, Peer, Tunnel } from "./network-state.ts";
-import { isOurPriority, type Route, type RoutingRule, routes, routingRules } from "./routing.ts";
+import { type Route, type RoutingRule, routes, routingRules } from "./routing.ts";
 
 export interface ObservedPeer {
   readonly publicKey: string;
@@ -34,6 +34,7 @@ export interface ObservedHost {
   /** Tunnels that answer. */
   readonly tunnels: readonly ObservedTunnel[];
   readonly routes: readonly Route[];
+  /** Of the rules that are ours. */
   readonly rulePriorities: readonly number[];
 }
 
@@ -75,7 +76,7 @@ function planRules(desired: DesiredHost | null, { rulePriorities }: ObservedHost
       .filter(({ priority }) => !present.has(priority))
       .map((rule) => ({ kind: "add-rule" as const, rule })),
     ...rulePriorities
-      .filter((priority) => isOurPriority(priority) && !wanted.some((rule) => rule.priority === priority))
+      .filter((priority) => !wanted.some((rule) => rule.priority === priority))
       .map((priority) => ({ kind: "remove-rule" as const, priority })),
   ];
 }

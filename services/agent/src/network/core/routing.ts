@@ -5,6 +5,7 @@
  *   what a container sends       → its own bridge, else its environment's tunnel
  *   a probe                      → the environment's tunnel, although the host sends it
  *   no way                       → unreachable: never by the default route, so never in clear
+ *   out of the pod               → the default route; with a gateway elsewhere, the environment's tunnel to it
  *
  * What does not come from the host itself needs the mark of our packet filter to find a container. The kernel looks
  * for the way back as well, by the same rules, before it passes a packet on (rp_filter with src_valid_mark): so when our
@@ -13,7 +14,7 @@
  */
 import { parseCidr } from "@berth/shared/domain/cidr.ts";
 import { PROBE_PORT, SOUND_MARK } from "./firewall.ts";
-import type { DesiredHost } from "./network-state.ts";
+import { type DesiredHost, isExitTable } from "./network-state.ts";
 
 export const MESH_TABLE = 7420;
 export const TUNNEL_TABLE = 7421;
@@ -26,9 +27,9 @@ export interface RoutingRule {
   readonly words: readonly string[];
 }
 
-type Ranges = Pick<DesiredHost, "podCidr" | "hostCidr" | "meshName">;
+type Ranges = Pick<DesiredHost, "podCidr" | "hostCidr" | "meshName" | "networks">;
 
-export function routingRules({ podCidr, hostCidr, meshName }: Ranges): RoutingRule[] {
+export function routingRules({ podCidr, hostCidr, meshName, networks }: Ranges): RoutingRule[] {
   const bits = parseCidr(podCidr)?.bits ?? 0;
   const marked = ["fwmark", `${SOUND_MARK}/${SOUND_MARK}`];
   const [toPod, toHosts] = [
@@ -51,10 +52,32 @@ export function routingRules({ podCidr, hostCidr, meshName }: Ranges): RoutingRu
     [...toHosts, ...mesh],
     [...toHosts, "unreachable"],
   ];
-  return ways.map((words, i) => ({ priority: FIRST + i, words }));
+  return [...ways.map((words, i) => ({ priority: FIRST + i, words })), ...exitRules(networks)];
 }
 
-export function isOurPriority(priority: number): boolean {
+/** One for each environment with a gateway elsewhere: it decides after all that stays in the pod was decided. */
+function exitRules(networks: DesiredHost["networks"]): RoutingRule[] {
+  return networks.flatMap(({ bridge, exit }) =>
+    exit.kind === "through"
+      ? [{ priority: exit.table, words: ["iif", bridge, "lookup", String(exit.table)] }]
+      : [],
+  );
+}
+
+export interface FoundRule {
+  readonly priority: number;
+  /** Name of the interface that it is for, if any. */
+  readonly iif?: string | undefined;
+  readonly table?: string | undefined;
+}
+
+/** In the wide range of exits others have rules too: ours is for a bridge of ours and leads to the table of its number. */
+export function isOurRule({ priority, iif, table }: FoundRule): boolean {
+  const isExit = isExitTable(priority) && iif?.startsWith("bn-") === true && table === String(priority);
+  return isOurPriority(priority) || isExit;
+}
+
+function isOurPriority(priority: number): boolean {
   return priority >= FIRST && priority < FIRST + COUNT;
 }
 
@@ -74,5 +97,10 @@ export function routes(desired: DesiredHost): Route[] {
   const ofTunnels = networks.flatMap(({ tunnel, subnet, gateway }) =>
     tunnel === null ? [] : [{ table: TUNNEL_TABLE, to: subnet, device: tunnel.name, source: gateway }],
   );
-  return [...ofMesh, ...ofTunnels];
+  const ofExits = networks.flatMap(({ tunnel, exit }) =>
+    tunnel === null || exit.kind !== "through"
+      ? []
+      : [{ table: exit.table, to: "default", device: tunnel.name, source: null }],
+  );
+  return [...ofMesh, ...ofTunnels, ...ofExits];
 }

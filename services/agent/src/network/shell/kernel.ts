@@ -2,7 +2,15 @@
 import type { Log } from "@berth/shared/kit/log.ts";
 import { runCommand } from "../../outbound/run-command.ts";
 import { iptablesProblems, iptablesRules, TABLE } from "../core/firewall.ts";
-import { isOurPriority, MESH_TABLE, type Route, type RoutingRule, TUNNEL_TABLE } from "../core/routing.ts";
+import { isExitTable } from "../core/network-state.ts";
+import {
+  type FoundRule,
+  isOurRule,
+  MESH_TABLE,
+  type Route,
+  type RoutingRule,
+  TUNNEL_TABLE,
+} from "../core/routing.ts";
 
 /** `inet`: what passes the host. `bridge`: what comes out of containers' ports. */
 export type TableFamily = "inet" | "bridge";
@@ -55,15 +63,16 @@ export class Kernel {
       ...["ip", "-j", "-4", "route", "show", "table", "all"],
     ]);
     return found.flatMap(({ table, dst, dev, prefsrc }) =>
-      dev !== undefined && OUR_TABLES.has(Number(table))
+      dev !== undefined && isOurs(Number(table), dev)
         ? [{ table: Number(table), to: dst, device: dev, source: prefsrc ?? null }]
         : [],
     );
   }
 
+  /** Of the rules that are ours. */
   async rulePriorities(): Promise<number[]> {
-    const found = await this.#json<{ priority: number }>(["ip", "-j", "-4", "rule", "show"]);
-    return found.map(({ priority }) => priority).filter(isOurPriority);
+    const found = await this.#json<FoundRule>(["ip", "-j", "-4", "rule", "show"]);
+    return found.filter(isOurRule).map(({ priority }) => priority);
   }
 
   async addRule({ priority, words }: RoutingRule): Promise<void> {
@@ -150,4 +159,9 @@ export class Kernel {
     const options = { maxOutputBytes: MOST_OUTPUT_BYTES };
     return runCommand([...this.#prefix, ...argv], input === undefined ? options : { ...options, input });
   }
+}
+
+/** In the wide range of exits others have tables too: ours lead into a tunnel of ours. */
+function isOurs(table: number, device: string): boolean {
+  return OUR_TABLES.has(table) || (isExitTable(table) && device.startsWith("wb-"));
 }

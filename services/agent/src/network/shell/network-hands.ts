@@ -3,6 +3,7 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import type { Engine } from "../../outbound/docker.ts";
 import { type FirewallView, nftRules } from "../core/firewall.ts";
+import type { DesiredNetwork } from "../core/network-state.ts";
 import type { NetworkStep, ObservedHost } from "../core/plan-network.ts";
 import { bridgeOptions, NETWORK_LABEL } from "./bridge-options.ts";
 import type { Kernel, NetworkInterface } from "./kernel.ts";
@@ -22,6 +23,8 @@ export class NetworkHands {
   readonly #given: HandsGiven;
   #engineMajor = 0;
   #interfaces: readonly NetworkInterface[] | null = null;
+  /** What was told of last. */
+  #missingAddresses = "[]";
 
   constructor(given: HandsGiven) {
     this.#given = given;
@@ -116,6 +119,22 @@ export class NetworkHands {
       case "remove-route":
         return kernel.removeRoute(step.route);
     }
+  }
+
+  /** A gateway that does not have its address lets nothing out: it is like one whose gateway is elsewhere and away. */
+  async withTrueExits(networks: readonly DesiredNetwork[]): Promise<DesiredNetwork[]> {
+    const { kernel, log } = this.#given;
+    if (!networks.some(({ exit }) => exit.kind === "gateway")) return [...networks];
+    const found = await kernel.interfaces();
+    const present = new Set(found.flatMap(({ addresses }) => addresses.map((cidr) => cidr.split("/")[0])));
+    const isMissing = ({ exit }: DesiredNetwork) => exit.kind === "gateway" && !present.has(exit.address);
+    const missing = networks.filter(isMissing).map(({ environmentId, exit }) => ({ environmentId, ...exit }));
+    if (missing.length > 0 && JSON.stringify(missing) !== this.#missingAddresses)
+      log.error("network.gateway-without-address", { gateways: missing });
+    this.#missingAddresses = JSON.stringify(missing);
+    return networks.map((network) =>
+      isMissing(network) ? { ...network, exit: { kind: "through", table: 0 } } : network,
+    );
   }
 
   /** The MTU of the interface that has this address, as it was seen last; null when none has it. */

@@ -34,6 +34,7 @@ export const AUTHORIZATION = {
   changeServiceAllow: "service",
   showEgress: "environment",
   changeEgress: "environment",
+  changeEgressGateway: "pod",
   listLinks: "environment",
   offerLink: "environment",
   withdrawLink: "environment",
