@@ -31,6 +31,8 @@ import { LIMITS, type World } from "./world.ts";
 
 const DECLINE_MEMORY_MS = 5000;
 const MAX_ROUNDS = 8;
+/** As the scheduler's `HeartbeatBook` has it. */
+const GATHER_MS = 50;
 
 export class SimScheduler {
   readonly world: World;
@@ -49,6 +51,8 @@ export class SimScheduler {
   #reports = new Map<HostId, HostReport>();
   #beats = new Map<HostId, { bootId: string; monotonicMs: number }>();
   #frozen = false;
+  /** Heartbeats that came and are not stored yet: the newest of each host. */
+  #gathering = new Map<HostId, Beat>();
   #sentAtMs = new Map<string, number>();
   #revision = 0;
   #running = false;
@@ -74,6 +78,7 @@ export class SimScheduler {
     this.#declines = new Map();
     this.#reports = new Map();
     this.#beats = new Map();
+    this.#gathering = new Map();
     this.#frozen = false;
     this.#sentAtMs = new Map();
     this.#revision = 0;
@@ -367,21 +372,31 @@ export class SimScheduler {
   *#takeBeat(beat: Beat): Routine {
     this.#hearing = hear(this.#hearing, this.#now(), LIMITS.suspectAfterMs);
     this.#bids.set(beat.hostId, { state: beat.state, expiresAtMs: this.#now() + LIMITS.bidLifeMs });
+    // Heartbeats gather for a moment; one that a newer one of its host overtakes is not stored.
+    this.#gathering.set(beat.hostId, beat);
+    yield this.world.rng.between(0, GATHER_MS);
+    if (this.#gathering.get(beat.hostId) !== beat) return;
+    this.#gathering.delete(beat.hostId);
     try {
-      // A list may come late: what it does not name counts from when it was made.
-      const madeAtMs = Math.min(beat.atMs, this.#now());
-      const atMs = this.world.on("late-heartbeat") ? madeAtMs : this.#now();
-      if (beat.whole && madeAtMs >= (this.#reports.get(beat.hostId)?.atMs ?? 0))
-        this.#reports.set(beat.hostId, { atMs: madeAtMs, jobs: [...beat.jobs, ...beat.unknown] });
-      const changed = yield* this.#record(() => transactions.takeBeat(this.world, beat, atMs));
+      yield* this.#record(() => transactions.storeBeat(this.world, beat));
       const { bootId, monotonicMs } = beat;
       const known = this.#beats.get(beat.hostId);
       if (known?.bootId !== bootId || monotonicMs > known.monotonicMs)
         this.#beats.set(beat.hostId, { bootId, monotonicMs });
-      if (changed) this.wake();
+      if (beat.whole) yield* this.#takeList(beat);
     } catch (error) {
       if (!(error instanceof transactions.RecordDown)) throw error;
     }
+  }
+
+  *#takeList(beat: Beat): Routine {
+    // A list may come late: what it does not name counts from when it was made.
+    const madeAtMs = Math.min(beat.atMs, this.#now());
+    const atMs = this.world.on("late-heartbeat") ? madeAtMs : this.#now();
+    if (madeAtMs >= (this.#reports.get(beat.hostId)?.atMs ?? 0))
+      this.#reports.set(beat.hostId, { atMs: madeAtMs, jobs: [...beat.jobs, ...beat.unknown] });
+    const { world } = this;
+    if (yield* this.#record(() => transactions.takeList({ world, beat, atMs }))) this.wake();
   }
 
   /** The stream gives an observation to one of the schedulers. */

@@ -2,7 +2,7 @@
  * The scheduler's transactions on the model record: the conditions of its SQL, around the rules of its core. Each is
  * atomic; a leader's are fenced.
  */
-import type { ObservedJob } from "@berth/shared/contracts/job.ts";
+import { ACCEPTED_SEQUENCE, type ObservedJob } from "@berth/shared/contracts/job.ts";
 import { canStepDeploy } from "@berth/shared/domain/deploy-state.ts";
 import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
@@ -176,7 +176,8 @@ export function award(world: World, seen: JobRow, hostId: HostId, leaseExpiresAt
 export function acceptAward(world: World, jobId: JobId, epoch: number): void {
   const row = world.store.now.jobs.get(jobId);
   if (row === undefined || row.epoch !== epoch) return;
-  patch(world, row, row.state === "awarded" ? { state: "accepted" } : {});
+  const observedSequence = Math.max(row.observedSequence, ACCEPTED_SEQUENCE);
+  patch(world, row, row.state === "awarded" ? { state: "accepted", observedSequence } : { observedSequence });
 }
 
 export function declineAward(world: World, jobId: JobId, epoch: number): void {
@@ -208,12 +209,14 @@ function takeOne(world: World, row: JobRow, hostId: HostId, seen: ObservedJob, l
   return true;
 }
 
-/** A whole list, made at `atMs`. @returns whether something changed */
-export function takeBeat(world: World, beat: Beat, atMs: number): boolean {
-  const { store, timeline } = world;
-  const { hostId } = beat;
+export function storeBeat({ store, timeline }: World, { hostId }: Beat): void {
   store.now.hosts.set(hostId, { hostId, state: "alive", lastHeartbeatAtMs: timeline.nowMs });
-  if (!beat.whole) return false;
+}
+
+/** A whole list, made at `atMs`. @returns whether something changed */
+export function takeList({ world, beat, atMs }: { world: World; beat: Beat; atMs: number }): boolean {
+  const { store } = world;
+  const { hostId } = beat;
   let changed = false;
   for (const seen of beat.jobs) {
     const row = store.now.jobs.get(seen.jobId as JobId);

@@ -19,6 +19,7 @@ import { onPlanRebalance } from "./inbound/plan-rebalance.ts";
 import { onWakeService } from "./inbound/wake-service.ts";
 import { Auctioneer } from "./outbound/auction.ts";
 import { trimEvents } from "./outbound/events.ts";
+import { HeartbeatBook, storeBeats } from "./outbound/heartbeat-book.ts";
 import { DesiredSets } from "./outbound/host-desired.ts";
 import { HostRegistry } from "./outbound/host-registry.ts";
 import { contendForLeadership } from "./outbound/leader.ts";
@@ -144,7 +145,11 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
   scope.use(bus.consume(DeployCancelRequested, {}, wakeUp));
   scope.use(bus.consume(RouteAcknowledged, {}, wakeUp));
   scope.use(bus.consume(JobObserved, {}, onJobObserved({ observations, bus, wake: placement.wake })));
-  scope.use(
-    bus.on(HostHeartbeat, {}, onHostHeartbeat({ observations, hosts, desired, wake: placement.wake })),
+  const book = scope.use(
+    new HeartbeatBook({
+      ...{ log, desired, observations, wake: placement.wake },
+      store: (beats) => storeBeats(db, beats),
+    }),
   );
+  scope.use(bus.on(HostHeartbeat, {}, onHostHeartbeat({ hosts, book })));
 });

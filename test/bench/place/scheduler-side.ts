@@ -14,6 +14,7 @@ import type { z } from "zod";
 import { ActivityBook } from "../../../services/scheduler/src/core/activity-book.ts";
 import { onHostHeartbeat } from "../../../services/scheduler/src/inbound/host-heartbeat.ts";
 import { Auctioneer } from "../../../services/scheduler/src/outbound/auction.ts";
+import { HeartbeatBook, storeBeats } from "../../../services/scheduler/src/outbound/heartbeat-book.ts";
 import { DesiredSets } from "../../../services/scheduler/src/outbound/host-desired.ts";
 import { HostRegistry } from "../../../services/scheduler/src/outbound/host-registry.ts";
 import { contendForLeadership } from "../../../services/scheduler/src/outbound/leader.ts";
@@ -85,13 +86,14 @@ export async function startScheduler(parts: Parts, witness: Witness): Promise<Sc
         ...{ releaseImages, committed: () => undefined, wakeAuction: auction.wake },
       }),
   });
-  const heard = bus.on(
-    HostHeartbeat,
-    {},
-    onHostHeartbeat({ observations, hosts, desired, wake: placement.wake }),
-  );
+  const book = new HeartbeatBook({
+    ...{ log, desired, observations, wake: placement.wake },
+    store: (beats) => storeBeats(db, beats),
+  });
+  const heard = bus.on(HostHeartbeat, {}, onHostHeartbeat({ hosts, book }));
   const close = async (): Promise<void> => {
     await heard.close();
+    await book.close();
     await Promise.all([placement.close(), auction.close()]);
     await leadership.close();
     await bus.close();

@@ -152,6 +152,9 @@ export const HostDesired = defineSignal({
   }),
 });
 
+/** The sequence of a job's first observation: that its host accepted it. */
+export const ACCEPTED_SEQUENCE = 1;
+
 export const ObservedJob = z.strictObject({
   jobId: JobId,
   epoch: z.int().min(1),

@@ -4,7 +4,7 @@
  * All functions are pure: a change makes a new record with a higher `sequence`, so that a late observation is
  * told from a new one. The record holds no clear secret; `envelope` stays sealed.
  */
-import type { JobSpec, ObservedJob } from "@berth/shared/contracts/job.ts";
+import { ACCEPTED_SEQUENCE, type JobSpec, type ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { Stage } from "@berth/shared/domain/deploy-state.ts";
 import { isFinal, type JobState } from "@berth/shared/domain/job-state.ts";
 import type { SleepOrder } from "@berth/shared/domain/sleep.ts";
@@ -64,7 +64,7 @@ export function newRecord(spec: JobSpec, nowMs: number, bootId: string, attempt 
     spec,
     acceptedAtMs: nowMs,
     bootId,
-    sequence: 1,
+    sequence: ACCEPTED_SEQUENCE,
     acknowledged: 0,
     state: "accepted",
     ready: false,

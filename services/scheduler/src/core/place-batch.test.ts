@@ -93,6 +93,40 @@ describe("placeBatch", () => {
     expect(placement?.outcome === "unplaceable" && placement.commonRefusal).toContain("not-enough-memory");
   });
 
+  test("larger ones first even out memory, whichever instances they are", () => {
+    const sizes = [256, 128, 512, 256, 128, 1024].map((mib, i) =>
+      lot(i + 1, {
+        serviceId: `svc_${i}` as ServiceId,
+        slot: 1 + (i % 3),
+        resources: { ...DEFAULT_RESOURCES, memoryBytes: mib * MIB },
+      }),
+    );
+    const placed = placeBatch(sizes, [host(1), host(2)], [], { ...DEFAULT_WEIGHTS, notStarting: 0 });
+    expect(placed.map(({ jobId }) => jobId)[0]).toBe("job_6");
+    const load = (hostId: string) =>
+      placed.reduce((sum, one, at) => {
+        const size = sizes.find(({ jobId }) => jobId === placed[at]?.jobId)?.resources.memoryBytes ?? 0;
+        return one.outcome === "placed" && one.hostId === hostId ? sum + size : sum;
+      }, 0);
+    expect(Math.abs(load("hst_1") - load("hst_2"))).toBeLessThanOrEqual(256 * MIB);
+  });
+
+  test("where not all find room, a first instance comes before a larger second one", () => {
+    const sized = (n: number, mib: number, slot: number) =>
+      lot(n, {
+        ...{ serviceId: `svc_${n}` as ServiceId, slot },
+        resources: { ...DEFAULT_RESOURCES, memoryBytes: mib * MIB },
+      });
+    const small = host(1, { memoryTotalBytes: 512 * MIB, memoryFreeBytes: 512 * MIB });
+    const outcomes = (...lots: BatchLot[]) =>
+      Object.fromEntries(
+        placeBatch(lots, [small], [], DEFAULT_WEIGHTS).map(({ jobId, outcome }) => [jobId, outcome]),
+      );
+    expect(outcomes(sized(1, 512, 2), sized(2, 256, 1))).toEqual({ job_1: "unplaceable", job_2: "placed" });
+    // What fits no host at all does not count.
+    expect(outcomes(sized(1, 9000, 1), sized(2, 256, 2))).toEqual({ job_1: "unplaceable", job_2: "placed" });
+  });
+
   test("an empty pod is an answer", () => {
     expect(placeBatch([lot(1)], [], [], DEFAULT_WEIGHTS)[0]).toMatchObject({
       outcome: "unplaceable",

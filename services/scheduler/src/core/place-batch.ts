@@ -1,8 +1,9 @@
 /**
  * The auction's decision: a batch of lots against the hosts' standing bids.
  *
- * Pure, and independent of the order of `hosts`. First instances of everything come before second ones, larger ones
- * first; what a lot takes is reserved in memory, so that the next lot of the batch sees it. A full pod is an answer.
+ * Pure, and independent of the order of `hosts`. What a lot takes is reserved in memory, so that the next lot of the
+ * batch sees it. Larger ones come first, because small ones fill what they leave uneven; where not all find room, first
+ * instances of everything come before second ones. A full pod is an answer.
  */
 import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
 import type { HostState, Lot, Refusal, ScoreWeights } from "@berth/shared/domain/placement.ts";
@@ -59,13 +60,40 @@ export function placeBatch(
 
 /** @param way both decide the same: `each` is plain, `ranked` is for large pods and batches */
 export function placeBy(way: "each" | "ranked", batch: Batch): Placement[] {
+  const placements = placeInOrder(way, batch, largerFirst);
+  return isUnfair(placements, batch.lots) ? placeInOrder(way, batch, firstInstancesFirst) : placements;
+}
+
+type Order = (a: BatchLot, b: BatchLot) => number;
+
+function largerFirst(a: BatchLot, b: BatchLot): number {
+  return b.resources.memoryBytes - a.resources.memoryBytes || a.slot - b.slot || compareIds(a.jobId, b.jobId);
+}
+
+function firstInstancesFirst(a: BatchLot, b: BatchLot): number {
+  return a.slot - b.slot || largerFirst(a, b);
+}
+
+/** True when a lot found no room while a later instance of something did. */
+function isUnfair(placements: readonly Placement[], lots: readonly BatchLot[]): boolean {
+  const slotOf = new Map(lots.map(({ jobId, slot }) => [jobId, slot]));
+  let [lastPlaced, firstLeft] = [0, Number.POSITIVE_INFINITY];
+  for (const one of placements) {
+    const slot = slotOf.get(one.jobId) ?? 0;
+    if (one.outcome === "placed") lastPlaced = Math.max(lastPlaced, slot);
+    else if (!one.hopeless) firstLeft = Math.min(firstLeft, slot);
+  }
+  return firstLeft < lastPlaced;
+}
+
+function placeInOrder(way: "each" | "ranked", batch: Batch, order: Order): Placement[] {
   const { lots, silent, weights, policies } = batch;
   const hosts = [...batch.bids].sort((a, b) => compareIds(a.hostId, b.hostId));
   const rules = hosts.map((host) => policies.get(host.hostId));
   const chooser =
     way === "each" ? placeEach(hosts, weights, rules) : placeRanked(hosts, weights, rules, lots);
   const biggestBytes = hosts.reduce((most, host) => Math.max(most, host.memoryTotalBytes), 0);
-  return [...lots].sort(byTurn).map((lot) => {
+  return [...lots].sort(order).map((lot) => {
     const ranking = chooser.choose(lot, BEST_BIDS);
     const candidates = describe(chooser, lot, ranking, silent);
     const winner = ranking.best[0];
@@ -78,10 +106,6 @@ export function placeBy(way: "each" | "ranked", batch: Batch): Placement[] {
     chooser.take(lot, winner.index);
     return { outcome: "placed", jobId: lot.jobId, hostId, bidders: ranking.bidders, candidates };
   });
-}
-
-function byTurn(a: BatchLot, b: BatchLot): number {
-  return a.slot - b.slot || b.resources.memoryBytes - a.resources.memoryBytes || compareIds(a.jobId, b.jobId);
 }
 
 function describe(

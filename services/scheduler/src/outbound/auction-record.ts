@@ -4,10 +4,12 @@
  * What must stay true: an award is stored only for a job that still waits at the same epoch and for a host that still
  * takes work; statements that touch many jobs lock them in the order of their ids.
  */
+import { ACCEPTED_SEQUENCE } from "@berth/shared/contracts/job.ts";
 import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
 import type { Placement } from "../core/place-batch.ts";
+import { jsonLines } from "./json-lines.ts";
 import type { Tables } from "./tables.ts";
 
 export interface Decided {
@@ -48,15 +50,14 @@ export async function storeDecisions(
     ), told as (
       insert into decisions (id, job_id, service_id, epoch, outcome, winner_host_id, candidates, common_refusal)
       select n.id, n.job_id, n.service_id, n.epoch, n.outcome, n.winner, n.candidates::jsonb, n.common
-        from unnest(${decided.map(({ decisionId }) => decisionId)}::text[],
-                    ${decided.map(({ placement }) => placement.jobId)}::text[],
-                    ${decided.map(({ serviceId }) => serviceId)}::text[],
-                    ${decided.map(({ epoch }) => epoch + 1)}::int[],
-                    ${decided.map(({ placement }) => placement.outcome)}::text[],
-                    ${decided.map(winner)}::text[],
-                    ${decided.map(({ placement }) => JSON.stringify(placement.candidates))}::text[],
-                    ${decided.map(common)}::text[])
-             as n(id, job_id, service_id, epoch, outcome, winner, candidates, common)
+        from rows from (unnest(${decided.map(({ decisionId }) => decisionId)}::text[],
+                               ${decided.map(({ placement }) => placement.jobId)}::text[],
+                               ${decided.map(({ serviceId }) => serviceId)}::text[],
+                               ${decided.map(({ epoch }) => epoch + 1)}::int[],
+                               ${decided.map(({ placement }) => placement.outcome)}::text[],
+                               ${decided.map(winner)}::text[], ${decided.map(common)}::text[]),
+                        string_to_table(${jsonLines(decided.map(({ placement }) => placement.candidates))}, E'\n'))
+             as n(id, job_id, service_id, epoch, outcome, winner, common, candidates)
        where n.outcome = 'unplaceable' or exists (select 1 from taken where taken.id = n.job_id)
     )
     select id from taken`.execute(trx);
@@ -73,7 +74,8 @@ export interface Answered {
 
 /**
  * An agent may be heard before its answer is: then the state is further already, and only the stage is added. What was
- * declined is auctioned again, or is over when nobody wants it any more. Silence changes nothing of the job.
+ * declined is auctioned again, or is over when nobody wants it any more. Silence changes nothing of the job. An acceptance
+ * is the job's first observation as well, so that the host's lists, which repeat it, change nothing.
  */
 export async function storeAnswers(db: Kysely<Tables>, answered: readonly Answered[]): Promise<void> {
   await sql`
@@ -94,6 +96,7 @@ export async function storeAnswers(db: Kysely<Tables>, answered: readonly Answer
                         when j.desired = 'stop' then 'finished' else 'requested' end,
            host_id = case when s.answer = 'declined' then null else j.host_id end,
            lease_expires_at = case when s.answer = 'declined' then null else j.lease_expires_at end,
+           observed_sequence = case s.answer when 'accepted' then greatest(j.observed_sequence, ${ACCEPTED_SEQUENCE}) else j.observed_sequence end,
            stages = case when s.answer = 'declined' then j.stages else
              jsonb_build_array(jsonb_build_object('name', 'auction', 'endedAtMs', s.at_ms,
                'startedAtMs', extract(epoch from j.created_at) * 1000)) || j.stages end,

@@ -62,7 +62,7 @@ interface JobRow {
   desired: "run" | "stop";
   host_id: HostId | null;
   epoch: number;
-  lease_expires_at: Date | null;
+  lease_expires_at_ms: number | null;
   spec: object;
   pod: string;
 }
@@ -73,7 +73,8 @@ export const MOST_LOTS = 5000;
 /** @param quietMs an award younger than this is not read: its answer is on its way */
 export async function readAuctionJobs(db: Kysely<Tables>, quietMs: number): Promise<AuctionJob[]> {
   const rows = await sql<JobRow>`
-    select j.id, j.service_id, j.deploy_id, j.process, j.slot, j.state, j.desired, j.host_id, j.epoch, j.lease_expires_at, j.spec,
+    select j.id, j.service_id, j.deploy_id, j.process, j.slot, j.state, j.desired, j.host_id, j.epoch, j.spec,
+           (extract(epoch from j.lease_expires_at) * 1000)::float8 as lease_expires_at_ms,
            coalesce(e.pod, ${MAIN_POD}) as pod
       from jobs j left join api.environments e on e.id = j.environment_id
      where j.state in ('requested', 'awarded') and j.desired = 'run'
@@ -88,9 +89,20 @@ export async function readAuctionJobs(db: Kysely<Tables>, quietMs: number): Prom
       slot: row.slot,
     },
     ...{ state: row.state, desired: row.desired, hostId: row.host_id, epoch: row.epoch },
-    ...{ leaseExpiresAtMs: row.lease_expires_at?.getTime() ?? null, pod: row.pod },
-    spec: JobSpec.parse({ ...row.spec, epoch: Math.max(1, row.epoch) }),
+    ...{ leaseExpiresAtMs: row.lease_expires_at_ms, pod: row.pod },
+    spec: parseSpec(row.spec, row.epoch),
   }));
+}
+
+/** What each of the jobs needs of a host; those that are gone are left out. */
+export async function readLots(db: Kysely<Tables>, ids: readonly JobId[]): Promise<Map<JobId, Lot>> {
+  const { rows } = await sql<{ id: JobId; epoch: number; spec: object }>`
+    select id, epoch, spec from jobs where id = any(${ids})`.execute(db);
+  return new Map(rows.map(({ id, epoch, spec }) => [id, lotOf(id, parseSpec(spec, epoch))]));
+}
+
+function parseSpec(stored: object, epoch: number): JobSpec {
+  return JobSpec.parse({ ...stored, epoch: Math.max(1, epoch) });
 }
 
 interface HostRow {

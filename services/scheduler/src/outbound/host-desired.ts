@@ -4,7 +4,7 @@
  * What must stay true: a set is called whole only by `core/desired-set.ts`.
  */
 import { HostDesired, MAX_PINNED_IMAGES } from "@berth/shared/contracts/job.ts";
-import type { HostId } from "@berth/shared/domain/ids.ts";
+import type { HostId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import {
@@ -98,12 +98,16 @@ export class DesiredSets {
   ): void {
     const nowMs = Date.now();
     const byHost = desiredByHost(snapshot.jobs);
+    const servicesOf = servicesByHost(snapshot);
+    const releasesOf = releases === null ? null : Map.groupBy(releases, ({ serviceId }) => serviceId);
     for (const host of snapshot.hosts) {
       const jobs = byHost.get(host.id) ?? [];
       const whole = this.#isWhole(host.id, snapshot.reported, nowMs);
       const content = JSON.stringify([whole, jobs]);
       const last = this.#sent.get(host.id);
-      const pins = whole ? this.#pinsToTell(snapshot, host.id, releases, nowMs) : null;
+      const pins = whole
+        ? this.#pinsToTell(host.id, servicesOf.get(host.id) ?? NONE, releasesOf, nowMs)
+        : null;
       const isToldEnough = last !== undefined && nowMs - last.atMs < REPEAT_EVERY_MS;
       if (isToldEnough && last.content === content && pins === null) continue;
       this.#sent.set(host.id, { content, atMs: nowMs });
@@ -124,13 +128,13 @@ export class DesiredSets {
 
   /** @returns null when the host was told the same a short while ago */
   #pinsToTell(
-    { jobs }: Snapshot,
     hostId: HostId,
-    releases: readonly ReleaseImage[] | null,
+    here: ReadonlySet<ServiceId>,
+    releasesOf: ReadonlyMap<ServiceId, readonly ReleaseImage[]> | null,
     nowMs: number,
   ): string[] | null {
-    if (releases === null) return null;
-    const here = new Set(jobs.filter(({ view }) => view.hostId === hostId).map((job) => job.serviceId));
+    if (releasesOf === null) return null;
+    const releases = [...here].flatMap((serviceId) => releasesOf.get(serviceId) ?? []);
     const pins = rollbackTargets(releases, here, MAX_PINNED_IMAGES);
     const content = pins.join();
     const last = this.#pinned.get(hostId);
@@ -138,4 +142,17 @@ export class DesiredSets {
     this.#pinned.set(hostId, { content, atMs: nowMs });
     return pins;
   }
+}
+
+const NONE: ReadonlySet<ServiceId> = new Set();
+
+function servicesByHost({ jobs }: Snapshot): ReadonlyMap<HostId, ReadonlySet<ServiceId>> {
+  const byHost = new Map<HostId, Set<ServiceId>>();
+  for (const { view, serviceId } of jobs) {
+    if (view.hostId === null) continue;
+    const known = byHost.get(view.hostId);
+    if (known === undefined) byHost.set(view.hostId, new Set([serviceId]));
+    else known.add(serviceId);
+  }
+  return byHost;
 }

@@ -56,7 +56,7 @@ export class HostRegistry {
     return this.#frozenHosts;
   }
 
-  /** Takes a heartbeat: the standing bid, and the proof of life. @returns whose word it is */
+  /** Takes a heartbeat's bid; it is stored elsewhere (`HeartbeatBook`). @returns whose word it is */
   async heard(heartbeat: Heartbeat): Promise<Word> {
     const word = await this.#identities.hear(heartbeat);
     if (word === "refused") return word;
@@ -70,13 +70,6 @@ export class HostRegistry {
       state: heartbeat.state,
       expiresAtMs: nowMs + Math.max(0, heartbeat.expiresAtMs - heartbeat.atMs),
     });
-    const { jobs: _jobs, ...kept } = heartbeat;
-    await sql`
-      insert into hosts_seen (host_id, state, last_heartbeat_at, boot_id, heartbeat)
-      values (${heartbeat.hostId}, 'alive', now(), ${heartbeat.bootId}, ${JSON.stringify(kept)})
-      on conflict (host_id) do update set state = 'alive', last_heartbeat_at = now(), boot_id = excluded.boot_id, heartbeat = excluded.heartbeat`.execute(
-      this.#given.db,
-    );
     return word;
   }
 

@@ -2,15 +2,16 @@
 import type { ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { DeployId, HostId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
-import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { batched } from "@berth/shared/kit/batch.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
-import type { Kysely, Transaction } from "kysely";
+import type { Kysely, RawBuilder, Transaction } from "kysely";
 import { sql } from "kysely";
 import { judgeObservation } from "../core/apply-observation.ts";
-import { judgeAbsence } from "../core/judge-absence.ts";
+import { type HostList, judgeLists, type ListedJob, type ListVerdicts } from "../core/judge-lists.ts";
 import type { Progress } from "./steps.ts";
 import type { Tables } from "./tables.ts";
+
+type Db = Kysely<Tables> | Transaction<Tables>;
 
 interface StoredRow {
   id: string;
@@ -21,18 +22,13 @@ interface StoredRow {
   slot: number;
   epoch: number;
   state: JobState;
-  desired: "run" | "stop";
   ready: boolean;
   rotation: string;
-  host_id: string | null;
+  host_id: HostId | null;
   observed_sequence: number;
-  lease_expires_at: Date | null;
-  updated_at: Date;
-  single_writer: boolean;
-  sleeps: boolean;
 }
 
-const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, desired, ready, rotation, host_id, observed_sequence, lease_expires_at, updated_at, coalesce((spec->'partition'->>'singleWriter')::boolean, false) as single_writer, sleep_level is not null as sleeps`;
+const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, ready, rotation, host_id, observed_sequence`;
 
 export interface Taken {
   readonly changed: boolean;
@@ -44,13 +40,8 @@ export interface Taken {
 export interface Observations {
   /** @returns true when something changed, with lines for the pusher */
   take(hostId: HostId, observed: ObservedJob): Promise<Taken>;
-  /** A heartbeat's whole list, made at `atMs`: what the host did not hold then is over. @returns true when something changed */
-  takeWhole(
-    hostId: HostId,
-    atMs: number,
-    observed: readonly ObservedJob[],
-    unknown?: readonly { readonly jobId: string }[],
-  ): Promise<boolean>;
+  /** Heartbeats' whole lists: what a host did not hold then is over. @returns true when something changed */
+  takeLists(lists: readonly HostList[]): Promise<boolean>;
 }
 
 interface Given {
@@ -76,29 +67,7 @@ export function createObservations(given: Given): Observations {
       if ("error" in outcome) throw outcome.error;
       return outcome.taken;
     },
-    takeWhole: (hostId, atMs, observed, unknown = []) =>
-      given.db.transaction().execute(async (trx) => {
-        const ids = observed.map((job) => job.jobId);
-        const rows = (
-          await sql<StoredRow>`select ${COLUMNS} from jobs where id = any(${ids}) or (host_id = ${hostId} and state not in ('requested', 'finished', 'failed')) order by id for update`.execute(
-            trx,
-          )
-        ).rows;
-        const known = new Map(rows.map((row) => [row.id, row]));
-        let changed = false;
-        for (const job of observed) {
-          const row = known.get(job.jobId);
-          if (row !== undefined && !isFinal(row.state))
-            changed = (await takeOne(trx, given.log, row, hostId, job, true)).changed || changed;
-        }
-        const held = new Set<string>(ids);
-        const here = new Set(unknown.map((job) => job.jobId));
-        for (const row of rows) {
-          if (row.host_id === hostId && !held.has(row.id))
-            changed = (await takeAbsence(trx, row, atMs, here.has(row.id))) || changed;
-        }
-        return changed;
-      }),
+    takeLists: (lists) => takeLists(given, lists),
   };
 }
 
@@ -126,7 +95,7 @@ function takeTogether({ db, log }: Given, all: readonly Observation[]): Promise<
     const results: Taken[] = [];
     for (const { hostId, observed } of all) {
       const row = known.get(observed.jobId);
-      const taken = row === undefined ? NOTHING : await takeOne(trx, log, row, hostId, observed, false);
+      const taken = row === undefined ? NOTHING : await takeOne(trx, log, row, hostId, observed);
       if (row !== undefined && taken.changed) known.set(row.id, { ...row, ...asStored(observed) });
       results.push(taken);
     }
@@ -136,8 +105,10 @@ function takeTogether({ db, log }: Given, all: readonly Observation[]): Promise<
 
 function asStored({ state, ready, address, sequence }: ObservedJob) {
   return {
-    ...{ state, address, ready: ready && state === "running" },
-    ...{ observed_sequence: sequence, lease_expires_at: null },
+    state,
+    address,
+    ready: ready && state === "running",
+    observed_sequence: sequence,
   };
 }
 
@@ -149,75 +120,104 @@ async function takeOne(
   row: StoredRow,
   hostId: HostId,
   observed: ObservedJob,
-  listed: boolean,
 ): Promise<Taken> {
-  const verdict = judgeObservation(
-    {
-      ...{ epoch: row.epoch, state: row.state, hostId: row.host_id, observedSequence: row.observed_sequence },
-      awaited: row.desired === "run" && !row.sleeps && !row.ready,
-    },
-    hostId,
-    observed,
-    listed,
-  );
-  if (verdict.kind === "illegal")
-    log.warn("observation.illegal", { jobId: row.id, from: row.state, to: observed.state });
-  if (verdict.kind === "foreign")
-    log.warn("observation.foreign", { jobId: row.id, hostId, epoch: observed.epoch });
-  if (verdict.kind !== "take") return NOTHING;
-  await sql`
-    update jobs set state = ${observed.state}, ready = ${observed.ready && observed.state === "running"}, observed_sequence = ${observed.sequence},
-           address = ${observed.address}, port = ${observed.port}, restarts_count = ${observed.restartsCount}, exit_code = ${observed.exitCode},
-           reason_code = ${observed.reasonCode}, reason = ${observed.reason}, last_lines = ${JSON.stringify(observed.lastLines)}::jsonb,
-           stages = coalesce((select jsonb_agg(s) from jsonb_array_elements(stages) s where s->>'name' = 'auction'), '[]'::jsonb) || ${JSON.stringify(observed.stages)}::jsonb,
-           lease_expires_at = null, updated_at = now()
-     where id = ${row.id}`.execute(trx);
+  const stored = { ...row, hostId: row.host_id, observedSequence: row.observed_sequence };
+  const { kind } = judgeObservation(stored, hostId, observed, false);
+  if (kind === "illegal" || kind === "foreign") warn(log, { kind, hostId, from: row, observed });
+  if (kind !== "take") return NOTHING;
+  await storeObserved(trx, [observed]);
   // What is not in rotation is in no table: the router is told when it is taken in.
   const inTable = row.rotation === "in";
-  const routes =
-    inTable &&
-    (row.ready !== (observed.ready && observed.state === "running") || row.address !== observed.address);
+  const routes = inTable && (row.ready !== isReady(observed) || row.address !== observed.address);
   return { changed: true, routesOf: routes ? row.service_id : null, told: describe(row, observed) };
 }
 
-/** The host lives and does not hold the job: an award that it never got, or a job that it lost or has removed. */
-async function takeAbsence(
-  trx: Transaction<Tables>,
-  row: StoredRow,
-  atMs: number,
-  unknownHere: boolean,
+/** Most lists change nothing: they are judged unlocked, and what would change is judged again on locked rows. */
+async function takeLists(
+  { db, log }: { db: Kysely<Tables>; log: Log },
+  lists: readonly HostList[],
 ): Promise<boolean> {
-  const to = judgeAbsence(
-    {
-      state: row.state,
-      desired: row.desired,
-      leaseExpiresAtMs: row.lease_expires_at?.getTime() ?? null,
-      updatedAtMs: row.updated_at.getTime(),
-      singleWriter: row.single_writer,
-    },
-    atMs,
-    unknownHere,
+  const ids = lists.flatMap(({ jobs }) => jobs.map(({ jobId }) => jobId));
+  const hosts = lists.map(({ hostId }) => hostId);
+  const seen = await readListed(
+    db,
+    sql`id = any(${ids}) or (host_id = any(${hosts}) and state not in ('finished', 'failed'))`,
   );
-  if (to === "wait") return false;
-  if (to === "stop") {
-    await sql`update jobs set desired = 'stop', ready = false, reason = 'its host lost its record of it', updated_at = now() where id = ${row.id}`.execute(
-      trx,
-    );
-    return true;
-  }
-  if (to === "requested")
-    await sql`update jobs set state = 'requested', host_id = null, lease_expires_at = null, updated_at = now() where id = ${row.id}`.execute(
-      trx,
-    );
-  else if (to === "finished")
-    await sql`update jobs set state = 'finished', ready = false, updated_at = now() where id = ${row.id}`.execute(
-      trx,
-    );
-  else
-    await sql`update jobs set state = 'failed', ready = false, reason_code = 'start-failed', reason = 'its host no longer holds it', updated_at = now() where id = ${row.id}`.execute(
-      trx,
-    );
-  return true;
+  const first = judgeLists(lists, seen);
+  for (const one of first.odd) warn(log, one);
+  if (first.taken.length + first.absent.length === 0) return false;
+  const changing = [...first.taken, ...first.absent].map(({ jobId }) => jobId);
+  return db.transaction().execute(async (trx) => {
+    const locked = await readListed(trx, sql`id = any(${changing}) order by id for update`);
+    const { taken, absent } = judgeLists(lists, locked);
+    await storeObserved(trx, taken);
+    await storeAbsent(trx, absent);
+    return taken.length + absent.length > 0;
+  });
+}
+
+async function readListed(db: Db, where: RawBuilder<unknown>): Promise<ListedJob[]> {
+  const { rows } = await sql<ListedJob>`
+    select id, epoch, state, desired, host_id as "hostId", observed_sequence as "observedSequence",
+           (extract(epoch from lease_expires_at) * 1000)::float8 as "leaseExpiresAtMs",
+           (extract(epoch from updated_at) * 1000)::float8 as "updatedAtMs",
+           coalesce((spec->'partition'->>'singleWriter')::boolean, false) as "singleWriter",
+           desired = 'run' and sleep_level is null and not ready as awaited
+      from jobs where ${where}`.execute(db);
+  return rows;
+}
+
+function isReady({ ready, state }: ObservedJob): boolean {
+  return ready && state === "running";
+}
+
+/** One statement, however many. The auction's stage is the scheduler's own. */
+async function storeObserved(trx: Transaction<Tables>, observed: readonly ObservedJob[]): Promise<void> {
+  if (observed.length === 0) return;
+  const rows = observed.map((one) => ({ ...one, ready: isReady(one) }));
+  await sql`
+    update jobs j set state = o.state, ready = o.ready, observed_sequence = o.sequence, address = o.address, port = o.port,
+           restarts_count = o."restartsCount", exit_code = o."exitCode", reason_code = o."reasonCode", reason = o.reason,
+           last_lines = o."lastLines",
+           stages = coalesce((select jsonb_agg(s) from jsonb_array_elements(j.stages) s where s->>'name' = 'auction'), '[]'::jsonb) || o.stages,
+           lease_expires_at = null, updated_at = now()
+      from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+           as o("jobId" text, state text, ready boolean, sequence int, address text, port int, "restartsCount" int, "exitCode" int,
+                "reasonCode" text, reason text, "lastLines" jsonb, stages jsonb)
+     where j.id = o."jobId"`.execute(trx);
+}
+
+/** Hosts that live and do not hold the jobs: awards that they never got, or jobs that they lost or have removed. */
+async function storeAbsent(trx: Transaction<Tables>, absent: ListVerdicts["absent"]): Promise<void> {
+  if (absent.length === 0) return;
+  await sql`
+    update jobs j set
+           state = case a.verdict when 'stop' then j.state else a.verdict end,
+           desired = case a.verdict when 'stop' then 'stop' else j.desired end,
+           ready = case a.verdict when 'requested' then j.ready else false end,
+           host_id = case a.verdict when 'requested' then null else j.host_id end,
+           lease_expires_at = case a.verdict when 'requested' then null else j.lease_expires_at end,
+           reason_code = case a.verdict when 'failed' then 'start-failed' else j.reason_code end,
+           reason = case a.verdict when 'failed' then 'its host no longer holds it'
+                                   when 'stop' then 'its host lost its record of it' else j.reason end,
+           updated_at = now()
+      from unnest(${absent.map(({ jobId }) => jobId)}::text[], ${absent.map(({ to }) => to)}::text[]) as a(id, verdict)
+     where j.id = a.id`.execute(trx);
+}
+
+function warn(
+  log: Log,
+  odd: {
+    readonly kind: "illegal" | "foreign";
+    readonly hostId: HostId;
+    readonly from: { readonly id: string; readonly state: JobState };
+    readonly observed: ObservedJob;
+  },
+): void {
+  const { kind, hostId, from, observed } = odd;
+  if (kind === "illegal")
+    log.warn("observation.illegal", { jobId: from.id, from: from.state, to: observed.state });
+  else log.warn("observation.foreign", { jobId: from.id, hostId, epoch: observed.epoch });
 }
 
 function describe(row: StoredRow, observed: ObservedJob): Progress[] {

@@ -11,7 +11,7 @@ import { sql } from "kysely";
 import { MAIN_POD, WEIGHTS } from "../core/place-pods.ts";
 import { type Move, planMoves } from "../core/plan-moves.ts";
 import { type MoveStep, movableJobs, type OpenMove, steerMoves } from "../core/steer-moves.ts";
-import { lotOf, readBoard } from "./auction-view.ts";
+import { readBoard, readLots } from "./auction-view.ts";
 import type { HostRegistry } from "./host-registry.ts";
 import type { Leadership } from "./leader.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -93,7 +93,10 @@ export class Rebalancer {
   /** The best moves of every pod now. */
   async plan(snapshot: Snapshot, mostMoves: number): Promise<Move[]> {
     const { db, hosts, settings } = this.#given;
-    const lots = new Map(snapshot.jobs.map(({ view, spec }) => [view.id, lotOf(view.id, spec)]));
+    const lots = await readLots(
+      db,
+      snapshot.jobs.map(({ view }) => view.id),
+    );
     const jobs = movableJobs(snapshot.services, lots);
     const [board, bids] = await Promise.all([readBoard(db), hosts.bids(snapshot.hosts)]);
     const pods = new Map(board.hosts.map(({ id, pod }) => [id, pod]));

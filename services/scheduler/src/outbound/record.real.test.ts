@@ -11,6 +11,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { adminUrl, TestRecord } from "../testing/test-record.ts";
 import { storeAnswers, storeDecisions } from "./auction-record.ts";
 import { recordEvent, trimEvents } from "./events.ts";
+import { storeBeats } from "./heartbeat-book.ts";
 import { HostRegistry } from "./host-registry.ts";
 import { contendForLeadership, StaleLeader } from "./leader.ts";
 import { createObservations } from "./observations.ts";
@@ -152,9 +153,10 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
     const observations = createObservations({ db: database.db, log: silentLog });
     const old = await addJob("running", 60);
     const awarded = await addJob("awarded", 60);
-    expect(await observations.takeWhole(hostId, Date.now() - 61_000, [])).toBe(false);
+    const take = (atMs: number) => observations.takeLists([{ hostId, atMs, jobs: [], unknown: [] }]);
+    expect(await take(Date.now() - 61_000)).toBe(false);
     expect(await stateOf(old)).toBe("running");
-    expect(await observations.takeWhole(hostId, Date.now(), [])).toBe(true);
+    expect(await take(Date.now())).toBe(true);
     expect([await stateOf(old), await stateOf(awarded)]).toEqual(["failed", "requested"]);
   });
 
@@ -226,6 +228,73 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
       reasonCode: "crashed",
       reason: "exit code 1",
     });
+  });
+
+  test("many heartbeats are one statement, and each host has its own history; a bad one fails the whole", async () => {
+    await record.asAdmin((client) => client.query("truncate scheduler.events"));
+    const [one, two] = [newId("host") as HostId, newId("host") as HostId].toSorted();
+    const beat = (id: HostId | undefined, bootId: string, name = "h") =>
+      ({
+        hostId: id,
+        bootId,
+        agentStartedAtMs: 1,
+        jobs: [],
+        state: { name, unavailable: [], alarms: [] },
+      }) as never;
+    await storeBeats(database.db, [beat(two, "b1"), beat(one, "b1")]);
+    await storeBeats(database.db, [beat(one, "b2"), beat(two, "b1", "a line\nbreak")]);
+    await expect(storeBeats(database.db, [beat(one, "b3"), beat(two, "b1", "\0")])).rejects.toThrow();
+    const events = await sql<{ kind: string; host_id: string }>`
+      select kind, host_id from events order by id`.execute(database.db);
+    expect(events.rows.map(({ kind, host_id }) => [kind, host_id])).toEqual([
+      ["host.first-heard", one],
+      ["host.first-heard", two],
+      ["host.booted", one],
+    ]);
+    const seen = await database.db
+      .selectFrom("hosts_seen")
+      .select(["boot_id", "state"])
+      .orderBy("host_id")
+      .execute();
+    expect(seen).toEqual([
+      { boot_id: "b2", state: "alive" },
+      { boot_id: "b1", state: "alive" },
+    ]);
+  });
+
+  test("many hosts' lists in one go: each job goes by its own host's list", async () => {
+    const away = newId("host") as HostId;
+    const [starting, gone, other] = [
+      await addJob("accepted", 60),
+      await addJob("running", 60),
+      await record.addJob(away, "running", 60),
+    ];
+    const seen = (jobId: JobId, state: string, sequence: number) =>
+      ({
+        ...{ jobId, epoch: 1, sequence, state, ready: state === "running", address: "10.0.0.2", port: 80 },
+        ...{ restartsCount: 0, exitCode: null, reasonCode: null, reason: null, lastLines: ["x"], stages: [] },
+      }) as never;
+    const observations = createObservations({ db: database.db, log: silentLog });
+    const lists = [
+      {
+        hostId,
+        atMs: Date.now(),
+        jobs: [seen(starting, "running", 4), seen(other, "failed", 9)],
+        unknown: [],
+      },
+      { hostId: away, atMs: Date.now(), jobs: [seen(other, "running", 2)], unknown: [] },
+    ];
+    expect(await observations.takeLists(lists)).toBe(true);
+    expect(await observations.takeLists(lists)).toBe(false);
+    const rows = await database.db
+      .selectFrom("jobs")
+      .select(["id", "state", "ready", "observed_sequence", "reason_code", "last_lines"])
+      .execute();
+    const byId = new Map(rows.map(({ id, ...row }) => [id, row]));
+    const running = { state: "running", ready: true, reason_code: null, last_lines: ["x"] };
+    expect(byId.get(starting)).toEqual({ ...running, observed_sequence: 4 });
+    expect(byId.get(other)).toEqual({ ...running, observed_sequence: 2 });
+    expect(byId.get(gone)).toMatchObject({ state: "failed", ready: false, reason_code: "start-failed" });
   });
 
   test("an org's history is bounded, and pushes out no other's", async () => {

@@ -3,12 +3,16 @@
  * a partial read throws, it never looks like "nothing there".
  */
 import { ProcessTable } from "@berth/shared/contracts/build.ts";
-import { JobSpec } from "@berth/shared/contracts/job.ts";
 import { RouteTable } from "@berth/shared/contracts/route.ts";
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
 import type { DeployId, HostId, JobId, OrgId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
-import { partitionOf, ServicePolicy } from "@berth/shared/domain/service-policy.ts";
+import {
+  DEFAULT_PARTITION_POLICY,
+  PartitionPolicy,
+  partitionOf,
+  ServicePolicy,
+} from "@berth/shared/domain/service-policy.ts";
 import type { SleepLevel } from "@berth/shared/domain/sleep.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
@@ -25,9 +29,7 @@ export interface StoredJob {
   /** Set for the job of a task. */
   readonly taskId: string | null;
   readonly epoch: number;
-  readonly spec: JobSpec;
   readonly observedSequence: number;
-  readonly leaseExpiresAtMs: number | null;
 }
 
 export interface StoredHost {
@@ -125,12 +127,12 @@ interface JobRow {
   deploy_id: DeployId;
   process: string;
   slot: number;
-  spec: unknown;
+  partition: unknown;
   epoch: number;
   state: JobState;
   desired: "run" | "stop";
   rotation: "out" | "in" | "draining";
-  rotation_since: Date;
+  rotation_since_ms: number;
   leaving: boolean;
   restart_asked: boolean;
   away: boolean;
@@ -144,20 +146,22 @@ interface JobRow {
   reason_code: string | null;
   reason: string | null;
   last_lines: string[];
-  lease_expires_at: Date | null;
-  updated_at: Date;
+  updated_at_ms: number;
 }
 
 async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Promise<StoredJob[]> {
   const rows = await sql<JobRow>`
-    select j.id, j.task_id, j.service_id, j.release_id, j.deploy_id, j.process, j.slot, j.spec, j.epoch, j.state, j.desired, j.rotation,
-           j.rotation_since, j.leaving, j.away, j.sleep_level, z.epoch as sleep_epoch,
+    select j.id, j.task_id, j.service_id, j.release_id, j.deploy_id, j.process, j.slot, j.spec->'partition' as partition, j.epoch, j.state,
+           j.desired, j.rotation, (extract(epoch from j.rotation_since) * 1000)::float8 as rotation_since_ms,
+           j.leaving, j.away, j.sleep_level, z.epoch as sleep_epoch,
            case when z.state in ('awake', 'waking') then z.epoch else z.epoch - 1 end as woken_epoch,
-           exists (select 1 from api.restarts a where a.service_id = j.service_id and a.process = j.process
-                   and a.requested_at > j.created_at) as restart_asked,
+           coalesce(a.newest_at > j.created_at, false) as restart_asked,
            j.ready, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
-           j.lease_expires_at, j.updated_at
-      from jobs j left join sleeps z on z.service_id = j.service_id
+           (extract(epoch from j.updated_at) * 1000)::float8 as updated_at_ms
+      from jobs j
+      left join sleeps z on z.service_id = j.service_id
+      left join (select service_id, process, max(requested_at) as newest_at from api.restarts group by 1, 2) a
+        on a.service_id = j.service_id and a.process = j.process
      where j.state not in ('finished', 'failed')
         or j.updated_at > now() - interval '10 minutes'
         or j.deploy_id in (select id from deploys where finished_at is null)
@@ -166,14 +170,11 @@ async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Pro
 }
 
 function toStoredJob(row: JobRow, unplaceable: Unplaceable): StoredJob {
-  const spec = JobSpec.parse({ ...(row.spec as object), epoch: Math.max(1, row.epoch) });
   return {
     serviceId: row.service_id,
     taskId: row.task_id,
     epoch: row.epoch,
-    spec,
     observedSequence: row.observed_sequence,
-    leaseExpiresAtMs: row.lease_expires_at?.getTime() ?? null,
     view: {
       id: row.id,
       releaseId: row.release_id,
@@ -183,7 +184,7 @@ function toStoredJob(row: JobRow, unplaceable: Unplaceable): StoredJob {
       state: row.state,
       desired: row.desired,
       rotation: row.rotation,
-      rotationSinceMs: row.rotation_since.getTime(),
+      rotationSinceMs: row.rotation_since_ms,
       leaving: row.leaving,
       restartAsked: row.restart_asked,
       away: row.away,
@@ -192,14 +193,14 @@ function toStoredJob(row: JobRow, unplaceable: Unplaceable): StoredJob {
         row.sleep_level === null || row.sleep_epoch === null
           ? null
           : { epoch: row.sleep_epoch, level: row.sleep_level },
-      partition: spec.partition,
+      partition: row.partition === null ? DEFAULT_PARTITION_POLICY : PartitionPolicy.parse(row.partition),
       ready: row.ready,
       hostId: row.host_id,
       restartsCount: row.restarts_count,
       reasonCode: row.reason_code,
       reason: row.reason,
       lastLines: row.last_lines,
-      updatedAtMs: row.updated_at.getTime(),
+      updatedAtMs: row.updated_at_ms,
       unplaceable: unplaceable.get(row.id) ?? null,
     },
   };

@@ -1,0 +1,72 @@
+import { silentLog } from "@berth/shared/kit/log.ts";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { type HeardBeat, HeartbeatBook } from "./heartbeat-book.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const beat = (hostId: string, monotonicMs = 1, settled = true) =>
+  ({
+    settled,
+    heartbeat: { hostId, bootId: "b", monotonicMs, atMs: 5, whole: true, jobs: [] },
+  }) as unknown as HeardBeat;
+
+/** @param refuses what of a group cannot be stored */
+function start(refuses: (hosts: readonly string[]) => boolean = () => false) {
+  const [groups, answered, listed]: [string[][], string[], { hostId: string; atMs: number }[]] = [[], [], []];
+  const book = new HeartbeatBook({
+    log: silentLog,
+    wake: () => undefined,
+    store: async (beats) => {
+      const hosts = beats.map(({ hostId, monotonicMs }) => `${hostId}@${monotonicMs}`);
+      groups.push(hosts);
+      if (refuses(hosts)) throw new Error("not stored");
+    },
+    desired: {
+      answer: (hostId, { monotonicMs }) => void answered.push(`${hostId}@${monotonicMs}`),
+      report: () => undefined,
+    },
+    observations: {
+      takeLists: async (lists) => {
+        listed.push(...lists.map(({ hostId, atMs }) => ({ hostId, atMs })));
+        return false;
+      },
+    },
+  });
+  return { book, groups, answered, listed };
+}
+
+test("what comes within a moment is one group, with the newest word of each host", async () => {
+  const { book, groups, answered } = start();
+  for (const one of [beat("a"), beat("b"), beat("a", 2)]) book.take(one);
+  expect(answered).toEqual([]);
+  await vi.runAllTimersAsync();
+  expect(groups).toEqual([["b@1", "a@2"]]);
+  expect(answered).toEqual(["b@1", "a@2"]);
+});
+
+test("none is answered that is not stored, and a bad one holds up no other", async () => {
+  const { book, groups, answered, listed } = start((hosts) => hosts.includes("bad@1"));
+  for (const one of [beat("a"), beat("bad"), beat("b")]) book.take(one);
+  await vi.runAllTimersAsync();
+  expect(groups).toEqual([["a@1", "bad@1", "b@1"], ["a@1"], ["bad@1"], ["b@1"]]);
+  expect(answered).toEqual(["a@1", "b@1"]);
+  expect(listed.map(({ hostId }) => hostId)).toEqual(["a", "b"]);
+});
+
+test("beside another machine's word no lease counts from a heartbeat, and its list proves no absence", async () => {
+  const { book, answered, listed } = start();
+  book.take(beat("a", 1, false));
+  await vi.runAllTimersAsync();
+  expect(answered).toEqual([]);
+  expect(listed).toEqual([{ hostId: "a", atMs: 0 }]);
+});
+
+test("a closed book takes nothing more", async () => {
+  const { book, groups } = start();
+  book.take(beat("a"));
+  await book.close();
+  book.take(beat("b"));
+  await vi.runAllTimersAsync();
+  expect(groups).toEqual([]);
+});
