@@ -23,7 +23,7 @@ import { measureFill } from "./place/measure-fill.ts";
 import { measureLatency } from "./place/measure-latency.ts";
 import { measureRate } from "./place/measure-rate.ts";
 import { measureSizes } from "./place/measure-sizes.ts";
-import { type Parts, startParts } from "./place/parts.ts";
+import { type Parts, type Ports, startParts } from "./place/parts.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -60,32 +60,45 @@ async function main(): Promise<void> {
     natsMonitor: whole("nats-monitor-port"),
   };
   const closing: (() => Promise<unknown>)[] = [];
-  const closeAll = async (): Promise<void> => {
-    for (const close of closing.splice(0))
-      await close().catch((error: unknown) => say(`cleaning up: ${String(error)}`));
-    if (made) await rm(stateDir, { recursive: true, force: true });
-  };
+  const { promise: stopped, reject: stop } = Promise.withResolvers<never>();
   for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => {
-      say(`${signal}: stopping what runs`);
-      void closeAll().finally(() => process.exit(1));
-    });
+    process.once(signal, () => stop(new Error(`${signal}: stopped before the end`)));
   try {
     await mkdir(stateDir, { recursive: true });
-    const parts = await startParts(stateDir, ports, say);
-    closing.unshift(() => parts.close());
-    const record = new Record(parts.adminUrl);
-    closing.unshift(() => record.close());
-    const agents = await Agents.start(parts.agents);
-    closing.unshift(() => agents.close());
-    const bare = await connectBare({ service: "scheduler", ...parts.scheduler });
-    closing.unshift(() => bare.close());
-    const bench = await Bench.start({ parts, record, agents, bare });
-    closing.unshift(() => bench.close());
-    await measure(bench, bare, parts);
+    // What still runs when it is stopped fails for want of what is closed under it.
+    const running = startAndMeasure(stateDir, ports, closing);
+    running.catch(() => undefined);
+    await Promise.race([running, stopped]);
+  } catch (error) {
+    process.exitCode = 1;
+    say(error instanceof Error ? `place: ${error.message}` : String(error));
   } finally {
-    await closeAll();
+    while (closing.length > 0)
+      await closing
+        .shift()?.()
+        .catch((error: unknown) => say(`cleaning up: ${String(error)}`));
+    if (made) await rm(stateDir, { recursive: true, force: true });
   }
+  process.exit();
+}
+
+/** @param closing what to undo, in this order; grows as parts start */
+async function startAndMeasure(
+  stateDir: string,
+  ports: Ports,
+  closing: (() => Promise<unknown>)[],
+): Promise<void> {
+  const parts = await startParts(stateDir, ports, say);
+  closing.unshift(() => parts.close());
+  const record = new Record(parts.adminUrl);
+  closing.unshift(() => record.close());
+  const agents = await Agents.start(parts.agents);
+  closing.unshift(() => agents.close());
+  const bare = await connectBare({ service: "scheduler", ...parts.scheduler });
+  closing.unshift(() => bare.close());
+  const bench = await Bench.start({ parts, record, agents, bare });
+  closing.unshift(() => bench.close());
+  await measure(bench, bare, parts);
 }
 
 async function measure(bench: Bench, bare: BareConnection, parts: Parts): Promise<void> {

@@ -8,12 +8,7 @@ import type { HostState, Refusal } from "@berth/shared/domain/placement.ts";
 import { DEFAULT_WEIGHTS } from "@berth/shared/domain/placement.ts";
 import { lotOf } from "../../services/agent/src/core/capacity.ts";
 import { isAskedAgain } from "../../services/scheduler/src/core/ask-again.ts";
-import {
-  desiredJobs,
-  type HostReport,
-  heldLater,
-  isWhole,
-} from "../../services/scheduler/src/core/desired-set.ts";
+import { desiredJobs, heldLater, isWhole } from "../../services/scheduler/src/core/desired-set.ts";
 import { type Hearing, hear } from "../../services/scheduler/src/core/hearing.ts";
 import { judgeHosts } from "../../services/scheduler/src/core/judge-hosts.ts";
 import { contend } from "../../services/scheduler/src/core/lead.ts";
@@ -25,14 +20,13 @@ import { asGuarded, presentHosts } from "./guarded-view.ts";
 import type { AwardReply, Beat, SentAward } from "./messages.ts";
 import { Endpoint } from "./network.ts";
 import { Process, type Routine, Wakeable } from "./process.ts";
+import { HeardBeats } from "./sim-beats.ts";
 import { readSnapshot, type Snapshot, type SnapshotJob } from "./snapshot.ts";
 import * as transactions from "./transactions.ts";
 import { LIMITS, type World } from "./world.ts";
 
 const DECLINE_MEMORY_MS = 5000;
 const MAX_ROUNDS = 8;
-/** As the scheduler's `HeartbeatBook` has it. */
-const GATHER_MS = 50;
 
 export class SimScheduler {
   readonly world: World;
@@ -48,11 +42,8 @@ export class SimScheduler {
   #states = new Map<HostId, "alive" | "suspect" | "lost">();
   #unplaceable = new Map<JobId, NonNullable<JobView["unplaceable"]>>();
   #declines = new Map<JobId, Map<HostId, { refusal: Refusal; untilMs: number }>>();
-  #reports = new Map<HostId, HostReport>();
-  #beats = new Map<HostId, { bootId: string; monotonicMs: number }>();
+  #heard: HeardBeats;
   #frozen = false;
-  /** Heartbeats that came and are not stored yet: the newest of each host. */
-  #gathering = new Map<HostId, Beat>();
   #sentAtMs = new Map<string, number>();
   #revision = 0;
   #running = false;
@@ -61,6 +52,7 @@ export class SimScheduler {
   constructor(world: World, name: string) {
     this.world = world;
     this.name = name;
+    this.#heard = new HeardBeats(world);
     this.process = new Process(name, world.timeline);
     this.endpoint = new Endpoint(this.process);
   }
@@ -76,9 +68,7 @@ export class SimScheduler {
     this.#states = new Map();
     this.#unplaceable = new Map();
     this.#declines = new Map();
-    this.#reports = new Map();
-    this.#beats = new Map();
-    this.#gathering = new Map();
+    this.#heard = new HeardBeats(this.world);
     this.#frozen = false;
     this.#sentAtMs = new Map();
     this.#revision = 0;
@@ -162,9 +152,9 @@ export class SimScheduler {
     if (!this.leads) return;
     yield* this.#judge();
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      const beats = new Map(this.#beats);
+      const beats = new Map(this.#heard.answered);
       const snapshot = yield* this.#record(() =>
-        readSnapshot(this.world.store.now, this.#now(), this.#unplaceable, this.#reports, this.#frozen),
+        readSnapshot(this.world.store.now, this.#now(), this.#unplaceable, this.#heard.reports, this.#frozen),
       );
       let planned = 0;
       for (const service of snapshot.services) {
@@ -212,7 +202,7 @@ export class SimScheduler {
   }
 
   *#auction(snapshot: Snapshot): Routine<boolean> {
-    const later = heldLater(this.#reports.values(), snapshot.reported);
+    const later = heldLater(this.#heard.reports.values(), snapshot.reported);
     const requested = snapshot.jobs.filter(
       ({ view }) => view.state === "requested" && view.desired === "run" && !later.has(view.id),
     );
@@ -349,7 +339,8 @@ export class SimScheduler {
     for (const host of this.world.hosts) {
       const jobs = desiredJobs(snapshot.jobs, host.id);
       const whole =
-        !this.world.on("strangers") || isWhole(this.#reports.get(host.id), snapshot.reported, this.#now());
+        !this.world.on("strangers") ||
+        isWhole(this.#heard.reports.get(host.id), snapshot.reported, this.#now());
       this.#revision += 1;
       const answersBeat = beats.get(host.id);
       const set = {
@@ -372,31 +363,12 @@ export class SimScheduler {
   *#takeBeat(beat: Beat): Routine {
     this.#hearing = hear(this.#hearing, this.#now(), LIMITS.suspectAfterMs);
     this.#bids.set(beat.hostId, { state: beat.state, expiresAtMs: this.#now() + LIMITS.bidLifeMs });
-    // Heartbeats gather for a moment; one that a newer one of its host overtakes is not stored.
-    this.#gathering.set(beat.hostId, beat);
-    yield this.world.rng.between(0, GATHER_MS);
-    if (this.#gathering.get(beat.hostId) !== beat) return;
-    this.#gathering.delete(beat.hostId);
     try {
-      yield* this.#record(() => transactions.storeBeat(this.world, beat));
-      const { bootId, monotonicMs } = beat;
-      const known = this.#beats.get(beat.hostId);
-      if (known?.bootId !== bootId || monotonicMs > known.monotonicMs)
-        this.#beats.set(beat.hostId, { bootId, monotonicMs });
-      if (beat.whole) yield* this.#takeList(beat);
+      const record = <T>(work: () => T) => this.#record(work);
+      if (yield* this.#heard.store(beat, record)) this.wake();
     } catch (error) {
       if (!(error instanceof transactions.RecordDown)) throw error;
     }
-  }
-
-  *#takeList(beat: Beat): Routine {
-    // A list may come late: what it does not name counts from when it was made.
-    const madeAtMs = Math.min(beat.atMs, this.#now());
-    const atMs = this.world.on("late-heartbeat") ? madeAtMs : this.#now();
-    if (madeAtMs >= (this.#reports.get(beat.hostId)?.atMs ?? 0))
-      this.#reports.set(beat.hostId, { atMs: madeAtMs, jobs: [...beat.jobs, ...beat.unknown] });
-    const { world } = this;
-    if (yield* this.#record(() => transactions.takeList({ world, beat, atMs }))) this.wake();
   }
 
   /** The stream gives an observation to one of the schedulers. */

@@ -69,4 +69,6 @@ process.on("message", (message: { id: number; ask: ToAgents }) => {
     (error: unknown) => process.send?.({ id: message.id, error: String(error) }),
   );
 });
+// Ctrl-C reaches the whole group: the parent ends this process.
+process.on("SIGINT", () => undefined);
 process.on("disconnect", () => process.exit(0));

@@ -57,8 +57,8 @@ export class Agents {
   }
 
   async close(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = new Promise((resolve) => this.#child.once("exit", resolve));
-    if (this.#child.exitCode !== null) return;
     await this.#ask({ kind: "end" }).catch(() => this.#child.kill("SIGKILL"));
     await ended;
   }

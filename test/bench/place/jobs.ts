@@ -62,6 +62,8 @@ export class Record {
 
   constructor(adminUrl: string) {
     this.#pool = new pg.Pool({ connectionString: adminUrl, max: 4 });
+    // Of idle connections: the next query says what is wrong.
+    this.#pool.on("error", () => undefined);
   }
 
   async setHosts(hosts: readonly { id: HostId; name: string }[]): Promise<void> {
