@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { until } from "../git/until.ts";
 import type { App, Customer } from "./customer.ts";
 import type { E2eLab } from "./e2e-lab.ts";
-import { getUntil, startLoad } from "./edge.ts";
+import { get, getUntil, startLoad } from "./edge.ts";
 import { dockerfileApp } from "./small-apps.ts";
 
 interface Given {
@@ -82,6 +82,20 @@ export function describeDeploys({ lab, customer }: Given): void {
       const { instances } = await app.status();
       expect(instances.map(({ release }) => release)).toEqual([1]);
       expect((await load.stop()).failures).toEqual([]);
+    });
+
+    test("in maintenance every edge answers 503 and the instances keep running; its end is at once", async () => {
+      const { url } = await customer().json("service", ["services", "show", "phased"]);
+      const asked = () => Promise.all(lab().lab.hosts.map(({ address }) => get(address, url)));
+      await customer().berth(["maintenance", "on", "phased"]);
+      const down = await asked();
+      expect(down.map(({ status }) => status)).toEqual([503, 503, 503]);
+      expect(down[0]?.body).toContain("maintenance");
+      const status = await customer().json("status", ["status", "phased"]);
+      expect(status.instances).toMatchObject([{ ready: true, restartsCount: 0 }]);
+      expect(status.service.maintenanceSince).not.toBeNull();
+      await customer().berth(["maintenance", "off", "phased"]);
+      expect((await asked()).map(({ status }) => status)).toEqual([200, 200, 200]);
     });
 
     test("a cron's missed instants are caught up once; a command runs once; both tell exit code and output", async () => {

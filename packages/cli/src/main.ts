@@ -49,6 +49,11 @@ const GROUPS: readonly Group[] = [
     register: async (program) => (await import("./commands/config.ts")).registerConfigCommand(program),
   },
   {
+    names: ["maintenance"],
+    register: async (program) =>
+      (await import("./commands/maintenance.ts")).registerMaintenanceCommands(program),
+  },
+  {
     names: ["scale"],
     register: async (program) => (await import("./commands/scale.ts")).registerScaleCommand(program),
   },

@@ -18,6 +18,7 @@ import { hostHandlers } from "./inbound/http/host-handlers.ts";
 import { imageHandlers } from "./inbound/http/image-handlers.ts";
 import { linkHandlers } from "./inbound/http/link-handlers.ts";
 import { logsHandler } from "./inbound/http/logs-handler.ts";
+import { maintenanceHandlers } from "./inbound/http/maintenance-handlers.ts";
 import { networkHandlers } from "./inbound/http/network-handlers.ts";
 import { orgHandlers } from "./inbound/http/org-handlers.ts";
 import { podHandlers } from "./inbound/http/pod-handlers.ts";
@@ -129,6 +130,7 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...releaseHandlers({ db, bus, outbox }),
       ...imageHandlers({ db, bus, outbox, registry: config.registry, caFile: config.natsCaFile }),
       ...taskHandlers({ db, outbox }),
+      ...maintenanceHandlers({ db, outbox }),
       ...watchHandler({ db, bus, log, addresses }),
       ...logsHandler({ db, bus }),
       ...tunnelHandler({

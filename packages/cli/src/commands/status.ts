@@ -48,6 +48,8 @@ async function status(name: string | undefined, flags: StatusFlags): Promise<voi
   print(
     `${service.org}/${service.environment}/${service.name}  ${service.currentRelease === null ? "no release yet" : `v${service.currentRelease}`}  ${clean(service.url)}`,
   );
+  if (service.maintenanceSince != null)
+    print(colours.yellow(`in maintenance since ${service.maintenanceSince}: every edge answers 503`));
   print(service.processes.map((p) => `${p.process}=${p.scale}`).join(" "));
   if (sleep !== undefined && sleep.state !== "awake") print(sleepLine(sleep, Date.now()));
   if (latestDeploy !== null) {

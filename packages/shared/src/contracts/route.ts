@@ -20,6 +20,8 @@ export const RouteSite = z.strictObject({
    * backends are those that the activator may connect to already.
    */
   sleep: z.strictObject({ epoch: z.int().min(1) }).optional(),
+  /** Edges answer 503 themselves; the backends stay known, so that the end of it is at once. */
+  maintenance: z.literal(true).optional(),
 });
 export type RouteSite = z.infer<typeof RouteSite>;
 

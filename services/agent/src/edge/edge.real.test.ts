@@ -110,6 +110,25 @@ test("only a trusted load balancer is believed whom it speaks for", async () => 
   expect(await ask("127.0.0.6", "203.0.113.7")).toBe("400");
 });
 
+test("in maintenance the edge answers 503 itself, and its end is at once", async () => {
+  const rig = await startRig();
+  const app = await startApp("one");
+  const on = (version: number) => {
+    const made = table(version, { "a.localhost": [app.port], "b.localhost": [app.port] });
+    const [site, other] = made.sites;
+    return { ...made, sites: [{ ...site, maintenance: true }, other] } as unknown as typeof made;
+  };
+  expect(await rig.edge.apply([on(1)])).toEqual([{ environmentId: ENV, version: 1 }]);
+  const down = await get(rig.port, "a.localhost");
+  expect(down).toMatchObject({ status: 503, body: expect.stringContaining("maintenance") });
+  expect(down.headers).toMatchObject({ "retry-after": "60", "cache-control": "no-store" });
+  expect((await get(rig.port, "b.localhost")).status).toBe(200);
+  await rig.edge.apply([table(2, { "a.localhost": [app.port], "b.localhost": [app.port] })]);
+  expect((await get(rig.port, "a.localhost")).status).toBe(200);
+  await rig.edge.apply([on(3)]);
+  expect((await get(rig.port, "a.localhost")).status).toBe(503);
+});
+
 test("overwrites forged headers, passes traceparent, gives every request an id", async () => {
   const rig = await startRig();
   const app = await startApp("one");

@@ -30,12 +30,13 @@ interface ServiceRow {
   readonly deployBranch: string;
   readonly currentRelease: number | null;
   readonly processes: ProcessSetting[];
+  readonly maintenanceSince: Date | null;
   readonly createdAt: Date;
 }
 
 const SERVICE = sql`
   select s.id, o.name as org, e.name as environment, s.name, s.kind, s.hostname_label as "hostnameLabel",
-         s.deploy_branch as "deployBranch", r.version as "currentRelease", s.created_at as "createdAt",
+         s.deploy_branch as "deployBranch", r.version as "currentRelease", s.maintenance_since as "maintenanceSince", s.created_at as "createdAt",
          coalesce((select jsonb_agg(jsonb_build_object('process', p.process, 'scale', p.scale,
              'memoryBytes', p.memory_bytes, 'cpuMillis', p.cpu_millis, 'healthPath', p.health_path, 'startDeadlineMs', p.start_deadline_ms, 'stopGraceMs', p.stop_grace_ms))
            from api.processes p where p.service_id = s.id), '[]') as processes
@@ -45,12 +46,13 @@ const SERVICE = sql`
     left join api.releases r on r.id = s.current_release_id`;
 
 function toService(row: ServiceRow, addresses: Addresses): Service {
-  const { hostnameLabel, createdAt, processes, ...rest } = row;
+  const { hostnameLabel, maintenanceSince, createdAt, processes, ...rest } = row;
   return {
     ...rest,
     url: serviceUrl(addresses, hostnameLabel),
     gitUrl: `${addresses.gitPublicUrl.replace(/\/$/, "")}/${row.org}/${row.environment}/${row.name}.git`,
     processes: processes.toSorted(byProcess),
+    maintenanceSince: maintenanceSince?.toISOString() ?? null,
     createdAt: createdAt.toISOString(),
   };
 }

@@ -221,6 +221,7 @@ export function sampleBody(name: RouteName): object | undefined {
     changeRelease: { notes: "the good one" },
     rollbackService: { variables: "keep" },
     restartService: {},
+    changeMaintenance: { on: true },
     runTask: { command: "node report.js" },
     deployImage: { image: "nginx:1.27" },
     sleepService: {},

@@ -24,6 +24,7 @@ import { hostHandlers } from "../inbound/http/host-handlers.ts";
 import { imageHandlers } from "../inbound/http/image-handlers.ts";
 import { linkHandlers } from "../inbound/http/link-handlers.ts";
 import { logsHandler } from "../inbound/http/logs-handler.ts";
+import { maintenanceHandlers } from "../inbound/http/maintenance-handlers.ts";
 import { networkHandlers } from "../inbound/http/network-handlers.ts";
 import { orgHandlers } from "../inbound/http/org-handlers.ts";
 import { podHandlers } from "../inbound/http/pod-handlers.ts";
@@ -143,6 +144,7 @@ async function startServer(
       ...releaseHandlers(given),
       ...imageHandlers({ ...given, registry: "127.0.0.1:7425", caFile }),
       ...taskHandlers(given),
+      ...maintenanceHandlers(given),
       ...watchHandler(given),
       ...logsHandler(given),
       ...tunnelHandler({ ...given, limits: { idleMs: 900_000, totalMs: 43_200_000 } }),

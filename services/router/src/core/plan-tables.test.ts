@@ -11,6 +11,7 @@ const service = (environment: string, name: string): ServiceRow => ({
   hostnameLabel: `${name}-${environment}`,
   allow: null,
   sleepEpoch: null,
+  maintenance: false,
 });
 const backend = (serviceId: ServiceId, n: number): BackendRow => ({
   serviceId,
@@ -30,6 +31,19 @@ describe("planTables", () => {
         sites: [{ hostname: "shop-production.berth.localhost", serviceId: shop.serviceId, backends: [] }],
       },
     ]);
+  });
+
+  test("maintenance is part of a site, and its begin and end are changes; the backends stay", () => {
+    const shop = service("production", "shop");
+    const input = { services: [shop], backends: [backend(shop.serviceId, 1)], podDomain };
+    const stored = planTables({ ...input, stored: [] });
+    const off = { ...input, services: [{ ...shop, maintenance: true }] };
+    const begun = planTables({ ...off, stored });
+    expect(begun).toMatchObject([
+      { version: 2, sites: [{ maintenance: true, backends: [{ jobId: "job_1" }] }] },
+    ]);
+    expect(planTables({ ...off, stored: begun })).toEqual([]);
+    expect(planTables({ ...input, stored: begun })[0]?.sites[0]).not.toHaveProperty("maintenance");
   });
 
   test("a new version only when the content changed, also when jsonb turned the keys round", () => {

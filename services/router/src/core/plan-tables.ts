@@ -17,6 +17,7 @@ export interface ServiceRow {
   readonly allow: readonly string[] | null;
   /** Its newest sleep while it falls asleep, sleeps or wakes; else null. */
   readonly sleepEpoch: number | null;
+  readonly maintenance: boolean;
 }
 
 /** A job that may get traffic: web, running, ready and in rotation, with an address. */
@@ -59,7 +60,7 @@ function wantedSites({ services, backends, podDomain }: PlanTablesInput): Map<En
   const byEnvironment = Map.groupBy(services, (service) => service.environmentId);
   const wanted = new Map<EnvironmentId, RouteSite[]>();
   for (const [environmentId, rows] of byEnvironment) {
-    const sites = rows.map(({ serviceId, hostnameLabel, allow, sleepEpoch }) => ({
+    const sites = rows.map(({ serviceId, hostnameLabel, allow, maintenance, sleepEpoch }) => ({
       hostname: `${hostnameLabel}.${podDomain}`.toLowerCase(),
       serviceId,
       backends: (byService.get(serviceId) ?? [])
@@ -67,6 +68,7 @@ function wantedSites({ services, backends, podDomain }: PlanTablesInput): Map<En
         .sort((a, b) => compare(a.jobId, b.jobId)),
       ...(allow === null ? {} : { allow: allow.toSorted(compare) }),
       ...(sleepEpoch === null ? {} : { sleep: { epoch: sleepEpoch } }),
+      ...(maintenance ? { maintenance } : {}),
     }));
     wanted.set(
       environmentId,
@@ -79,12 +81,13 @@ function wantedSites({ services, backends, podDomain }: PlanTablesInput): Map<En
 /** Key order must not matter: what comes out of jsonb is ordered by the database. */
 function canonical(sites: readonly RouteSite[]): string {
   return JSON.stringify(
-    sites.map(({ hostname, serviceId, backends, allow = null, sleep }) => [
+    sites.map(({ hostname, serviceId, backends, allow = null, maintenance = false, sleep }) => [
       hostname,
       serviceId,
       allow,
       sleep?.epoch ?? null,
       backends.map(({ jobId, address, port }) => [jobId, address, port]),
+      maintenance,
     ]),
   );
 }

@@ -37,6 +37,8 @@ export const Service = z.strictObject({
   deployBranch: z.string(),
   processes: z.array(ProcessSettings),
   currentRelease: z.int().nullable(),
+  /** Since when edges answer 503 for it, because somebody said so. */
+  maintenanceSince: z.string().nullable().default(null),
   createdAt: z.string(),
 });
 export const listServices = route({
@@ -75,6 +77,30 @@ export const removeService = route({
   summary: "Remove a service with its jobs, routes and variables",
   params: ServicePath,
   reply: z.strictObject({ removed: z.literal(true) }),
+});
+
+const Maintenance = z.strictObject({
+  on: z.boolean(),
+  sinceMs: z.number().nullable(),
+  /** True once every live edge does so. */
+  acknowledged: z.boolean(),
+});
+export const showMaintenance = route({
+  method: "GET",
+  path: `${SERVICE}/maintenance`,
+  role: "member",
+  summary: "Whether the service is in maintenance, and whether every edge knows",
+  params: ServicePath,
+  reply: Maintenance,
+});
+export const changeMaintenance = route({
+  method: "PUT",
+  path: `${SERVICE}/maintenance`,
+  role: "member",
+  summary: "Let every edge answer 503 with a page, or let requests through again; instances keep running",
+  params: ServicePath,
+  body: z.strictObject({ on: z.boolean() }),
+  reply: Maintenance,
 });
 
 export const scaleService = route({

@@ -1,6 +1,13 @@
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
 import { describe, expect, test } from "vitest";
-import { EMPTY_STATE, forgetMissing, isHostname, mergeTables, wantedImage } from "./edge-state.ts";
+import {
+  EMPTY_STATE,
+  forgetMissing,
+  isHostname,
+  MAINTENANCE,
+  mergeTables,
+  wantedImage,
+} from "./edge-state.ts";
 
 const table = (environmentId: string, version: number, ...hostnames: string[]): RouteTable =>
   ({
@@ -58,6 +65,19 @@ describe("mergeTables", () => {
     expect(bad.state.tables.env_a?.version).toBe(1);
     expect([...wantedImage(bad.state).hosts.keys()].sort()).toEqual(["a.x", "b.x", "c.x"]);
   });
+});
+
+test("a host name in maintenance is answered by the edge; its slot and servers stay for the end of it", () => {
+  const backends = [{ jobId: "job_1", address: "10.0.0.2", port: 80 }];
+  const state = mergeTables(EMPTY_STATE, [
+    {
+      ...table("env_a", 1),
+      sites: [{ hostname: "a.x", serviceId: "svc", backends, maintenance: true }],
+    } as unknown as RouteTable,
+  ]).state;
+  const { hosts, servers } = wantedImage(state);
+  expect(hosts.get("a.x")).toBe(MAINTENANCE);
+  expect(servers.get("slot_0")).toMatchObject([{ address: "10.0.0.2" }]);
 });
 
 test("forgetMissing drops what is not named, but nothing on an empty answer", () => {

@@ -181,6 +181,8 @@ const ACTIVATOR = "activator-";
 export function isActivator(server: { readonly name: string }): boolean {
   return server.name.startsWith(ACTIVATOR);
 }
+/** Where the map leads host names that the edge itself answers 503 for; no slot is named so. */
+export const MAINTENANCE = "maintenance";
 
 export interface WantedServer {
   readonly name: string;
@@ -206,7 +208,7 @@ export function wantedImage(state: EdgeState): WantedImage {
     for (const site of table.sites) {
       const have = state.hosts[site.hostname];
       if (have === undefined || have.environmentId !== table.environmentId) continue;
-      hosts.set(site.hostname, slotName(have.slot));
+      hosts.set(site.hostname, site.maintenance === true ? MAINTENANCE : slotName(have.slot));
       if (site.allow !== undefined) sources.set(site.hostname, new Set(site.allow.map(canonicalCidr)));
       servers.set(
         slotName(have.slot),

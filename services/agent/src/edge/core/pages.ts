@@ -17,6 +17,10 @@ export const PAGES = {
     "Not ready yet",
     "The app has no instance that can answer right now. Please try again in a few seconds.",
   ),
+  maintenance: page(
+    "Down for maintenance",
+    "The app is being worked on and will be back soon. Please try again in a few minutes.",
+  ),
   badGateway: page("No valid answer", "The app ended the connection before it gave a complete answer."),
   timeout: page(
     "No answer in time",

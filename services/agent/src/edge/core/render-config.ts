@@ -16,7 +16,7 @@
  *  - The query string is in no log.
  */
 import { SOURCE_BITS } from "@berth/shared/domain/source-list.ts";
-import { type EdgeState, slotName, wantedImage } from "./edge-state.ts";
+import { type EdgeState, MAINTENANCE, slotName, wantedImage } from "./edge-state.ts";
 import { PAGES } from "./pages.ts";
 import { serverOptions, sourceKey } from "./runtime-text.ts";
 
@@ -160,6 +160,7 @@ ${trustedProxies.map((cidr) => `  tcp-request connection expect-proxy layer4 if 
   http-request set-var(txn.slot) var(txn.host),map_str(${mapFile})
   http-request return status 404 content-type "text/html; charset=utf-8" string '${PAGES.unknownHost}' hdr Cache-Control no-store unless { var(txn.slot) -m found }
 ${sourceRules(sourcesFile)}
+  http-request return status 503 content-type "text/html; charset=utf-8" string '${PAGES.maintenance}' hdr Cache-Control no-store hdr Retry-After 60 if { var(txn.slot) -m str ${MAINTENANCE} }
   http-request del-header ^(x-forwarded-.*|forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|x-original-url|x-rewrite-url|x-host|proxy)$ -m reg
   http-request del-header upgrade if { req.fhdr(upgrade) -m found } !{ req.fhdr(upgrade) -i websocket }
   http-request set-header X-Forwarded-For %[src]

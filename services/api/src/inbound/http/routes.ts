@@ -45,6 +45,8 @@ export const AUTHORIZATION = {
   showService: "service",
   removeService: "service",
   scaleService: "service",
+  showMaintenance: "service",
+  changeMaintenance: "service",
   showServicePolicy: "service",
   changeServicePolicy: "service",
   serviceStatus: "service",
