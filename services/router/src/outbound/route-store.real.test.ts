@@ -36,6 +36,7 @@ async function withAdmin(work: (client: pg.Client) => Promise<unknown>, database
 async function createTables(client: pg.Client): Promise<void> {
   const files = [
     "api/migrations/0001-tables.sql",
+    "api/migrations/0009-tasks.sql",
     "api/migrations/0010-traffic-policy.sql",
     "scheduler/migrations/0001-scheduler.sql",
     "scheduler/migrations/0011-sleep.sql",
