@@ -6,6 +6,7 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
@@ -54,6 +55,8 @@ export interface NetworkLab extends LabPod {
   on(host: string, command: string): Promise<string>;
   /** The CLI, as the org's owner. */
   berth(words: readonly string[]): { readonly child: ChildProcess; out(): string };
+  /** The CLI to its end. @returns what it printed */
+  berthEnds(words: readonly string[]): Promise<string>;
   network(app: NetworkApp): Promise<z.infer<typeof showNetwork.reply>>;
   /** One side's word about the link from `consumer` to `provider`'s port 8080. @returns its state, or null */
   link(
@@ -119,7 +122,13 @@ export async function startNetworkLab(given: NetworkLabGiven): Promise<NetworkLa
   return {
     ...running,
     on,
-    berth: (words) => startCli(call, words),
+    berth: (words) => startCli(call, words, stateDir),
+    berthEnds: async (words) => {
+      const cli = startCli(call, words, stateDir);
+      const [code] = (await once(cli.child, "close")) as [number];
+      if (code !== 0) throw new Error(`berth ${words.join(" ")} ended with ${code}`);
+      return cli.out();
+    },
     network: ({ environment }) => callRoute(call, showNetwork, { params: { org: ORG, environment } }),
     rotate: ({ environment }) => callRoute(call, rotateNetworkKeys, { params: { org: ORG, environment } }),
     egress: ({ environment }, body) =>
@@ -154,8 +163,12 @@ export async function startNetworkLab(given: NetworkLabGiven): Promise<NetworkLa
 
 const CLI = join(import.meta.dirname, "../../packages/cli/src/main.ts");
 
-function startCli({ apiUrl, token }: { apiUrl: string; token: string }, words: readonly string[]) {
-  const env = { ...process.env, BERTH_API: apiUrl, BERTH_TOKEN: token };
+function startCli(
+  { apiUrl, token }: { apiUrl: string; token: string },
+  words: readonly string[],
+  home: string,
+) {
+  const env = { ...process.env, BERTH_API: apiUrl, BERTH_TOKEN: token, HOME: home };
   const child = spawn(process.execPath, [CLI, ...words], { env, stdio: ["ignore", "pipe", "inherit"] });
   let said = "";
   child.stdout.on("data", (chunk: Buffer) => {

@@ -16,6 +16,7 @@ import type { NetworkStage } from "./network-case.ts";
 import { type NetworkApp, type NetworkLab, startNetworkLab, throughEdge } from "./network-lab.ts";
 import { askOnOpenConnection } from "./open-connection.ts";
 import { OUTSIDE, openOutside } from "./outside.ts";
+import { personReachesNothingElse, tunnelReachesInstance } from "./person-case.ts";
 
 /** Another one runs beside. */
 const index = Number(process.env.BERTH_NETWORK_INDEX ?? 9);
@@ -73,16 +74,8 @@ test("SRV records tell every ready instance and its port, inside the environment
   expect(foreign).toContain("NXDOMAIN");
 });
 
-test("`berth tunnel` reaches an instance inside, through the API and a host's agent", async () => {
-  const tunnel = lab.berth(["tunnel", "shop", "--env", `acme/${shop.environment}`, "--json"]);
-  try {
-    const port = await until("the tunnel to listen", async () => /"port":(\d+)/.exec(tunnel.out())?.[1]);
-    const answer = await fetch(`http://127.0.0.1:${port}/version`);
-    expect((await answer.text()).trim()).toBe(`${shop.environment}-shop`);
-  } finally {
-    tunnel.child.kill("SIGTERM");
-  }
-});
+test("`berth tunnel` reaches an instance inside, through the API and a host's agent", () =>
+  tunnelReachesInstance(lab, shop));
 
 test("the matrix: reachable inside, nothing across, nothing to hosts, control plane, metadata, private networks", async () => {
   const answered = await isolation(lab, [shop, bank]);
@@ -292,6 +285,12 @@ test("the network is shown: hosts, slices, and tunnels that are up, with latency
     expect(tunnels[0]).toMatchObject({ handshakeAtMs: expect.any(Number), rxBytes: expect.any(Number) });
   console.log(JSON.stringify(network.hosts.map(({ name, slice, tunnels }) => ({ name, slice, tunnels }))));
 });
+
+test(
+  "a person's machine reaches the environment and nothing else, until it is let out",
+  () => personReachesNothingElse({ ...{ lab, shop, bank, addressOn }, stateDir, index }),
+  120_000,
+);
 
 test("keys are rotated under traffic: other keys, and every request is answered", async () => {
   const before = await lab.network(shop);

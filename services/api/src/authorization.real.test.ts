@@ -26,6 +26,9 @@ const ASK_THE_BUS: ReadonlySet<string> = new Set([
     "planRebalance",
     "showNetwork",
     "rotateNetworkKeys",
+    "listNetworkPeers",
+    "addNetworkPeer",
+    "removeNetworkPeer",
     "createRegistryToken",
   ],
 ]);

@@ -21,6 +21,7 @@ import { logsHandler } from "./inbound/http/logs-handler.ts";
 import { maintenanceHandlers } from "./inbound/http/maintenance-handlers.ts";
 import { networkHandlers } from "./inbound/http/network-handlers.ts";
 import { orgHandlers } from "./inbound/http/org-handlers.ts";
+import { peerHandlers } from "./inbound/http/peer-handlers.ts";
 import { podHandlers } from "./inbound/http/pod-handlers.ts";
 import { policyHandlers } from "./inbound/http/policy-handlers.ts";
 import { rebalanceHandlers } from "./inbound/http/rebalance-handlers.ts";
@@ -126,6 +127,7 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...allowHandlers({ db }),
       ...egressHandlers({ db }),
       ...linkHandlers({ db }),
+      ...peerHandlers({ db, bus }),
       ...deployHandlers({ db, addresses, outbox }),
       ...releaseHandlers({ db, bus, outbox }),
       ...imageHandlers({ db, bus, outbox, registry: config.registry, caFile: config.natsCaFile }),

@@ -1,10 +1,12 @@
 /** The network service: wiring only. */
 import {
+  AddPersonPeer,
   GetNetworks,
   JoinMesh,
   JoinNetwork,
   LeaveNetwork,
   NetworkReport,
+  RemovePersonPeer,
   RotateNetworkKeys,
   ShowNetwork,
 } from "@berth/shared/contracts/network.ts";
@@ -14,6 +16,7 @@ import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { runService } from "@berth/shared/kit/service.ts";
 import { NetworkConfig } from "./config.ts";
 import { onGetNetworks, onJoinMesh, onJoinNetwork, onLeaveNetwork } from "./inbound/host-requests.ts";
+import { onAddPersonPeer, onRemovePersonPeer } from "./inbound/people.ts";
 import { reconcileTables } from "./inbound/reconcile-tables.ts";
 import { onNetworkReport, onRotateNetworkKeys, onShowNetwork } from "./inbound/reports.ts";
 import { releaseUnused } from "./outbound/member-store.ts";
@@ -79,5 +82,7 @@ await runService("network", NetworkConfig, async ({ config, log, scope }) => {
   scope.use(bus.serve(GetNetworks, {}, onGetNetworks(given)));
   scope.use(bus.serve(ShowNetwork, {}, onShowNetwork(db)));
   scope.use(bus.serve(RotateNetworkKeys, {}, onRotateNetworkKeys(given)));
+  scope.use(bus.serve(AddPersonPeer, {}, onAddPersonPeer(given)));
+  scope.use(bus.serve(RemovePersonPeer, {}, onRemovePersonPeer(given)));
   scope.use(bus.on(NetworkReport, {}, onNetworkReport(db)));
 });

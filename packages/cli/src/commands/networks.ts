@@ -9,9 +9,11 @@ import { age, table } from "../output/table.ts";
 import { connect, findEnvironment } from "../session/context.ts";
 import type { CommonFlags } from "./common.ts";
 import { examples, withJson } from "./common.ts";
+import { registerPeerCommands } from "./network-peers.ts";
 
 export function registerNetworkCommands(program: Command): void {
   const network = program.command("network").description("an environment's encrypted network");
+  registerPeerCommands(network);
   examples(
     withJson(network.command("show [environment]"))
       .description("hosts, tunnels, handshakes, latency, loss and bytes")

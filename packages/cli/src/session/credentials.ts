@@ -16,7 +16,7 @@ export type Credentials = z.infer<typeof Credentials>;
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
-function configDir(env: Env): string {
+export function configDir(env: Env): string {
   return join(env.HOME || homedir(), ".config", "berth");
 }
 

@@ -10,7 +10,7 @@
  */
 import { z } from "zod";
 import { EgressPolicy, OPEN_EGRESS } from "../domain/egress-policy.ts";
-import { EnvironmentId, HostId } from "../domain/ids.ts";
+import { EnvironmentId, HostId, UserId } from "../domain/ids.ts";
 import { ProcessName } from "../domain/names.ts";
 import { defineRequest, defineSignal } from "./event.ts";
 
@@ -66,6 +66,16 @@ export const NetworkLink = z.strictObject({
 });
 export type NetworkLink = z.infer<typeof NetworkLink>;
 
+/** A person's machine in an environment's network. */
+export const PersonPeer = z.strictObject({
+  publicKey: WireguardKey,
+  /** Of the subnet, and of no host's slice. */
+  address: z.ipv4(),
+  /** Each host ends it then by its own clock, whether it is told or not. */
+  expiresAtMs: z.number(),
+});
+export type PersonPeer = z.infer<typeof PersonPeer>;
+
 /** An environment's whole network. A higher version replaces a lower one; equal versions are equal networks. */
 export const EnvironmentNetwork = z.strictObject({
   environmentId: EnvironmentId,
@@ -80,6 +90,7 @@ export const EnvironmentNetwork = z.strictObject({
   egress: EgressPolicy.default(OPEN_EGRESS),
   /** The host through which all that leaves the pod leaves it, with that address of the host; null: each host's own. */
   gateway: z.strictObject({ hostId: HostId, address: z.ipv4() }).nullable().default(null),
+  people: z.array(PersonPeer).max(64).optional(),
 });
 export type EnvironmentNetwork = z.infer<typeof EnvironmentNetwork>;
 
@@ -227,6 +238,10 @@ export const NetworkReport = defineSignal({
   }),
 });
 
+/** As the network service keeps it. */
+export const NamedPersonPeer = PersonPeer.extend({ name: z.string().max(40), userId: UserId });
+export type NamedPersonPeer = z.infer<typeof NamedPersonPeer>;
+
 export const ShowNetwork = defineRequest({
   name: "ShowNetwork",
   subject: "berth.v1.network.show.{environmentId}",
@@ -237,6 +252,7 @@ export const ShowNetwork = defineRequest({
   reply: z.strictObject({
     /** Null before the first job of the environment. */
     network: EnvironmentNetwork.nullable(),
+    people: z.array(NamedPersonPeer).max(64).optional(),
     reports: z
       .array(
         z.strictObject({
@@ -259,5 +275,40 @@ export const RotateNetworkKeys = defineRequest({
   about: "Every host of an environment makes a new key.",
   payload: z.strictObject({ environmentId: EnvironmentId }),
   reply: z.strictObject({ keyGeneration: z.int().min(0).nullable() }),
+  timeoutMs: 3000,
+});
+
+export const AddPersonPeer = defineRequest({
+  name: "AddPersonPeer",
+  subject: "berth.v1.network.add-person.{environmentId}",
+  emittedBy: ["api"],
+  consumedBy: ["network"],
+  about: "A person's machine joins an environment's network until `expiresAtMs`.",
+  payload: z.strictObject({
+    environmentId: EnvironmentId,
+    userId: UserId,
+    name: z.string().max(40),
+    publicKey: WireguardKey,
+    expiresAtMs: z.number(),
+  }),
+  reply: z.discriminatedUnion("answer", [
+    z.strictObject({ answer: z.literal("added"), address: z.ipv4() }),
+    z.strictObject({
+      answer: z.literal("refused"),
+      why: z.enum(["no-network", "name-taken", "key-taken", "limit"]),
+      reason: z.string().max(500),
+    }),
+  ]),
+  timeoutMs: 3000,
+});
+
+export const RemovePersonPeer = defineRequest({
+  name: "RemovePersonPeer",
+  subject: "berth.v1.network.remove-person.{environmentId}",
+  emittedBy: ["api"],
+  consumedBy: ["network"],
+  about: "A person's machine leaves an environment's network: every host is told at once.",
+  payload: z.strictObject({ environmentId: EnvironmentId, name: z.string().max(40) }),
+  reply: z.strictObject({ removed: z.boolean() }),
   timeoutMs: 3000,
 });

@@ -15,6 +15,7 @@ export const OrgName = nameRule("an org's name", 30);
 export const EnvironmentName = nameRule("an environment's name", 30);
 export const ServiceName = nameRule("a service's name", 30);
 export const HostName = nameRule("a host's name", 40);
+export const PeerName = nameRule("the name of a person's machine", 40);
 export const PodName = nameRule("a pod's name", 30);
 
 /** A Procfile's process type, such as `web`. */

@@ -9,6 +9,7 @@ import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.t
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
+import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
 import type { Engine } from "../outbound/docker.ts";
 import { EngineError } from "../outbound/engine-call.ts";
 import { neededWithoutJobs } from "./core/needed-networks.ts";
@@ -22,10 +23,11 @@ import {
   joinNeed,
   orderProblem,
   tunnelMtu,
+  withoutExpired,
 } from "./core/network-state.ts";
 import { planNetwork } from "./core/plan-network.ts";
 import { NameKeeper, onlyNamesDiffer } from "./name-keeper.ts";
-import { type NetworkFiles, newKeys } from "./shell/network-files.ts";
+import type { NetworkFiles } from "./shell/network-files.ts";
 import type { NetworkHands } from "./shell/network-hands.ts";
 import type { Resolvers } from "./shell/resolvers.ts";
 import { isUdpPortFree } from "./shell/udp-port.ts";
@@ -118,10 +120,6 @@ export class HostNetworks {
     log.info("network.open", { environments: networks.length });
   }
 
-  get count(): number {
-    return this.#held.size;
-  }
-
   /**
    * The environment's network, which stands when this resolves.
    * @throws EngineError 409 when the host is not let in; another error is worth another try
@@ -159,7 +157,7 @@ export class HostNetworks {
   async #join(environmentId: EnvironmentId, fresh: { keyGeneration: number } | null): Promise<void> {
     const { ask, files, log, identity } = this.#given;
     const before = this.#held.get(environmentId);
-    const keys = fresh === null ? (before?.keys ?? newKeys()) : newKeys();
+    const keys = fresh === null ? (before?.keys ?? newWireguardKeys()) : newWireguardKeys();
     const keyGeneration = fresh?.keyGeneration ?? before?.keyGeneration ?? 0;
     const busyPorts: number[] = [];
     for (;;) {
@@ -358,8 +356,9 @@ export class HostNetworks {
 
   desired(): DesiredHost | null {
     if (this.#mesh === null) return null;
-    const identity = { ...this.#given.identity, mtu: tunnelMtu(this.#mtu) };
-    return desiredHost(identity, this.#mesh, [...this.#held.values()]);
+    const { identity, clock } = this.#given;
+    const held = [...this.#held.values()].map((one) => withoutExpired(one, clock.nowMs()));
+    return desiredHost({ ...identity, mtu: tunnelMtu(this.#mtu) }, this.#mesh, held);
   }
 
   async #run(): Promise<void> {

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { EnvironmentNetwork } from "@berth/shared/contracts/network.ts";
 import { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
+import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
 import { expect, test, vi } from "vitest";
 import { newTestId } from "../testing/ids.ts";
 import type { DesiredNetwork, HeldNetwork } from "./core/network-state.ts";
 import { NameKeeper, onlyNamesDiffer } from "./name-keeper.ts";
-import { NetworkFiles, newKeys } from "./shell/network-files.ts";
+import { NetworkFiles } from "./shell/network-files.ts";
 import type { Resolvers, ResolverView } from "./shell/resolvers.ts";
 
 const environmentId = EnvironmentId.parse(newTestId("environment"));
@@ -31,7 +32,7 @@ test("changes that follow each other are told once, the newest, and are on disk 
   const files = new NetworkFiles(folder);
   await files.load();
   let held: HeldNetwork = {
-    ...{ format: 1, environmentId, keys: newKeys(), keyGeneration: 0, state: "joined" },
+    ...{ format: 1, environmentId, keys: newWireguardKeys(), keyGeneration: 0, state: "joined" },
     network: network(1, []),
   };
   const told: number[] = [];

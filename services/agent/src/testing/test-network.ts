@@ -12,10 +12,10 @@ import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.t
 import { formatCidr, parseCidr } from "@berth/shared/domain/cidr.ts";
 import { OPEN_EGRESS } from "@berth/shared/domain/egress-policy.ts";
 import { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
+import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
 import type { TestEngine } from "@berth/shared/testing/real-engine.ts";
 import type { HeldNetwork } from "../network/core/network-state.ts";
 import type { NetworkAsk } from "../network/host-networks.ts";
-import { newKeys } from "../network/shell/network-files.ts";
 import { newTestId } from "./ids.ts";
 
 const MESH_PORT = 17_426;
@@ -24,7 +24,7 @@ const POD_ID = "pod-test";
 export const ENVIRONMENT_ID = EnvironmentId.parse(newTestId("environment"));
 
 const OTHER_HOST = HostId.parse(newTestId("host"));
-const OTHER_KEY = newKeys().publicKey;
+const OTHER_KEY = newWireguardKeys().publicKey;
 
 export function testIdentity(engine: TestEngine, hostId: HostId) {
   const { nodeAddress } = engine;
@@ -113,10 +113,10 @@ export async function writeTestNetwork(
 ): Promise<void> {
   const folder = join(hostDir, "networks");
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const keys = newKeys();
+  const keys = newWireguardKeys();
   const network = testNetwork(engine, hostId, environmentId, keys.publicKey);
   const held: HeldNetwork = { format: 1, environmentId, keys, keyGeneration: 0, state: "joined", network };
   await writeFile(join(folder, `${environmentId}.json`), JSON.stringify(held));
-  const mesh = { format: 1, keys: newKeys(), mesh: testMesh(engine, hostId) };
+  const mesh = { format: 1, keys: newWireguardKeys(), mesh: testMesh(engine, hostId) };
   await writeFile(join(folder, "mesh.json"), JSON.stringify(mesh));
 }

@@ -73,7 +73,14 @@ export class ApiUnderTest {
   /** Calls a route by name; what `params` leaves out is acme's shop. */
   async call(name: RouteName, token: string | null, given: CallGiven = {}): Promise<Called> {
     const named: Record<string, string> = {
-      ...{ org: "acme", environment: "production", service: "shop", host: "dock", pod: "main" },
+      ...{
+        org: "acme",
+        environment: "production",
+        service: "shop",
+        host: "dock",
+        pod: "main",
+        peer: "laptop",
+      },
       ...this.ids,
       ...given.params,
     };
@@ -229,6 +236,7 @@ export function sampleBody(name: RouteName): object | undefined {
     changeHost: { cordoned: true },
     createPod: { name: uniqueName("pod") },
     changePod: { strategy: "spread" },
+    addNetworkPeer: { name: "laptop", publicKey: `${"A".repeat(43)}=` },
     joinHost: {
       token: "berth_join_unknown",
       name: uniqueName("host"),

@@ -27,6 +27,7 @@ import { logsHandler } from "../inbound/http/logs-handler.ts";
 import { maintenanceHandlers } from "../inbound/http/maintenance-handlers.ts";
 import { networkHandlers } from "../inbound/http/network-handlers.ts";
 import { orgHandlers } from "../inbound/http/org-handlers.ts";
+import { peerHandlers } from "../inbound/http/peer-handlers.ts";
 import { podHandlers } from "../inbound/http/pod-handlers.ts";
 import { policyHandlers } from "../inbound/http/policy-handlers.ts";
 import { rebalanceHandlers } from "../inbound/http/rebalance-handlers.ts";
@@ -140,6 +141,7 @@ async function startServer(
       ...allowHandlers({ db }),
       ...egressHandlers({ db }),
       ...linkHandlers(given),
+      ...peerHandlers(given),
       ...deployHandlers(given),
       ...releaseHandlers(given),
       ...imageHandlers({ ...given, registry: "127.0.0.1:7425", caFile }),

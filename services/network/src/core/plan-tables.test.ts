@@ -17,6 +17,7 @@ const world: World = {
   members: [],
   names: [],
   links: [],
+  people: [],
   linked: [],
   hosts: [],
   podCidr: "10.128.0.0/10",

@@ -9,6 +9,7 @@ import type {
   MeshHost,
   NetworkLink,
   NetworkMember,
+  PersonPeer,
 } from "@berth/shared/contracts/network.ts";
 import type { EgressPolicy } from "@berth/shared/domain/egress-policy.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
@@ -21,6 +22,7 @@ export interface NetworkContent {
   readonly links: readonly NetworkLink[];
   readonly egress: EgressPolicy;
   readonly gateway: EnvironmentNetwork["gateway"];
+  readonly people?: readonly PersonPeer[];
 }
 
 export interface MeshContent {
@@ -58,6 +60,7 @@ export interface World {
   readonly names: readonly (InstanceName & { readonly environmentId: string })[];
   readonly links: readonly LinkRow[];
   readonly linked: readonly LinkedRow[];
+  readonly people: readonly (PersonPeer & { readonly environmentId: string })[];
   readonly hosts: readonly Omit<MeshHost, "slices">[];
   readonly podCidr: string;
   readonly hostCidr: string;
@@ -112,6 +115,7 @@ function networkContents(world: World): [string, NetworkContent][] {
           instances: linkInstances(linked.get(serviceId) ?? []),
         }))
         .sort((a, b) => compare(`${a.name}:${a.port}`, `${b.name}:${b.port}`)),
+      ...peopleOf(world, environmentId),
     },
   ]);
 }
@@ -122,6 +126,15 @@ function linkInstances(rows: readonly LinkedRow[]): NetworkLink["instances"] {
   return (web.length > 0 ? web : rows)
     .map(({ address, ready }) => ({ address, ready }))
     .sort((a, b) => compare(a.address, b.address));
+}
+
+/** Left out where there are none: the content is as it was before there were any. */
+function peopleOf({ people }: World, environmentId: string): Pick<NetworkContent, "people"> {
+  const its = people
+    .filter((one) => one.environmentId === environmentId)
+    .map(({ publicKey, address, expiresAtMs }) => ({ publicKey, address, expiresAtMs }))
+    .sort((a, b) => compare(a.address, b.address));
+  return its.length === 0 ? {} : { people: its };
 }
 
 function meshContent({ hosts, members, podCidr, hostCidr }: World): MeshContent {

@@ -3,6 +3,7 @@ import type { NetworkReport, RotateNetworkKeys, ShowNetwork } from "@berth/share
 import type { Kysely } from "kysely";
 import type { z } from "zod";
 import { askNewKeys } from "../outbound/member-store.ts";
+import { readPresentPeople } from "../outbound/people-store.ts";
 import { readReports, storeReport } from "../outbound/report-store.ts";
 import { readTables } from "../outbound/table-store.ts";
 import type { NetworkTables } from "../outbound/tables.ts";
@@ -20,8 +21,10 @@ export function onShowNetwork(db: Kysely<NetworkTables>) {
     const network = networks.find((one) => one.environmentId === environmentId) ?? null;
     const members = new Set<string>(network?.members.map(({ hostId }) => hostId));
     const reports = (await readReports(db)).filter(({ hostId }) => members.has(hostId));
+    const people = (await readPresentPeople(db)).filter((one) => one.environmentId === environmentId);
     return {
       network,
+      people: people.map(({ environmentId: _its, ...person }) => person),
       reports: reports.map(({ tunnels, ...report }) => ({
         ...report,
         tunnels: tunnels.filter((tunnel) => tunnel.environmentId === environmentId),

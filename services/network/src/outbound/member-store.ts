@@ -8,9 +8,10 @@
 import { type Cidr, formatCidr, lowestFree, lowestFreePort, parseCidr } from "@berth/shared/domain/cidr.ts";
 import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import { type Kysely, sql, type Transaction } from "kysely";
+import { peopleSlice } from "../core/people-slice.ts";
 import type { NetworkTables } from "./tables.ts";
 
-const MEMBERS_LOCK = 7_420_020;
+export const MEMBERS_LOCK = 7_420_020;
 
 export interface Pools {
   readonly podCidr: string;
@@ -109,7 +110,10 @@ async function ensureMember(
   const slice =
     own?.slice ??
     formatOrNull(
-      lowestFree(subnet, pools.sliceBits, ofSubnet.map((row) => parseCidr(row.slice)).filter(isCidr)),
+      lowestFree(subnet, pools.sliceBits, [
+        ...ofSubnet.map((row) => parseCidr(row.slice)).filter(isCidr),
+        peopleSlice(subnet, pools.sliceBits),
+      ]),
     );
   if (slice === null)
     return {
@@ -192,6 +196,7 @@ export async function releaseUnused(db: Kysely<NetworkTables>, quarantineMs: num
       update environments e set released_at = now() where released_at is null
          and exists (select 1 from api.environments a where a.id = e.environment_id and a.deleted_at is not null)
          and not exists (select 1 from members m where m.environment_id = e.environment_id)`.execute(trx);
+    await sql`delete from people where expires_at < now()`.execute(trx);
     await sql`delete from environments where released_at < ${before}`.execute(trx);
     await sql`
       delete from tables t where t.name <> 'mesh'

@@ -4,6 +4,7 @@ import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { type Kysely, sql, type Transaction } from "kysely";
 import { planTables, portName, type Table, type World } from "../core/plan-tables.ts";
 import type { Pools } from "./member-store.ts";
+import { readPresentPeople } from "./people-store.ts";
 import type { NetworkTables } from "./tables.ts";
 
 const TABLES_LOCK = 7_420_021;
@@ -97,6 +98,7 @@ async function readWorld(trx: Transaction<NetworkTables>, pools: Pools): Promise
     names: names.rows.map(named),
     links: links.rows,
     linked: linked.rows,
+    people: await readPresentPeople(trx),
     hosts: hosts.rows,
     podCidr: pools.podCidr,
     hostCidr: pools.hostCidr,

@@ -19,6 +19,15 @@ export interface NetworkTables {
     joined_at: Generated<Date>;
     left_at: Date | null;
   };
+  people: {
+    environment_id: string;
+    name: string;
+    user_id: string;
+    public_key: string;
+    address: string;
+    created_at: Generated<Date>;
+    expires_at: Date;
+  };
   mesh_keys: { host_id: string; public_key: string; port: number };
   tables: { name: string; version: number; content: string; changed_at: Generated<Date> };
   reports: { host_id: string; at_ms: number; report: string };

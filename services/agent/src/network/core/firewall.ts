@@ -88,7 +88,9 @@ ${sets(view)}
     counter drop
   }
   chain tunnel_to_host {
-    udp dport ${PROBE_PORT} ip daddr @probed goto allow
+    iifname . ip daddr @gateways udp dport 53 goto allow
+    iifname . ip daddr @gateways tcp dport 53 goto allow
+    iifname . ip daddr @gateways udp dport ${PROBE_PORT} goto allow
     ct state established,related goto allow
     counter drop
   }
@@ -114,6 +116,7 @@ ${sets(view)}
   }
   chain inside {
     iifname . ip saddr != @own ct direction original counter drop
+    ip daddr @people ct state new counter drop
     iifname . ip daddr @reach goto allow
   }
   chain across {
@@ -185,12 +188,16 @@ function sets(view: FirewallView): string {
     set(
       "gateways",
       "ifname . ipv4_addr",
-      networks.map(({ bridge, gateway }) => `"${bridge}" . ${gateway}`),
+      networks.flatMap(({ bridge, tunnelName, gateway }) => [
+        `"${bridge}" . ${gateway}`,
+        `"${tunnelName}" . ${gateway}`,
+      ]),
     ),
+    // A person's machine asks and answers nobody.
     set(
-      "probed",
+      "people",
       "ipv4_addr",
-      networks.map(({ gateway }) => gateway),
+      networks.flatMap(({ tunnel }) => (tunnel?.people ?? []).map(({ address }) => address)),
     ),
     set(
       "links",

@@ -40,6 +40,14 @@ export function joinNeed(
   return isKnown && isOwnKeyKnown ? "none" : "again";
 }
 
+/** Whose time is over by this host's own clock is not there, whether it was told or not. */
+export function withoutExpired(held: HeldNetwork, nowMs: number): HeldNetwork {
+  const { people } = held.network;
+  if (people === undefined || people.every(({ expiresAtMs }) => expiresAtMs > nowMs)) return held;
+  const present = people.filter(({ expiresAtMs }) => expiresAtMs > nowMs);
+  return { ...held, network: { ...held.network, people: present } };
+}
+
 export interface HeldMesh {
   readonly format: 1;
   readonly keys: KeyPair;
@@ -69,6 +77,13 @@ export interface Tunnel {
    */
   readonly address: string;
   readonly peers: readonly Peer[];
+  /** People's machines: they come from wherever they are. */
+  readonly people: readonly Person[];
+}
+
+export interface Person {
+  readonly publicKey: string;
+  readonly address: string;
 }
 
 export interface DesiredNetwork {
@@ -82,7 +97,7 @@ export interface DesiredNetwork {
   readonly mtu: number;
   /** Name of the tunnel's interface, whether it is needed or not. */
   readonly tunnelName: string;
-  /** Null while no other host is a member. */
+  /** Null while no other host and no person's machine is a member. */
   readonly tunnel: Tunnel | null;
   readonly egress: EgressPolicy;
   readonly exit: Exit;
@@ -194,6 +209,7 @@ export function desiredHost(
             mtu: identity.mtu,
             address: meshAddress,
             peers,
+            people: [],
           },
     edgeAddresses: others.map(({ subnet }) => addressOfSlice(subnet)).sort(),
     nodeAddresses: [
@@ -218,6 +234,7 @@ function desiredNetwork(identity: HostIdentity, held: HeldNetwork): DesiredNetwo
       allowedIps: hostId === network.gateway?.hostId ? [slice, ANYWHERE] : [slice],
       ownSubnet: slice,
     }));
+  const people = (network.people ?? []).map(({ publicKey, address }) => ({ publicKey, address }));
   const tunnel = {
     name: tunnelName,
     ...keys,
@@ -225,6 +242,7 @@ function desiredNetwork(identity: HostIdentity, held: HeldNetwork): DesiredNetwo
     mtu,
     address: addressOfSlice(own.slice),
     peers,
+    people,
   };
   return {
     ...{ environmentId, bridge, tunnelName, engineNetwork, mtu },
@@ -233,7 +251,7 @@ function desiredNetwork(identity: HostIdentity, held: HeldNetwork): DesiredNetwo
     gateway: addressOfSlice(own.slice),
     egress: network.egress,
     exit: exitOf(identity, network, own.port),
-    tunnel: peers.length === 0 ? null : tunnel,
+    tunnel: peers.length + people.length === 0 ? null : tunnel,
   };
 }
 
@@ -310,6 +328,12 @@ export function orderProblem(
       return `the slice ${member.slice} is outside of ${network.subnet}`;
     if (member !== own && overlaps(its, slice))
       return `the slice ${member.slice} of ${member.hostId} is this host's too`;
+  }
+  for (const { address } of network.people ?? []) {
+    const its = parseCidr(`${address}/32`);
+    const isHosts = network.members.some((member) => its !== null && overlapsText(its, member.slice));
+    if (!isCidr(its) || !contains(subnet, its) || isHosts)
+      return `the address ${address} of a person's machine is outside of ${network.subnet}, or a host's`;
   }
   const other = held.find(
     (one) => one.environmentId !== network.environmentId && overlapsText(subnet, one.network.subnet),

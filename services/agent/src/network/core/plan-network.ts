@@ -5,7 +5,7 @@
  * alone, so an agent that starts again does nothing to a tunnel that stands.
  */
 
-import type { DesiredHost, DesiredNetwork, Peer, Tunnel } from "./network-state.ts";
+import type { DesiredHost, DesiredNetwork, Peer, Person, Tunnel } from "./network-state.ts";
 import { type Route, type RoutingRule, routes, routingRules } from "./routing.ts";
 
 export interface ObservedPeer {
@@ -111,8 +111,9 @@ function isConfigured(wanted: Tunnel, found: ObservedTunnel): boolean {
   return (
     found.publicKey === wanted.publicKey &&
     found.port === wanted.port &&
-    found.peers.length === wanted.peers.length &&
-    wanted.peers.every((peer) => found.peers.some((one) => isPeer(peer, one)))
+    found.peers.length === wanted.peers.length + wanted.people.length &&
+    wanted.peers.every((peer) => found.peers.some((one) => isPeer(peer, one))) &&
+    wanted.people.every((person) => found.peers.some((one) => isPerson(person, one)))
   );
 }
 
@@ -122,6 +123,10 @@ function isPeer(wanted: Peer, found: ObservedPeer): boolean {
     found.endpoint === `${wanted.nodeAddress}:${wanted.port}` &&
     [...found.allowedIps].sort().join() === [...wanted.allowedIps].sort().join()
   );
+}
+
+function isPerson({ publicKey, address }: Person, found: ObservedPeer): boolean {
+  return found.publicKey === publicKey && found.allowedIps.join() === `${address}/32`;
 }
 
 function planRoutes(wanted: readonly Route[], { routes: found }: ObservedHost): NetworkStep[] {

@@ -102,5 +102,11 @@ export function routes(desired: DesiredHost): Route[] {
       ? []
       : [{ table: exit.table, to: "default", device: tunnel.name, source: null }],
   );
-  return [...ofMesh, ...ofTunnels, ...ofExits];
+  // What the host itself answers to a person's machine: names.
+  const ofPeople = networks.flatMap(({ tunnel, gateway }) =>
+    (tunnel?.people ?? []).map(({ address }) => ({
+      ...{ table: MESH_TABLE, to: address, device: tunnel?.name ?? "", source: gateway },
+    })),
+  );
+  return [...ofMesh, ...ofTunnels, ...ofExits, ...ofPeople];
 }

@@ -2,13 +2,14 @@
  * The host's networks on its disk: `hostDir/networks/ENVIRONMENT.json` and `mesh.json`, for root only, because they
  * hold the private keys. A file is whole or not there: it is replaced, never written over.
  */
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EnvironmentNetwork, Mesh, WireguardKey } from "@berth/shared/contracts/network.ts";
 import { EnvironmentId } from "@berth/shared/domain/ids.ts";
+import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
 import { z } from "zod";
-import type { HeldMesh, HeldNetwork, KeyPair } from "../core/network-state.ts";
+import type { HeldMesh, HeldNetwork } from "../core/network-state.ts";
 
 const Keys = z.strictObject({ privateKey: z.string().max(60), publicKey: WireguardKey });
 const NetworkFile = z.strictObject({
@@ -56,7 +57,7 @@ export class NetworkFiles {
     if (!mesh.success && (await this.#exists("mesh.json"))) damaged.push("mesh.json");
     for (const name of damaged) await rename(join(this.#folder, name), join(this.#folder, `${name}.damaged`));
     if (mesh.success) return { networks, damaged, mesh: mesh.data };
-    const made: HeldMesh = { format: 1, keys: newKeys(), mesh: null };
+    const made: HeldMesh = { format: 1, keys: newWireguardKeys(), mesh: null };
     await this.saveMesh(made);
     return { networks, damaged, mesh: made };
   }
@@ -105,11 +106,4 @@ export class NetworkFiles {
     }
     await rename(half, path);
   }
-}
-
-/** A WireGuard key is an X25519 key in base 64. */
-export function newKeys(): KeyPair {
-  const { d = "", x = "" } = generateKeyPairSync("x25519").privateKey.export({ format: "jwk" });
-  const plain = (text: string) => Buffer.from(text, "base64url").toString("base64");
-  return { privateKey: plain(d), publicKey: plain(x) };
 }

@@ -1,8 +1,8 @@
 /** What `wg` prints and reads. */
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { WireguardKey } from "@berth/shared/contracts/network.ts";
+import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
 import { expect, test } from "vitest";
-import { newKeys } from "./network-files.ts";
 import { configText, parseDump } from "./wireguard.ts";
 
 test("a dump of two interfaces: peers belong to the one before them", () => {
@@ -57,13 +57,16 @@ test("a configuration names every peer with its slices", () => {
     mtu: 1420,
     address: "10.128.0.1",
     peers: [peer],
+    people: [{ publicKey: "PERSON", address: "10.128.31.2" }],
   });
   expect(text).toContain("[Interface]\nPrivateKey = PRIV\nListenPort = 21000\n");
   expect(text).toContain("[Peer]\nPublicKey = PEER\nEndpoint = 10.0.0.2:21000\nAllowedIPs = 10.128.1.0/24\n");
+  // A person comes from wherever they are.
+  expect(text).toContain("[Peer]\nPublicKey = PERSON\nAllowedIPs = 10.128.31.2/32\n");
 });
 
 test("our keys are X25519 keys, and the public one is the private one's", () => {
-  const { privateKey, publicKey } = newKeys();
+  const { privateKey, publicKey } = newWireguardKeys();
   expect(WireguardKey.safeParse(publicKey).success).toBe(true);
   const der = Buffer.concat([
     Buffer.from("302e020100300506032b656e04220420", "hex"),

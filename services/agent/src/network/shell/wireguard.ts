@@ -135,13 +135,17 @@ export class Wireguard {
   }
 }
 
-export function configText({ privateKey, port, peers }: Tunnel): string {
+export function configText({ privateKey, port, peers, people }: Tunnel): string {
   const sections = peers.map(
     ({ publicKey, nodeAddress, port: peerPort, allowedIps }) =>
       `[Peer]\nPublicKey = ${publicKey}\nEndpoint = ${nodeAddress}:${peerPort}\n` +
       `AllowedIPs = ${allowedIps.join(", ")}\nPersistentKeepalive = ${KEEPALIVE_SECONDS}\n`,
   );
-  return [`[Interface]\nPrivateKey = ${privateKey}\nListenPort = ${port}\n`, ...sections].join("\n");
+  const ofPeople = people.map(
+    ({ publicKey, address }) => `[Peer]\nPublicKey = ${publicKey}\nAllowedIPs = ${address}/32\n`,
+  );
+  const own = `[Interface]\nPrivateKey = ${privateKey}\nListenPort = ${port}\n`;
+  return [own, ...sections, ...ofPeople].join("\n");
 }
 
 /** The output of `wg show all dump`: five fields are an interface, nine a peer. */

@@ -1,0 +1,25 @@
+/** People's machines: added and removed. Every host is told before the answer leaves. */
+import type { AddPersonPeer, RemovePersonPeer } from "@berth/shared/contracts/network.ts";
+import type { z } from "zod";
+import { addPerson, removePerson } from "../outbound/people-store.ts";
+import { reconcileTables, type TablesGiven } from "./reconcile-tables.ts";
+
+export function onAddPersonPeer(given: TablesGiven) {
+  return async (
+    asked: z.infer<typeof AddPersonPeer.payload>,
+  ): Promise<z.infer<typeof AddPersonPeer.reply>> => {
+    const added = await addPerson(given.db, asked, given.pools);
+    if (added.answer === "added") await reconcileTables(given);
+    return added;
+  };
+}
+
+export function onRemovePersonPeer(given: TablesGiven) {
+  return async (
+    asked: z.infer<typeof RemovePersonPeer.payload>,
+  ): Promise<z.infer<typeof RemovePersonPeer.reply>> => {
+    const removed = await removePerson(given.db, asked);
+    if (removed) await reconcileTables(given);
+    return { removed };
+  };
+}
