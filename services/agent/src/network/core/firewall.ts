@@ -131,6 +131,7 @@ ${sets(view)}
   }
   chain from_member {
     oifname @ours counter drop
+    ip saddr @people counter drop
     jump closed_to_all
     goto allow
   }

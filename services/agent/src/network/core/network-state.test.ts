@@ -144,6 +144,8 @@ describe("a person's machine", () => {
     expect(chain).not.toMatch(/^ *(udp|tcp|ip|meta)/m);
     expect(rules).toContain("set people { type ipv4_addr; elements = { 10.128.63.2 }; }");
     expect(rules).toContain("ip daddr @people ct state new counter drop");
+    const leaves = rules.split("chain from_member {")[1]?.split("}\n")[0] ?? "";
+    expect(leaves).toContain("ip saddr @people counter drop");
     for (const network of desire(2, withPerson(2), held(2, 2)).networks)
       expect(rules).toContain(`"${network.tunnelName}" . ${network.gateway}`);
   });
