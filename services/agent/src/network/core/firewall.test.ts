@@ -60,7 +60,11 @@ test("every chain of containers ends in a drop or after one: nothing falls throu
     "iifname @elsewhere iifname . oifname != @exits counter drop",
     "jump closed_to_all",
   ]);
-  expect(chain("from_member")?.slice(0, 2)).toEqual(["oifname @ours counter drop", "jump closed_to_all"]);
+  expect(chain("from_member")?.slice(0, 3)).toEqual([
+    "oifname @ours counter drop",
+    "ip saddr @people counter drop",
+    "jump closed_to_all",
+  ]);
   expect(chain("closed_to_all")).toEqual([
     "ip daddr @nodes counter drop",
     "ip daddr @closed ip daddr != @allowed_private counter drop",

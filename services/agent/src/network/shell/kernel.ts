@@ -26,6 +26,8 @@ export interface NetworkInterface {
   readonly name: string;
   readonly mtu: number;
   readonly addresses: readonly string[];
+  /** As `ip` names it: `bridge`, `tun`, `wireguard`, `veth`; empty for a card. */
+  readonly kind: string;
 }
 
 export class Kernel {
@@ -46,11 +48,13 @@ export class Kernel {
     const found = await this.#json<{
       ifname: string;
       mtu: number;
+      linkinfo?: { info_kind?: string };
       addr_info: { family: string; local: string; prefixlen: number }[];
-    }>(["ip", "-j", "address", "show"]);
-    return found.map(({ ifname, mtu, addr_info }) => ({
+    }>(["ip", "-j", "-d", "address", "show"]);
+    return found.map(({ ifname, mtu, linkinfo, addr_info }) => ({
       name: ifname,
       mtu,
+      kind: linkinfo?.info_kind ?? "",
       addresses: addr_info
         .filter(({ family }) => family === "inet")
         .map(({ local, prefixlen }) => `${local}/${prefixlen}`),

@@ -18,6 +18,8 @@ export interface HandsGiven {
 }
 
 const OURS = /^(bn|wb|wm)-/;
+/** What is made for a network; another kind that has such a name is somebody else's. */
+const KINDS: ReadonlySet<string> = new Set(["bridge", "tun", "wireguard"]);
 
 export class NetworkHands {
   readonly #given: HandsGiven;
@@ -52,7 +54,8 @@ export class NetworkHands {
       this.engineNetworks(),
     ]);
     this.#interfaces = interfaces;
-    const names = interfaces.map(({ name }) => name).filter((name) => OURS.test(name));
+    const made = interfaces.filter(({ name, kind }) => OURS.test(name) && KINDS.has(kind));
+    const names = made.map(({ name }) => name);
     const tunnels = await wireguard.observe(names.filter((name) => name.startsWith("w")));
     const plain = interfaces.map(
       ({ name, addresses }) => [name, addresses.map((one) => one.split("/")[0] ?? "")] as const,
