@@ -72,6 +72,8 @@ function said([file = "", ...words]: readonly string[], input = ""): Promise<str
     const child = execFile(file, words, { timeout: 15_000 }, (_error, stdout, stderr) =>
       resolve(stdout + stderr),
     );
+    // A program that ended without reading says so by its exit code.
+    child.stdin?.on("error", () => undefined);
     child.stdin?.end(input);
   });
 }
