@@ -1,8 +1,14 @@
-/** Runs a program with a deadline and bounded output; arguments never pass a shell. */
-import { spawn } from "node:child_process";
+/** Runs programs by the launcher, which is started at the first one and again when it died. */
+import { type ChildProcess, fork } from "node:child_process";
+import type { LauncherOrder } from "./launcher/launcher.ts";
+import type { ProgramResult } from "./launcher/run-program.ts";
 
 /** Packet rules, links and peers of a full host: half of it would be read as if the rest were gone. */
 const MAX_OUTPUT = 8 * 1024 ** 2;
+/** A launcher that says nothing for so long after a program's deadline hangs itself. */
+const LAUNCHER_PATIENCE_MS = 5000;
+const LAUNCHER = new URL("./launcher/launcher.ts", import.meta.url);
+const LAUNCHER_OPTIONS = ["--disable-warning=ExperimentalWarning", "--max-old-space-size=128"];
 
 export class CommandError extends Error {
   override name = "CommandError";
@@ -20,41 +26,76 @@ export interface CommandOptions {
   readonly maxOutputBytes?: number;
 }
 
+type Settle = (result: ProgramResult) => void;
+
+class Launcher {
+  readonly #process: ChildProcess;
+  readonly #waiting = new Map<number, Settle>();
+  #lastId = 0;
+  #over: string | null = null;
+
+  constructor() {
+    this.#process = fork(LAUNCHER, { execArgv: LAUNCHER_OPTIONS, serialization: "advanced" });
+    this.#process.on("message", (result: ProgramResult & { id: number }) => this.#settle(result.id, result));
+    this.#process.on("error", (error) => this.#end(error.message));
+    this.#process.on("exit", (code, signal) => this.#end(`it ended with ${signal ?? code}`));
+    this.#holdOpen();
+  }
+
+  get isOver(): boolean {
+    return this.#over !== null;
+  }
+
+  run(order: Omit<LauncherOrder, "id">): Promise<ProgramResult> {
+    this.#lastId += 1;
+    const id = this.#lastId;
+    return new Promise((resolve) => {
+      const hangs = setTimeout(() => {
+        this.#process.kill("SIGKILL");
+        this.#end("it did not answer");
+      }, order.timeoutMs + LAUNCHER_PATIENCE_MS);
+      this.#waiting.set(id, (result) => {
+        clearTimeout(hangs);
+        resolve(result);
+      });
+      this.#holdOpen();
+      this.#process.send({ ...order, id }, (error) => {
+        if (error !== null) this.#end(error.message);
+      });
+    });
+  }
+
+  #settle(id: number, result: ProgramResult): void {
+    this.#waiting.get(id)?.(result);
+    this.#waiting.delete(id);
+    this.#holdOpen();
+  }
+
+  #end(why: string): void {
+    this.#over ??= why;
+    const problem = `the process that starts the agent's programs is gone: ${why}`;
+    for (const id of [...this.#waiting.keys()]) this.#settle(id, { kind: "failed", problem, exitCode: null });
+  }
+
+  /** A process whose work is done ends, although its launcher waits for more. */
+  #holdOpen(): void {
+    const how = this.#waiting.size > 0 ? "ref" : "unref";
+    this.#process[how]();
+    this.#process.channel?.[how]();
+  }
+}
+
+let launcher: Launcher | null = null;
+
 /** @returns what the program printed on stdout. @throws CommandError when it did not end with 0 in time */
-export function runCommand(argv: readonly string[], options: CommandOptions = {}): Promise<string> {
-  const [program = "", ...args] = argv;
-  const timeoutMs = options.timeoutMs ?? 10_000;
-  const maxOutputBytes = options.maxOutputBytes ?? MAX_OUTPUT;
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
-    let out = "";
-    let problem = "";
-    const timer = setTimeout(() => {
-      child.kill("SIGKILL");
-      reject(new CommandError(`${program} did not end within ${timeoutMs / 1000} s`, null));
-    }, timeoutMs);
-    child.stdout.on("data", (chunk: Buffer) => {
-      if (out.length < maxOutputBytes) out += chunk.toString("utf8");
-    });
-    child.stderr.on("data", (chunk: Buffer) => {
-      if (problem.length < 4096) problem += chunk.toString("utf8");
-    });
-    child.stdin.on("error", () => {});
-    child.on("error", (error) => {
-      clearTimeout(timer);
-      reject(new CommandError(`${program} could not be run: ${error.message}`, null));
-    });
-    child.on("close", (code) => {
-      clearTimeout(timer);
-      if (code === 0) resolve(out);
-      else
-        reject(
-          new CommandError(
-            `${argv.slice(0, 4).join(" ")} ended with ${code}: ${problem.trim().slice(0, 500)}`,
-            code,
-          ),
-        );
-    });
-    child.stdin.end(options.input ?? "");
+export async function runCommand(argv: readonly string[], options: CommandOptions = {}): Promise<string> {
+  if (launcher === null || launcher.isOver) launcher = new Launcher();
+  const result = await launcher.run({
+    argv,
+    input: options.input ?? "",
+    timeoutMs: options.timeoutMs ?? 10_000,
+    maxOutputBytes: options.maxOutputBytes ?? MAX_OUTPUT,
   });
+  if (result.kind === "ended-well") return result.output;
+  throw new CommandError(result.problem, result.exitCode);
 }
