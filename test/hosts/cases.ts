@@ -6,10 +6,12 @@ import { hostDies } from "./cases/host-dies.ts";
 import { massLoss } from "./cases/mass-loss.ts";
 import { outage } from "./cases/outage.ts";
 import { powerCycle, powerCycleAlone } from "./cases/power-cycle.ts";
+import { sleep } from "./cases/sleep.ts";
 import { staleScheduler } from "./cases/stale-scheduler.ts";
 
 export const hostCases: readonly HostCase[] = [
   drain,
+  sleep,
   hostDies,
   cutOff,
   massLoss,

@@ -14,7 +14,13 @@ import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
 import { type EnsuredService, ensureService } from "@berth/infra/pod/ensure-service.ts";
 import { readPodFile } from "@berth/infra/pod/settings.ts";
 import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
-import { changeHost, changeVars, scaleService } from "@berth/shared/contracts/http/api.ts";
+import {
+  changeHost,
+  changeServicePolicy,
+  changeVars,
+  scaleService,
+  sleepService,
+} from "@berth/shared/contracts/http/api.ts";
 import { type ApiTarget, callRoute } from "@berth/shared/contracts/http/client.ts";
 import { GIB } from "@berth/shared/domain/resources.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
@@ -26,7 +32,8 @@ import { ControlPlane, crashFile } from "./control-plane.ts";
 import { Visitors } from "./visitors.ts";
 
 export const hostsCount = 5;
-const index = 7;
+/** Another one for a second pod on the same machine. */
+const index = Number(process.env.BERTH_HOSTS_INDEX ?? 7);
 const hostMemoryBytes = 3 * GIB;
 const restDeadlineMs = 120_000;
 const environment = { org: "hosts", environment: "test" };
@@ -113,6 +120,17 @@ export class HostPod {
 
   async drain(host: string, draining: boolean): Promise<void> {
     await callRoute(this.#api, changeHost, { params: { host }, body: { draining } });
+  }
+
+  async sleep(app: AppName): Promise<void> {
+    const params = { ...environment, service: app };
+    await callRoute(this.#api, sleepService, { params, body: {} });
+  }
+
+  /** Null: it does not fall asleep by itself. */
+  async sleepAfter(app: AppName, sleepAfterMs: number | null): Promise<void> {
+    const params = { ...environment, service: app };
+    await callRoute(this.#api, changeServicePolicy, { params, body: { sleepAfterMs } });
   }
 
   get #api(): ApiTarget {

@@ -30,7 +30,12 @@ type Outcome =
   | { readonly kind: "ended"; readonly failure: string | null };
 
 /** One request through one edge. */
-export function visit(address: string, port: number, hostname: string, path = "/version"): Promise<Outcome> {
+export function visit(
+  address: string,
+  port: number,
+  hostname: string,
+  { path = "/version", answerMs = answerTimeoutMs } = {},
+): Promise<Outcome> {
   return new Promise((resolve) => {
     let connected = false;
     const call = request({
@@ -47,7 +52,7 @@ export function visit(address: string, port: number, hostname: string, path = "/
       socket.once("connect", () => {
         connected = true;
         clearTimeout(timer);
-        timer = setTimeout(() => end(`no answer within ${answerTimeoutMs / 1000} s`), answerTimeoutMs);
+        timer = setTimeout(() => end(`no answer within ${answerMs / 1000} s`), answerMs);
       }),
     );
     call.on("response", (reply) => {
@@ -68,6 +73,8 @@ export class Visitors {
   readonly #leftOutUntilMs = new Map<string, number>();
   #turn = 0;
   #stopped = false;
+  #paused = false;
+  #asking = false;
   #requests = 0;
   #failures: string[] = [];
   #slowestMs = 0;
@@ -94,10 +101,26 @@ export class Visitors {
     return this.#lastFailureAtMs;
   }
 
+  /** Comes back when no request is under way any more. */
+  async pause(): Promise<void> {
+    this.#paused = true;
+    while (this.#asking) await delay(pauseMs);
+  }
+
+  goOn(): void {
+    this.#paused = false;
+  }
+
   async #run(): Promise<void> {
     while (!this.#stopped) {
+      if (this.#paused) {
+        await delay(pauseMs);
+        continue;
+      }
       const startedAtMs = Date.now();
+      this.#asking = true;
       const failure = await this.#ask();
+      this.#asking = false;
       this.#requests += 1;
       if (failure === null) this.#slowestMs = Math.max(this.#slowestMs, Date.now() - startedAtMs);
       else {
