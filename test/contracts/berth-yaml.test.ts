@@ -1,10 +1,18 @@
 /** docs/BERTH-YAML.md and the schema of berth.yaml have the same keys, and the document's example is right. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { AppCron, AppFile, AppPlacement, AppProcess } from "@berth/shared/domain/app-config.ts";
+import {
+  AppCron,
+  AppDeploy,
+  AppFile,
+  AppPlacement,
+  AppProcess,
+  AppSleep,
+} from "@berth/shared/domain/app-config.ts";
 import { readAppFile } from "@berth/shared/kit/app-file.ts";
 import { expect, test } from "vitest";
 
+const parts = { placement: AppPlacement, deploy: AppDeploy, sleep: AppSleep } as const;
 const text = readFileSync(join(import.meta.dirname, "../../docs/BERTH-YAML.md"), "utf8");
 
 test("every key is documented, and every documented key exists", () => {
@@ -12,7 +20,8 @@ test("every key is documented, and every documented key exists", () => {
   const keys = Object.keys(AppFile.shape).flatMap((key) => {
     if (key === "processes") return Object.keys(AppProcess.shape).map((one) => `processes.NAME.${one}`);
     if (key === "cron") return Object.keys(AppCron.shape).map((one) => `cron.NAME.${one}`);
-    return key === "placement" ? Object.keys(AppPlacement.shape).map((one) => `placement.${one}`) : [key];
+    const part = parts[key as keyof typeof parts];
+    return part === undefined ? [key] : Object.keys(part.shape).map((one) => `${key}.${one}`);
   });
   expect(documented.toSorted()).toEqual(keys.toSorted());
 });
@@ -25,7 +34,7 @@ test("the example uses every key and is right", () => {
     ...Object.keys(AppFile.shape),
     ...Object.keys(AppProcess.shape),
     ...Object.keys(AppCron.shape),
-    ...Object.keys(AppPlacement.shape),
+    ...Object.values(parts).flatMap(({ shape }) => Object.keys(shape)),
   ];
   for (const name of names) expect(example).toContain(`${name}:`);
 });

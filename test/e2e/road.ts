@@ -22,9 +22,17 @@ const everyKey = `processes:
     health: /healthz
     start-deadline: 45s
     stop-grace: 3s
+    min-ready: 1s
+    canary: 1
+    batch: 2
 placement:
   apart: true
   labels: {}
+deploy:
+  progress-deadline: 3m
+sleep:
+  after: 12h
+  level: frozen
 env:
   COLOUR: blue
 `;

@@ -144,7 +144,13 @@ function deploy(
   const version = (state.versions[service] ?? 0) + 1;
   state.versions[service] = version;
   const id = releaseId(service, version);
-  const view = { id, version, deployId: deployId(service, version), processes: new Set(["web"]) };
+  const view = {
+    id,
+    version,
+    deployId: deployId(service, version),
+    processes: new Set(["web"]),
+    rollouts: new Map(),
+  };
   const release = { view, serviceId: serviceId(service), memoryBytes: JOB_MEMORY_BYTES, quality };
   store.now.releases.set(id, release);
   store.now.current.set(serviceId(service), id);

@@ -42,6 +42,7 @@ export function readSnapshot(
       view: {
         ...row,
         restartAsked: false,
+        readySinceMs: 0,
         sleep: null,
         wokenEpoch: 0,
         partition: row.spec.partition,
@@ -88,6 +89,7 @@ function serviceView(
     drainingHosts: NO_HOSTS,
     hosts,
     policy: record.policies.get(serviceId) ?? DEFAULT_PARTITION_POLICY,
+    progressDeadlineMs: null,
     routed: routes.settled ? routes.jobs : null,
     sleep: AWAKE,
   };

@@ -179,20 +179,26 @@ describe("what the repository says", () => {
       startDeadlineMs: 9000,
     };
     const first = await pushWith({
-      processes: { web: { ...web, stopGraceMs: 1000 } },
+      processes: { web: { ...web, stopGraceMs: 1000, canary: 1, minReadyMs: 2000 } },
       placement: { apart: true, labels: { disk: "ssd" } },
+      deploy: { progressDeadlineMs: 60_000 },
+      sleep: { afterMs: 900_000, level: "frozen" },
       env: { COLOUR: "blue" },
     });
     expect(first).toMatchObject({ env: { COLOUR: "blue" } });
-    expect(first.process_settings).toContainEqual({ process: "web", ...web, stopGraceMs: 1000 });
+    const given = { process: "web", ...web, stopGraceMs: 1000, canary: 1, batch: null, minReadyMs: 2000 };
+    expect(first.process_settings).toContainEqual(given);
     expect((await call("showServicePolicy")).body).toMatchObject({
-      policy: { apart: true, labels: { disk: "ssd" } },
+      policy: {
+        ...{ apart: true, labels: { disk: "ssd" }, progressDeadlineMs: 60_000 },
+        ...{ sleepAfterMs: 900_000, sleepLevel: "frozen" },
+      },
     });
     await call("scaleService", { body: { processes: [{ process: "web", scale: 1 }] } });
     const second = await pushWith({ processes: { web: { scale: 5, memoryBytes: 128 * 1024 ** 2 } } });
     expect(second).toMatchObject({ env: {} });
     expect(second.process_settings).toContainEqual({
-      ...{ process: "web", ...web, stopGraceMs: 1000 },
+      ...given,
       ...{ scale: 1, memoryBytes: 128 * 1024 ** 2 },
     });
     await call("redeployService");

@@ -23,6 +23,7 @@ interface PolicyFlags extends EnvFlags {
   readonly labels?: string[];
   readonly runtime?: string;
   readonly near?: string;
+  readonly progressDeadline?: string;
 }
 
 const onOff = (flags: string, about: string) => new Option(flags, about).choices(["on", "off"]);
@@ -45,6 +46,10 @@ export function registerServicePolicyCommand(services: Command): void {
       .addOption(onOff("--apart <on|off>", "never two instances on one host"))
       .option("--labels <labels...>", "labels that a host must have: name=value, or name= to ask no more")
       .option("--runtime <name>", "container runtime that the host must have")
+      .option(
+        "--progress-deadline <time>",
+        "a deploy that gets no further for so long is rolled back; `never` for the pod's own limit",
+      )
       .option("--near <service>", "a service next to which it is preferred, or `none`")
       .action(policyCommand),
     "berth services policy shop",
@@ -75,6 +80,9 @@ function toChange(flags: PolicyFlags): Change {
       ? {}
       : { replaceAfterMs: duration("--replace-after", flags.replaceAfter) }),
     ...(flags.stopAfter === undefined ? {} : { stopAfterMs: duration("--stop-after", flags.stopAfter) }),
+    ...(flags.progressDeadline === undefined
+      ? {}
+      : { progressDeadlineMs: duration("--progress-deadline", flags.progressDeadline) }),
     ...(flags.onReturn === undefined ? {} : { onReturn: flags.onReturn }),
     ...(flags.singleWriter === undefined ? {} : { singleWriter: flags.singleWriter === "on" }),
     ...(flags.apart === undefined ? {} : { apart: flags.apart === "on" }),
@@ -105,6 +113,9 @@ function printPolicy(policy: Policy): void {
   print(`runtime        ${clean(policy.runtime)}`);
   print(
     `sleeps         ${policy.sleepAfterMs === null ? "when told to" : `(${policy.sleepLevel}) ${formatDuration(policy.sleepAfterMs)} after its last request`}`,
+  );
+  print(
+    `deploys        ${policy.progressDeadlineMs === null ? "have the pod's limit" : `end without progress for ${formatDuration(policy.progressDeadlineMs)}`}`,
   );
   print(`near           ${policy.near === null ? "none" : clean(policy.near)}`);
 }

@@ -8,6 +8,13 @@ import { z } from "zod";
 import { ProcessName, VariableName } from "./names.ts";
 import { GIB, MIB, parseBytes } from "./resources.ts";
 import {
+  LEAST_PROGRESS_DEADLINE_MS,
+  MAX_MIN_READY_MS,
+  MAX_PROGRESS_DEADLINE_MS,
+  Rollout,
+} from "./rollout.ts";
+import { LEAST_SLEEP_AFTER_MS, MAX_SLEEP_AFTER_MS, SleepLevel } from "./sleep.ts";
+import {
   CommandText,
   CronName,
   CronSchedule,
@@ -59,6 +66,25 @@ const startDeadline = measured(readDuration, [1000, MAX_START_DEADLINE_MS], {
 });
 const stopGrace = measured(readDuration, [0, MAX_STOP_GRACE_MS], { example: "30s", range: "0s to 5m" });
 
+const minReady = measured(readDuration, [0, MAX_MIN_READY_MS], { example: "10s", range: "0s to 5m" });
+const progressDeadline = measured(readDuration, [LEAST_PROGRESS_DEADLINE_MS, MAX_PROGRESS_DEADLINE_MS], {
+  example: "5m",
+  range: "10s to 1h",
+});
+const sleepAfter = measured(readDuration, [LEAST_SLEEP_AFTER_MS, MAX_SLEEP_AFTER_MS], {
+  example: "15m",
+  range: "10s to 168h",
+});
+/** Null: never by itself. */
+const sleepAfterOrOff = z.union([z.string(), z.number()]).transform((given, context) => {
+  if (given === "off") return null;
+  const read = sleepAfter.safeParse(given);
+  if (read.success) return read.data;
+  context.addIssue({ code: "custom", message: read.error.issues[0]?.message ?? "is no time" });
+  return z.NEVER;
+});
+const instances = z.int("must be a whole number from 1 to 500").min(1).max(500);
+
 const releaseDeadline = measured(readDuration, [1000, MAX_RELEASE_DEADLINE_MS], {
   example: "10m",
   range: "1s to 1h",
@@ -85,6 +111,9 @@ export const AppProcess = z.strictObject({
     .optional(),
   "start-deadline": startDeadline.optional(),
   "stop-grace": stopGrace.optional(),
+  "min-ready": minReady.optional(),
+  canary: instances.optional(),
+  batch: instances.optional(),
   deadline: releaseDeadline.optional(),
 });
 
@@ -116,6 +145,13 @@ export const AppPlacement = z.strictObject({
     .optional(),
 });
 
+export const AppDeploy = z.strictObject({ "progress-deadline": progressDeadline.optional() });
+
+export const AppSleep = z.strictObject({
+  after: sleepAfterOrOff.optional(),
+  level: z.enum(SleepLevel.options, `must be ${SleepLevel.options.join(", ")}`).optional(),
+});
+
 /** `berth.yaml` as people write it. */
 export const AppFile = z.strictObject({
   processes: z
@@ -124,7 +160,7 @@ export const AppFile = z.strictObject({
     .refine(onlyWebHasHealth, "only web has a health path: other processes get no requests")
     .refine(
       releaseIsNotScaled,
-      "release runs once before a deploy: it has no scale, start-deadline or stop-grace",
+      "release runs once before a deploy: it has no scale, start-deadline, stop-grace, min-ready, canary or batch",
     )
     .refine(onlyReleaseEnds, "only release has a deadline: other processes do not end")
     .optional(),
@@ -133,6 +169,8 @@ export const AppFile = z.strictObject({
     .refine((crons) => Object.keys(crons).length <= MOST_CRONS, `at most ${MOST_CRONS} crons`)
     .optional(),
   placement: AppPlacement.optional(),
+  deploy: AppDeploy.optional(),
+  sleep: AppSleep.optional(),
   env: z
     .record(VariableName, envValue)
     .refine((env) => Object.keys(env).length <= MAX_ENV_NAMES, `at most ${MAX_ENV_NAMES} names`)
@@ -152,9 +190,10 @@ type GivenProcesses = Readonly<Record<string, z.output<typeof AppProcess>>>;
 
 function releaseIsNotScaled(processes: GivenProcesses): boolean {
   const release = processes[RELEASE_PROCESS];
-  return [release?.scale, release?.["start-deadline"], release?.["stop-grace"]].every(
-    (one) => one === undefined,
-  );
+  const { scale, canary, batch } = release ?? {};
+  return [
+    ...[scale, canary, batch, release?.["start-deadline"], release?.["stop-grace"], release?.["min-ready"]],
+  ].every((one) => one === undefined);
 }
 
 function onlyReleaseEnds(processes: GivenProcesses): boolean {
@@ -174,6 +213,9 @@ export const ProcessWishes = z.strictObject({
   healthPath: z.string().max(500).optional(),
   startDeadlineMs: z.int().min(1000).max(MAX_START_DEADLINE_MS).optional(),
   stopGraceMs: z.int().min(0).max(MAX_STOP_GRACE_MS).optional(),
+  canary: Rollout.shape.canary.unwrap().optional(),
+  batch: Rollout.shape.batch.unwrap().optional(),
+  minReadyMs: Rollout.shape.minReadyMs.unwrap().optional(),
 });
 export type ProcessWishes = z.infer<typeof ProcessWishes>;
 
@@ -184,6 +226,18 @@ export const AppConfig = z.strictObject({
     .strictObject({
       apart: z.boolean().optional(),
       labels: z.record(z.string(), z.string().max(63)).optional(),
+    })
+    .default({}),
+  deploy: z
+    .strictObject({
+      progressDeadlineMs: z.int().min(LEAST_PROGRESS_DEADLINE_MS).max(MAX_PROGRESS_DEADLINE_MS).optional(),
+    })
+    .default({}),
+  sleep: z
+    .strictObject({
+      /** Null: never by itself. */
+      afterMs: z.int().min(LEAST_SLEEP_AFTER_MS).max(MAX_SLEEP_AFTER_MS).nullable().optional(),
+      level: SleepLevel.optional(),
     })
     .default({}),
   env: z.record(VariableName, z.string().max(MAX_ENV_BYTES)).default({}),
@@ -200,16 +254,20 @@ export function toWishes(file: AppFile): AppWishes {
   const commands: Record<string, string> = {};
   const processes: Record<string, ProcessWishes> = {};
   for (const [name, given] of Object.entries(file.processes ?? {})) {
-    const { command, memory: memoryBytes, cpu: cpuMillis, health: healthPath, scale } = given;
+    const { command, memory: memoryBytes, cpu: cpuMillis, health: healthPath, scale, canary, batch } = given;
     if (command !== undefined) commands[name] = command;
     processes[name] = ProcessWishes.parse({
-      ...{ scale, memoryBytes, cpuMillis, healthPath },
+      ...{ scale, memoryBytes, cpuMillis, healthPath, canary, batch },
       startDeadlineMs: given["start-deadline"],
       stopGraceMs: given["stop-grace"],
+      minReadyMs: given["min-ready"],
     });
   }
   const { placement, env } = file;
-  return { commands, config: AppConfig.parse({ processes, placement, env, tasks: toTasks(file) }) };
+  const deploy = { progressDeadlineMs: file.deploy?.["progress-deadline"] };
+  const sleep = { afterMs: file.sleep?.after, level: file.sleep?.level };
+  const config = { processes, placement, deploy, sleep, env, tasks: toTasks(file) };
+  return { commands, config: AppConfig.parse(config) };
 }
 
 function toTasks({ processes, cron = {} }: AppFile): z.input<typeof ReleaseTasks> {

@@ -7,7 +7,8 @@
  */
 import { z } from "zod";
 import { ServiceId } from "./ids.ts";
-import { LEAST_SLEEP_AFTER_MS, SleepLevel } from "./sleep.ts";
+import { LEAST_PROGRESS_DEADLINE_MS, MAX_PROGRESS_DEADLINE_MS } from "./rollout.ts";
+import { LEAST_SLEEP_AFTER_MS, MAX_SLEEP_AFTER_MS, SleepLevel } from "./sleep.ts";
 
 /** A host is not lost before this silence, so nothing is replaced earlier. */
 export const LEAST_REPLACE_AFTER_MS = 10_000;
@@ -55,8 +56,15 @@ export const ServicePolicy = PartitionPolicy.extend({
   /** A service next to which it is preferred. */
   nearServiceId: ServiceId.nullable().default(null),
   /** The service falls asleep when nobody asked for it for so long; null: never by itself. */
-  sleepAfterMs: z.int().min(LEAST_SLEEP_AFTER_MS).max(WEEK_MS).nullable().default(null),
+  sleepAfterMs: z.int().min(LEAST_SLEEP_AFTER_MS).max(MAX_SLEEP_AFTER_MS).nullable().default(null),
   sleepLevel: SleepLevel.default("stopped"),
+  /** A deploy in which nothing gets further for so long is rolled back; null: the platform's own. */
+  progressDeadlineMs: z
+    .int()
+    .min(LEAST_PROGRESS_DEADLINE_MS)
+    .max(MAX_PROGRESS_DEADLINE_MS)
+    .nullable()
+    .default(null),
 });
 export type ServicePolicy = z.infer<typeof ServicePolicy>;
 

@@ -24,3 +24,4 @@ export type SleepOrder = z.infer<typeof SleepOrder>;
 
 /** Edges tell every 2 s what they saw, each thing three times: less would be nothing. */
 export const LEAST_SLEEP_AFTER_MS = 10_000;
+export const MAX_SLEEP_AFTER_MS = 7 * 24 * 3_600_000;

@@ -18,6 +18,9 @@ test("every key becomes what the platform works with", () => {
     health: /up
     start-deadline: 2m
     stop-grace: 30s
+    min-ready: 5s
+    canary: 1
+    batch: 2
   worker: {}
   release: {deadline: 90s}
 cron:
@@ -26,6 +29,8 @@ cron:
 placement:
   apart: true
   labels: {disk: ssd}
+deploy: {progress-deadline: 10m}
+sleep: {after: 1h, level: frozen}
 env:
   GREETING: hello
   RETRIES: 3
@@ -39,6 +44,7 @@ env:
           web: {
             ...{ scale: 2, memoryBytes: 512 * 1024 ** 2, cpuMillis: 500, healthPath: "/up" },
             ...{ startDeadlineMs: 120_000, stopGraceMs: 30_000 },
+            ...{ minReadyMs: 5000, canary: 1, batch: 2 },
           },
           worker: {},
           release: {},
@@ -57,6 +63,8 @@ env:
           },
         },
         placement: { apart: true, labels: { disk: "ssd" } },
+        deploy: { progressDeadlineMs: 600_000 },
+        sleep: { afterMs: 3_600_000, level: "frozen" },
         env: { GREETING: "hello", RETRIES: "3" },
       },
     },
@@ -69,7 +77,7 @@ test.each([
     "release is no process that goes on, others do not end",
     "processes:\n  release: {scale: 1}\n  web: {deadline: 1m}\n",
     [
-      "2:3 processes: release runs once before a deploy: it has no scale, start-deadline or stop-grace",
+      "2:3 processes: release runs once before a deploy: it has no scale, start-deadline, stop-grace, min-ready, canary or batch",
       "2:3 processes: only release has a deadline: other processes do not end",
     ],
   ],
@@ -96,6 +104,19 @@ test.each([
     "processes:\n  web:\n    zzzzzz: 1\n",
     [expect.stringContaining("known are: command, scale")],
   ],
+  [
+    "how it sleeps and deploys",
+    "sleep: {after: 5s, level: deep, aftr: 1h}\ndeploy:\n  progres-deadline: 1m\nprocesses:\n  web: {batch: 0, min-ready: 10}\n",
+    [
+      "1:16 sleep.after: must be 10s to 168h",
+      "1:27 sleep.level: must be frozen, stopped, away",
+      '1:33 unknown key "aftr" in sleep; did you mean after?',
+      '3:3 unknown key "progres-deadline" in deploy; did you mean progress-deadline?',
+      "5:16 processes.web.batch: must be a whole number from 1 to 500",
+      "5:30 processes.web.min-ready: 10 needs a number with a unit, for example 10s",
+    ],
+  ],
+  ["never by itself", "sleep:\n  after: off\n", []],
   [
     "no unit",
     "processes:\n  web:\n    memory: 512\n",

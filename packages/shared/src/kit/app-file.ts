@@ -7,9 +7,11 @@ import { isMap, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import {
   AppCron,
+  AppDeploy,
   AppFile,
   AppPlacement,
   AppProcess,
+  AppSleep,
   type AppWishes,
   nearestName,
   toWishes,
@@ -104,7 +106,9 @@ function knownKeys(path: readonly (string | number)[]): string[] {
   if (path.length === 0) return Object.keys(AppFile.shape);
   if (path[0] === "processes") return Object.keys(AppProcess.shape);
   if (path[0] === "cron") return Object.keys(AppCron.shape);
-  return path[0] === "placement" ? Object.keys(AppPlacement.shape) : [];
+  const parts = { placement: AppPlacement, deploy: AppDeploy, sleep: AppSleep };
+  const part = parts[path[0] as keyof typeof parts];
+  return part === undefined ? [] : Object.keys(part.shape);
 }
 
 function keyOffset(document: Document, path: readonly (string | number)[]): number {

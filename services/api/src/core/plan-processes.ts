@@ -2,8 +2,9 @@
 import type { ProcessTable } from "@berth/shared/contracts/build.ts";
 import type { ProcessWishes } from "@berth/shared/domain/app-config.ts";
 import { DEFAULT_RESOURCES } from "@berth/shared/domain/resources.ts";
+import { ALL_AT_ONCE, type Rollout } from "@berth/shared/domain/rollout.ts";
 
-export interface ProcessSetting {
+export interface ProcessSetting extends Rollout {
   readonly process: string;
   readonly scale: number;
   readonly memoryBytes: number;
@@ -33,6 +34,7 @@ export function defaultSetting(process: string, healthPath: string | null): Proc
     healthPath: process === "web" ? healthPath : null,
     startDeadlineMs: null,
     stopGraceMs: null,
+    ...ALL_AT_ONCE,
   };
 }
 

@@ -12,7 +12,7 @@ export async function applyConfig(
   trx: Trx,
   service: LockedService,
   table: ProcessTable,
-  { processes, placement }: AppConfig,
+  { processes, placement, deploy, sleep }: AppConfig,
 ): Promise<void> {
   const known = await readSettings(trx, service.id);
   const added = newSettings(table, known, service.healthPath);
@@ -22,7 +22,11 @@ export async function applyConfig(
   );
   if (Object.keys(processes).length > 0)
     await writeSettings(trx, service.id, configure([...known, ...added], first, processes));
-  if (placement.apart === undefined && placement.labels === undefined) return;
+  const change = { ...placement, ...deploy, sleepAfterMs: sleep.afterMs, sleepLevel: sleep.level };
+  if (Object.values(change).every((one) => one === undefined)) return;
   const policy = await readPolicy(trx, service.id);
-  if (policy !== undefined) await writePolicy(trx, service.id, changePolicy(policy, placement));
+  if (policy === undefined) return;
+  // A single writer never sleeps, whatever the file says: docs/BERTH-YAML.md.
+  const given = policy.singleWriter ? { ...change, sleepAfterMs: undefined } : change;
+  await writePolicy(trx, service.id, changePolicy(policy, given));
 }

@@ -67,6 +67,9 @@ export async function readSettings(trx: Trx, serviceId: string): Promise<Process
       "health_path as healthPath",
       "start_deadline_ms as startDeadlineMs",
       "stop_grace_ms as stopGraceMs",
+      "canary",
+      "batch",
+      "min_ready_ms as minReadyMs",
     ])
     .where("service_id", "=", serviceId)
     .execute();
@@ -85,6 +88,9 @@ export async function writeSettings(
       health_path: setting.healthPath,
       start_deadline_ms: setting.startDeadlineMs,
       stop_grace_ms: setting.stopGraceMs,
+      canary: setting.canary,
+      batch: setting.batch,
+      min_ready_ms: setting.minReadyMs,
     };
     await trx
       .insertInto("processes")

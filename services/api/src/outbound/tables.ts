@@ -52,6 +52,9 @@ export interface ApiTables {
     health_path: string | null;
     start_deadline_ms: Generated<number | null>;
     stop_grace_ms: Generated<number | null>;
+    canary: Generated<number | null>;
+    batch: Generated<number | null>;
+    min_ready_ms: Generated<number | null>;
   };
   task_orders: {
     id: string;

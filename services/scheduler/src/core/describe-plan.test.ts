@@ -11,6 +11,7 @@ const deploy = {
     { process: "clock", scale: 1 },
   ],
   singleWriter: false,
+  rollouts: new Map(),
 };
 
 test.each([
@@ -29,6 +30,14 @@ test.each([
   [
     { ...deploy, singleWriter: true },
     /^this deploy will have downtime, because the service is a single writer: v3 stops/,
+  ],
+  [
+    { ...deploy, rollouts: new Map([["web", { canary: 1, batch: 2, minReadyMs: 5000 }]]) },
+    "start-first, no downtime, slot by slot: web=2: 1 first, then 2 at a time, each ready for 5 s. v3 and v4 both answer meanwhile",
+  ],
+  [
+    { ...deploy, rollouts: new Map([["web", { canary: null, batch: null, minReadyMs: 5000 }]]) },
+    /^start-first, no downtime: v3 runs until/,
   ],
   [{ ...deploy, servingVersion: null }, "v4 is the first release: web=2, worker=1"],
   [{ ...deploy, wishes: [{ process: "web", scale: 0 }] }, "v4 starts nothing: every process is scaled to 0"],

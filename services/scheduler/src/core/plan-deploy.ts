@@ -7,7 +7,9 @@
 import { assertNever } from "@berth/shared/domain/assert.ts";
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { isPaced } from "@berth/shared/domain/rollout.ts";
 import { RELEASE_PROCESS } from "@berth/shared/domain/tasks.ts";
+import { isProven, isRouted, lastProgressMs, openSlots, provingMs, rolloutOf } from "./pace-rollout.ts";
 import { isOpen, releasePhase } from "./plan-tasks.ts";
 import { holdersOf, isGivenUp, isStopFirst, stepAside } from "./slot-holders.ts";
 import { slotKey, wantedSlots } from "./slots.ts";
@@ -36,7 +38,7 @@ export function planDeploy(view: ServiceView, deploy: DeployView, nowMs: number,
     case "draining":
       return finishDrain(view, deploy);
     case "rolling-back":
-      return rollBack(view, deploy, jobs);
+      return rollBack(view, deploy, jobs, nowMs, limits);
     case "succeeded":
     case "failed":
     case "cancelled":
@@ -94,9 +96,10 @@ function reasonToStop(
     return { code: "release-failed", text: `${phase.reason ?? "it was stopped"}${lastWords(phase)}` };
   // The release phase has a deadline of its own.
   if (release.processes.has(RELEASE_PROCESS) && phase?.endedAtMs == null) return null;
-  const beganMs = Math.max(deploy.createdAtMs, phase?.endedAtMs ?? 0);
-  if (nowMs >= beganMs + limits.deployDeadlineMs)
-    return { code: "deadline-passed", text: describeDeadline(jobs, limits) };
+  const sinceMs = lastProgressMs(Math.max(deploy.createdAtMs, phase?.endedAtMs ?? 0), jobs);
+  const deadlineMs = view.progressDeadlineMs ?? limits.deployDeadlineMs;
+  if (nowMs >= sinceMs + deadlineMs + provingMs(release))
+    return { code: "deadline-passed", text: describeDeadline(jobs, deadlineMs) };
   return null;
 }
 
@@ -111,11 +114,11 @@ function lastWords(job: Pick<JobView, "lastLines">): string {
   return text === "" ? "" : `. It printed last:${text}`;
 }
 
-function describeDeadline(jobs: readonly JobView[], limits: PlanLimits): string {
+function describeDeadline(jobs: readonly JobView[], deadlineMs: number): string {
   const waiting = jobs
-    .filter((job) => !job.ready)
+    .filter((job) => job.rotation === "out" && !isFinal(job.state))
     .map((job) => `${slotKey(job.process, job.slot)} is ${job.state}`);
-  return `not finished after ${Math.round(limits.deployDeadlineMs / 1000)} s${waiting.length > 0 ? `: ${waiting.join(", ")}` : ""}`;
+  return `no progress for ${Math.round(deadlineMs / 1000)} s${waiting.length > 0 ? `: ${waiting.join(", ")}` : ""}`;
 }
 
 function abandon(deploy: DeployView, stop: StopReason): Step[] {
@@ -157,8 +160,9 @@ function advance(
       bySlot.set(slotKey(job.process, job.slot), job);
   }
   const steps: Step[] = [];
+  const open = openSlots(view, release, wanted, bySlot, nowMs);
   for (const [key, slot] of wanted) {
-    if (bySlot.has(key)) continue;
+    if (bySlot.has(key) || !open.has(key)) continue;
     const alone = isStopFirst(view, key);
     const holders = alone ? holdersOf(view, key, nowMs) : [];
     if (holders.length === 0) steps.push({ kind: "create-job", release, ...slot, alone });
@@ -168,15 +172,32 @@ function advance(
   for (const job of surplus)
     steps.push({ kind: "set-rotation", jobId: job.id, rotation: "out" }, { kind: "stop-job", jobId: job.id });
   if (deploy.state === "planned" || deploy.state === "releasing") return [...steps, step(deploy, "starting")];
-  const current = [...wanted.keys()].map((key) => bySlot.get(key));
-  const ready = current.filter((job) => job?.ready === true);
-  if (ready.length < wanted.size) return steps;
+  const proven = [...bySlot].flatMap(([key, job]) =>
+    wanted.has(key) && isProven(job, release, nowMs) ? [job] : [],
+  );
+  if (proven.length < wanted.size) return [...steps, ...takeOver(view, release, proven)];
   if (deploy.state === "starting") {
-    for (const job of ready)
-      if (job?.rotation === "out") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
+    for (const job of proven)
+      if (job.rotation === "out") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
     return [...steps, step(deploy, "routing")];
   }
-  return [...steps, ...route(view, deploy, release, ready as JobView[])];
+  return [...steps, ...route(view, deploy, release, proven)];
+}
+
+/** Slot by slot, where the owner wants that: the new instance comes into rotation, then the old one leaves. */
+function takeOver(view: ServiceView, release: ReleaseView, proven: readonly JobView[]): Step[] {
+  const steps: Step[] = [];
+  for (const job of proven) {
+    if (!isPaced(rolloutOf(release, job.process))) continue;
+    if (job.rotation === "out") steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
+    if (!isRouted(view, job)) continue;
+    for (const old of view.jobs) {
+      const sameSlot = old.process === job.process && old.slot === job.slot && old.releaseId !== release.id;
+      if (sameSlot && !isFinal(old.state) && old.rotation === "in")
+        steps.push({ kind: "set-rotation", jobId: old.id, rotation: "draining" });
+    }
+  }
+  return steps;
 }
 
 /** Every edge serves the new jobs: from here the new release is the one in rotation. */
@@ -215,10 +236,24 @@ function finishDrain(view: ServiceView, deploy: DeployView): Step[] {
 }
 
 /** Stops what the deploy started; it is over when nothing of it is left on any host. */
-function rollBack(view: ServiceView, deploy: DeployView, jobs: readonly JobView[]): Step[] {
+function rollBack(
+  view: ServiceView,
+  deploy: DeployView,
+  jobs: readonly JobView[],
+  nowMs: number,
+  limits: PlanLimits,
+): Step[] {
   const steps: Step[] = [];
   for (const job of jobs) {
     if (isFinal(job.state) || job.desired === "stop") continue;
+    const serves = job.ready && job.state === "running";
+    if (serves && job.rotation === "draining") continue;
+    if (serves && job.rotation === "in") {
+      const longestMs = deploy.stateSinceMs + limits.deployDeadlineMs;
+      if (nowMs >= longestMs || !isMissed(view, job))
+        steps.push({ kind: "set-rotation", jobId: job.id, rotation: "draining" });
+      continue;
+    }
     steps.push({ kind: "set-rotation", jobId: job.id, rotation: "out" }, { kind: "stop-job", jobId: job.id });
   }
   const left = jobs.some((job) => !isFinal(job.state) && job.state !== "lost");
@@ -230,6 +265,18 @@ function rollBack(view: ServiceView, deploy: DeployView, jobs: readonly JobView[
     ...steps,
     { kind: "step-deploy", deployId: deploy.id, to, reasonCode: deploy.reasonCode, reason: deploy.reason },
   ];
+}
+
+/** True while an instance of the release in rotation, whose slot this one took over, is on its way back. */
+function isMissed(view: ServiceView, job: JobView): boolean {
+  const { serving } = view;
+  if (serving === null || !wantedSlots(view.wishes, serving).has(slotKey(job.process, job.slot)))
+    return false;
+  const old = view.jobs.filter(
+    (one) => one.releaseId === serving.id && one.process === job.process && one.slot === job.slot,
+  );
+  if (old.some((one) => !isFinal(one.state) && one.unplaceable !== null)) return false;
+  return !old.some((one) => one.ready && isRouted(view, one));
 }
 
 function step(deploy: DeployView, to: DeployState): Step {

@@ -5,6 +5,7 @@
  * deploy stops only what it started. Steps are advice from a snapshot: the executor fences them by the leader's epoch.
  */
 import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { takenOverSlots } from "./pace-rollout.ts";
 import { planDeploy } from "./plan-deploy.ts";
 import { isAsleep, planSleep } from "./plan-sleep.ts";
 import { planTasks } from "./plan-tasks.ts";
@@ -75,12 +76,14 @@ function planRemoval(view: ServiceView): Step[] {
 function keepServing(view: ServiceView, serving: ReleaseView, nowMs: number): Step[] {
   const wanted = wantedSlots(view.wishes, serving);
   const claimed = claimedSlots(view);
+  const takenOver = takenOverSlots(view);
   const { live, leaving, away, lost, failed } = bySlot(view, serving, nowMs);
   const steps = [...welcomeBack(view, wanted, live, away)];
   for (const job of lost) if (mayComeBack(view, job)) steps.push({ kind: "send-away", jobId: job.id });
   for (const [key, slot] of wanted) {
     const alone = isStopFirst(view, key);
     if (alone && claimed.has(key)) continue;
+    if (takenOver.has(key)) continue;
     const job = live.get(key);
     if (job === undefined) {
       const past = failed.get(key) ?? [];
@@ -99,7 +102,7 @@ function keepServing(view: ServiceView, serving: ReleaseView, nowMs: number): St
     const moves =
       job.hostId !== null && job.state !== "lost" && (job.restartAsked || view.drainingHosts.has(job.hostId));
     if (moves && alone) steps.push(...stepAside(job));
-    else if (job.ready && job.rotation === "out")
+    else if (job.ready && (job.rotation === "out" || (job.rotation === "draining" && !moves && !alone)))
       steps.push({ kind: "set-rotation", jobId: job.id, rotation: "in" });
     if (moves && !alone) steps.push({ kind: "leave-host", jobId: job.id });
   }

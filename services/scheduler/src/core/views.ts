@@ -2,6 +2,7 @@
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
 import type { DeployId, HostId, JobId, ReleaseId, ServiceId, TaskId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
+import type { Rollout } from "@berth/shared/domain/rollout.ts";
 import type { PartitionPolicy } from "@berth/shared/domain/service-policy.ts";
 import type { SleepCause, SleepLevel, SleepOrder, SleepState } from "@berth/shared/domain/sleep.ts";
 import type { TaskKind, TaskState } from "@berth/shared/domain/tasks.ts";
@@ -18,6 +19,8 @@ export interface ReleaseView {
   readonly deployId: DeployId;
   /** Process types that the release can run. */
   readonly processes: ReadonlySet<string>;
+  /** Of processes whose owner asks for more than the default; only of a release with an open deploy. */
+  readonly rollouts: ReadonlyMap<string, Rollout>;
 }
 
 export interface DeployView {
@@ -53,6 +56,8 @@ export interface JobView {
   /** What its host was told with it. */
   readonly partition: PartitionPolicy;
   readonly ready: boolean;
+  /** Since when without a break; means nothing while it is not ready. */
+  readonly readySinceMs: number;
   readonly hostId: HostId | null;
   readonly restartsCount: number;
   readonly reasonCode: string | null;
@@ -114,13 +119,15 @@ export interface ServiceView {
   /** Hosts that were not removed. */
   readonly hosts: ReadonlyMap<HostId, HostSight>;
   readonly policy: PartitionPolicy;
+  /** A deploy that gets no further for so long is rolled back; null: the limit of the pod. */
+  readonly progressDeadlineMs: number | null;
   /** Jobs in the route table that every live edge acknowledged; null while the newest table is not acknowledged. */
   readonly routed: ReadonlySet<JobId> | null;
   readonly sleep: SleepView;
 }
 
 export interface PlanLimits {
-  /** A deploy that is not routed by then is rolled back. */
+  /** A deploy that gets no further for so long is rolled back. */
   readonly deployDeadlineMs: number;
   /** How long a job may wait for a host when waiting could help. */
   readonly unplaceableAfterMs: number;

@@ -20,11 +20,12 @@ export async function planInWords(
       from api.services s where s.id = ${serviceId}`.execute(trx);
   const row = found.rows[0];
   if (row === undefined) throw new Error(`service ${serviceId} is not stored`);
-  const { version, processes } = release;
+  const { version, processes, rollouts } = release;
   const { singleWriter } = ServicePolicy.parse(row.policy);
   return describePlan({
     version,
     processes,
+    rollouts,
     singleWriter,
     servingVersion: row.serving,
     wishes: row.wishes ?? [],

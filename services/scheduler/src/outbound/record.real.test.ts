@@ -84,7 +84,13 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
         ids.svc,
       );
     });
-    const release = { id: releaseId, version: 1, deployId, processes: new Set(["web", "old"]) };
+    const release = {
+      id: releaseId,
+      version: 1,
+      deployId,
+      processes: new Set(["web", "old"]),
+      rollouts: new Map(),
+    };
     const leadership = await elected();
     const given = { db: database.db, leadership, readinessDeadlineMs: 60_000 };
     const told = await applySteps(given, ids.svc, [

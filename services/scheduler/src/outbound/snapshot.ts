@@ -3,10 +3,12 @@
  * a partial read throws, it never looks like "nothing there".
  */
 import { ProcessTable } from "@berth/shared/contracts/build.ts";
+import { ProcessSettings } from "@berth/shared/contracts/http/api.ts";
 import { RouteTable } from "@berth/shared/contracts/route.ts";
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
 import type { DeployId, HostId, JobId, OrgId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
+import { isPaced, type Rollout } from "@berth/shared/domain/rollout.ts";
 import {
   DEFAULT_PARTITION_POLICY,
   PartitionPolicy,
@@ -16,6 +18,7 @@ import {
 import type { SleepLevel } from "@berth/shared/domain/sleep.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
+import { z } from "zod";
 import type { ActivityBook } from "../core/activity-book.ts";
 import type { HostPolicy } from "../core/candidates.ts";
 import type { DeployView, HostSight, JobView, ProcessWish, ReleaseView, ServiceView } from "../core/views.ts";
@@ -140,6 +143,7 @@ interface JobRow {
   sleep_epoch: number | null;
   woken_epoch: number | null;
   ready: boolean;
+  ready_since_ms: number | null;
   host_id: HostId | null;
   observed_sequence: number;
   restarts_count: number;
@@ -156,7 +160,7 @@ async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Pro
            j.leaving, j.away, j.sleep_level, z.epoch as sleep_epoch,
            case when z.state in ('awake', 'waking') then z.epoch else z.epoch - 1 end as woken_epoch,
            coalesce(a.newest_at > j.created_at, false) as restart_asked,
-           j.ready, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
+           j.ready, (extract(epoch from j.ready_since) * 1000)::float8 as ready_since_ms, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
            (extract(epoch from j.updated_at) * 1000)::float8 as updated_at_ms
       from jobs j
       left join sleeps z on z.service_id = j.service_id
@@ -195,6 +199,7 @@ function toStoredJob(row: JobRow, unplaceable: Unplaceable): StoredJob {
           : { epoch: row.sleep_epoch, level: row.sleep_level },
       partition: row.partition === null ? DEFAULT_PARTITION_POLICY : PartitionPolicy.parse(row.partition),
       ready: row.ready,
+      readySinceMs: row.ready_since_ms ?? 0,
       hostId: row.host_id,
       restartsCount: row.restarts_count,
       reasonCode: row.reason_code,
@@ -216,6 +221,8 @@ interface ServiceRow {
   target_deploy_id: DeployId | null;
   target_processes: unknown;
   target_deploy_exists: boolean;
+  /** Of a release that is, or will be, deployed. */
+  target_settings: unknown;
   serving_id: ReleaseId | null;
   serving_version: number | null;
   serving_deploy_id: DeployId | null;
@@ -231,10 +238,12 @@ async function readServices(
   const services = await sql<ServiceRow>`
     select s.id, s.environment_id, s.policy, s.deleted_at is not null as deleted,
            t.id as target_id, t.version as target_version, t.deploy_id as target_deploy_id, t.processes as target_processes,
-           exists (select 1 from deploys d where d.id = t.deploy_id) as target_deploy_exists,
+           d.id is not null as target_deploy_exists,
+           case when d.finished_at is null then t.process_settings end as target_settings,
            r.id as serving_id, r.version as serving_version, r.deploy_id as serving_deploy_id, r.processes as serving_processes
       from api.services s
       left join api.releases t on t.id = s.current_release_id
+      left join deploys d on d.id = t.deploy_id
       left join serving v on v.service_id = s.id
       left join api.releases r on r.id = v.release_id
      where (s.deleted_at is null and s.current_release_id is not null) or s.id = any(${busy}) or v.service_id is not null`.execute(
@@ -287,9 +296,21 @@ async function readServices(
     return {
       serviceId: row.id,
       deleted: row.deleted,
-      target: release(row.target_id, row.target_version, row.target_deploy_id, row.target_processes),
+      target: release(
+        row.target_id,
+        row.target_version,
+        row.target_deploy_id,
+        row.target_processes,
+        row.target_settings,
+      ),
       targetDeployExists: row.target_deploy_exists,
-      serving: release(row.serving_id, row.serving_version, row.serving_deploy_id, row.serving_processes),
+      serving: release(
+        row.serving_id,
+        row.serving_version,
+        row.serving_deploy_id,
+        row.serving_processes,
+        null,
+      ),
       wishes: (wishesOf.get(row.id) ?? []) satisfies readonly ProcessWish[],
       openDeploys: (deploysOf.get(row.id) ?? []).map(deployView),
       jobs: (jobsOf.get(row.id) ?? []).map((job) => job.view),
@@ -297,6 +318,7 @@ async function readServices(
       cancelled,
       ...pod,
       policy: partitionOf(policy),
+      progressDeadlineMs: policy.progressDeadlineMs,
       routed: routed.get(row.environment_id) ?? null,
       sleep: {
         ...sleepView(sleeps.get(row.id), held.get(row.id)),
@@ -313,9 +335,23 @@ function release(
   version: number | null,
   deployId: DeployId | null,
   processes: unknown,
+  settings: unknown,
 ): ReleaseView | null {
   if (id === null || version === null || deployId === null) return null;
-  return { id, version, deployId, processes: new Set(Object.keys(ProcessTable.parse(processes))) };
+  const names = new Set(Object.keys(ProcessTable.parse(processes)));
+  return { id, version, deployId, processes: names, rollouts: rollouts(settings) };
+}
+
+/** Of the processes whose owner asks for more than the default. */
+function rollouts(settings: unknown): ReadonlyMap<string, Rollout> {
+  if (settings === null) return new Map();
+  return new Map(
+    z
+      .array(ProcessSettings)
+      .parse(settings)
+      .map(({ process, canary, batch, minReadyMs }) => [process, { canary, batch, minReadyMs }] as const)
+      .filter(([, one]) => isPaced(one) || one.minReadyMs !== null),
+  );
 }
 
 function deployView(row: {

@@ -48,13 +48,17 @@ export class PlannedService {
   sleep: SleepView = AWAKE;
   #next = 1;
 
-  release(processes: readonly string[] = ["web"]): ReleaseView {
+  release(
+    processes: readonly string[] = ["web"],
+    rollouts: ReleaseView["rollouts"] = new Map(),
+  ): ReleaseView {
     const n = this.#next++;
     const release = {
       id: `rel_${n}` as ReleaseId,
       version: n,
       deployId: `dep_${n}` as DeployId,
       processes: new Set(processes),
+      rollouts,
     };
     this.releases.push(release);
     this.target = release;
@@ -79,6 +83,7 @@ export class PlannedService {
       drainingHosts: this.draining,
       hosts: new Map([...this.hosts].map(([id, host]) => [id, { ...host, frozen: this.frozen }])),
       policy: this.policy,
+      progressDeadlineMs: null,
       routed: this.settled ? this.routed : null,
       sleep: this.sleep,
     };
@@ -199,6 +204,7 @@ export class PlannedService {
       wokenEpoch: 0,
       partition: this.policy,
       ready: false,
+      readySinceMs: 0,
       hostId: null,
       restartsCount: 0,
       reasonCode: null,
@@ -224,8 +230,10 @@ export class PlannedService {
       job.updatedAtMs = this.nowMs;
       if (isFinal(job.state) || this.unreachable.has(job.id)) continue;
       if (job.desired === "stop") Object.assign(job, { state: "finished", ready: false });
-      else if (outcome === "ready") Object.assign(job, { state: "running", ready: true });
-      else if (!job.ready)
+      else if (outcome === "ready") {
+        if (!job.ready) job.readySinceMs = this.nowMs;
+        Object.assign(job, { state: "running", ready: true });
+      } else if (!job.ready)
         Object.assign(job, { state: "failed", reasonCode: "crashed", reason: "exit code 1" });
     }
   }

@@ -48,6 +48,7 @@ export const changeServicePolicy = route({
     near: ServiceName.nullable().optional(),
     sleepAfterMs: fields.sleepAfterMs.unwrap().optional(),
     sleepLevel: fields.sleepLevel.unwrap().optional(),
+    progressDeadlineMs: fields.progressDeadlineMs.unwrap().optional(),
   }),
   reply: z.strictObject({ policy: ShownPolicy, deployId: DeployId.nullable() }),
 });

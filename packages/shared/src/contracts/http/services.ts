@@ -5,6 +5,7 @@ import { JobState } from "../../domain/job-state.ts";
 import { EnvironmentName, OrgName, ProcessName, ServiceName, VariableName } from "../../domain/names.ts";
 import { HostState, Refusal, ScoreTerms } from "../../domain/placement.ts";
 import { MIB } from "../../domain/resources.ts";
+import { Rollout } from "../../domain/rollout.ts";
 import { LogLine } from "../log.ts";
 import { VariableInfo } from "../secret.ts";
 
@@ -24,6 +25,8 @@ export const ProcessSettings = z.strictObject({
   startDeadlineMs: z.int().nullable().default(null),
   /** From SIGTERM to SIGKILL; null: the platform's own. */
   stopGraceMs: z.int().nullable().default(null),
+  /** How its instances are replaced in a deploy. */
+  ...Rollout.shape,
 });
 
 export const Service = z.strictObject({
