@@ -64,17 +64,21 @@ export function describeChanges({ lab, customer }: Given): void {
       expect(again.output).toMatch(/cancelled/);
     });
 
-    test("a push that a later one overtakes ends at once and says so", async () => {
+    test("of three pushes in a row the last wins; one that is overtaken ends at once and says so", async () => {
       const first = await pushFromGood(slowBuild);
       const deployId = await until("its deploy", async () => deployIdIn(first.output()) ?? undefined);
-      const second = await pushFromGood({ "note.txt": "the later one\n" });
-      const [{ output }, later] = await Promise.all([first.ended, second.ended]);
+      const load = startLoad(lab().lab.host("h1").address, app.service.url);
+      const second = await pushFromGood({ "note.txt": "the second one\n" });
+      await until("its deploy", async () => deployIdIn(second.output()) ?? undefined);
+      const third = await pushFromGood({ "note.txt": "the third one\n" });
+      const [{ output }, , later] = await Promise.all([first.ended, second.ended, third.ended]);
       console.log(`=== an overtaken push\n${output}`);
       expect(output).toMatch(/superseded/);
       expect(later.code, later.output).toBe(0);
       goodCommit = await app.customer.gitOk(app.dir, ["rev-parse", "HEAD"]);
       await expectServes(goodCommit);
       expect(await containersOf(lab(), deployId)).toEqual([]);
+      expect((await load.stop()).failures).toEqual([]);
     });
 
     test("changed variables come with new containers, and no request fails meanwhile", async () => {
@@ -101,10 +105,12 @@ export function describeChanges({ lab, customer }: Given): void {
       const h1 = lab().lab.host("h1").address;
       expect((await get(h1, hash)).body).not.toBe("not set");
       const load = startLoad(h1, app.service.url);
+      const orderedAtMs = Date.now();
+      const serving = getUntil(h1, hash, ({ body }) => body === "not set", 60_000).then(() => Date.now());
       const back = await customer().tryBerth(["rollback", "steady"]).ended;
       console.log(`=== a rollback\n${back.output}`);
       expect(back.code, back.output).toBe(0);
-      await getUntil(h1, hash, ({ body }) => body === "not set");
+      console.log(`from the order to roll back to serving: ${(await serving) - orderedAtMs} ms`);
       const before = (await app.status()).instances.filter((one) => one.inRotation).map(({ jobId }) => jobId);
       const restarted = await customer().tryBerth(["restart", "steady", "web"]).ended;
       console.log(`=== a restart\n${restarted.output}`);

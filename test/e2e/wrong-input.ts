@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { until } from "../git/until.ts";
 import type { App, Customer, Pushed } from "./customer.ts";
 import { buildTimeoutMs, type E2eLab, readinessDeadlineMs } from "./e2e-lab.ts";
-import { get, getUntil } from "./edge.ts";
+import { get, getUntil, startLoad } from "./edge.ts";
 import { containersOf, leftovers } from "./leftovers.ts";
 import { dockerfileApp } from "./small-apps.ts";
 
@@ -20,6 +20,8 @@ interface BadPush {
   readonly files: Changes;
   /** Each must be found in what the pusher reads. */
   readonly says: readonly RegExp[];
+  /** It builds, and its deploy fails: what the app printed last is in the push and in `deploys show`. */
+  readonly prints?: RegExp;
 }
 
 const noDockerfile = { Dockerfile: null, "package.json": null, Procfile: null };
@@ -64,15 +66,41 @@ const badPushes: readonly BadPush[] = [
   },
   {
     what: "an app that never listens",
+    prints: /thinking/,
     files: {
       "server.js": 'console.log("thinking"); setInterval(() => {}, 1000);\n',
     },
-    says: [/never-listened/, new RegExp(`${readinessDeadlineMs / 1000} s`), /PORT/, /thinking/],
+    says: [/never-listened/, new RegExp(`${readinessDeadlineMs / 1000} s`), /PORT/],
   },
   {
     what: "an app that crashes at once",
+    prints: /no such database: shop/,
     files: { "server.js": 'throw new Error("no such database: shop");\n' },
-    says: [/crashed/, /exit code 1/, /no such database: shop/, /berth logs/],
+    says: [/crashed/, /exit code 1/, /berth logs/],
+  },
+  {
+    what: "an app whose health check fails",
+    prints: /not well: no disk/,
+    files: {
+      "server.js": `require("node:http").createServer((request, response) => {
+  if (request.url === "/up") console.log("not well: no disk");
+  response.writeHead(500).end();
+}).listen(Number(process.env.PORT));
+`,
+      "berth.yaml": "processes:\n  web: {health: /up, start-deadline: 4s}\n",
+    },
+    says: [/never-listened/, /\/up/, /2xx or 3xx/],
+  },
+  {
+    what: "an app that flaps: it listens, and ends a moment later",
+    prints: /lost my database/,
+    files: {
+      "server.js": `require("node:http").createServer((request, response) => response.end("new")).listen(Number(process.env.PORT));
+setTimeout(() => { throw new Error("lost my database"); }, 700);
+`,
+      "berth.yaml": "processes:\n  web: {min-ready: 3s}\n",
+    },
+    says: [/crashed 3 times/, /exit code 1/],
   },
 ];
 
@@ -138,9 +166,12 @@ export function describeWrongInput(given: { lab: () => E2eLab; customer: () => C
 
     for (const bad of badPushes) {
       test(bad.what, async () => {
+        const { prints } = bad;
+        const load = prints === undefined ? null : startLoad(given.lab().lab.host("h1").address, url);
         const pushed = await pushBad(bad.files);
         console.log(`=== ${bad.what}\n${pushed.output}`);
-        for (const pattern of bad.says) expect(pushed.output).toMatch(pattern);
+        for (const pattern of [...bad.says, ...(prints === undefined ? [] : [prints])])
+          expect(pushed.output).toMatch(pattern);
         await expectOldServes();
         const deployId = pushed.deployId ?? "";
         expect(deployId).not.toBe("");
@@ -149,6 +180,14 @@ export function describeWrongInput(given: { lab: () => E2eLab; customer: () => C
         );
         const { deploy } = await app.customer.json("deploy", ["deploys", "show", deployId]);
         expect(deploy).toMatchObject({ state: "failed", final: true });
+        if (load === null || prints === undefined) return;
+        const { count, failures } = await load.stop();
+        console.log(`requests meanwhile: ${count}, failed: ${failures.length}`);
+        expect(failures).toEqual([]);
+        const shown = await app.customer.berth(["deploys", "show", deployId]);
+        expect(shown).toMatch(bad.says[0] as RegExp);
+        expect(shown).toMatch(prints);
+        expect((await app.customer.tryBerth(["deploys", "watch", deployId]).ended).code).toBe(1);
       });
     }
 
