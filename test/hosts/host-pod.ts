@@ -210,7 +210,8 @@ async function startLab(stateDir: string, say: (line: string) => void): Promise<
   const kept = (await readPodFile(stateDir)) !== null;
   const ports = kept ? {} : { postgresPort: await freePort(), natsMonitorPort: await freePort() };
   const agent = { BERTH_AGENT_MEMORY_BYTES: String(hostMemoryBytes) };
-  const scheduler = { BERTH_CRASH_FILE: crashFile(stateDir, "scheduler") };
+  // Requests of the tiny apps are short.
+  const scheduler = { BERTH_CRASH_FILE: crashFile(stateDir, "scheduler"), BERTH_DRAIN_MS: "2000" };
   return await labPodUp({
     ...{ hosts: hostsCount, stateDir, index, cacheDir: join(tmpdir(), "berth-lab-cache") },
     // The app needs no base image.
