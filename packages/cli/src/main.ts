@@ -94,6 +94,10 @@ const GROUPS: readonly Group[] = [
     register: async (program) => (await import("./commands/egress.ts")).registerEgressCommands(program),
   },
   {
+    names: ["domains"],
+    register: async (program) => (await import("./commands/domains.ts")).registerDomainCommands(program),
+  },
+  {
     names: ["links"],
     register: async (program) => (await import("./commands/links.ts")).registerLinkCommands(program),
   },

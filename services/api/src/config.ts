@@ -63,6 +63,34 @@ export const ApiConfig = {
     z.string().refine((text) => parseCidr(text) !== null, "must be an IPv4 network such as 10.127.0.0/16"),
     { default: "10.127.0.0/16", why: "the hosts' own subnets, for the traffic between them: a /24 each" },
   ),
+  dnsServers: key(
+    "BERTH_API_DNS_SERVERS",
+    z
+      .string()
+      .transform((text) => text.split(",").filter((one) => one !== ""))
+      .pipe(
+        z
+          .array(
+            z
+              .string()
+              .regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:]+\])(:\d{1,5})?$/i, "must be ADDRESS[:PORT], ..."),
+          )
+          .max(10),
+      ),
+    { default: "", why: "name servers that are asked for the proofs of domains; empty: the machine's own" },
+  ),
+  dnsTimeoutMs: key("BERTH_API_DNS_TIMEOUT_MS", z.coerce.number().int().min(100).max(30_000), {
+    default: "5000",
+    why: "how long one look-up of a proof may take",
+  }),
+  domainQuarantineDays: key("BERTH_API_DOMAIN_QUARANTINE_DAYS", z.coerce.number().min(0).max(3650), {
+    default: "30",
+    why: "how long nobody but its former owner may take a domain that was released",
+  }),
+  domainsPerOrg: key("BERTH_API_DOMAINS_PER_ORG", z.coerce.number().int().min(0).max(10_000), {
+    default: "100",
+    why: "most custom domains of one org",
+  }),
   tunnelIdleMs: key("BERTH_API_TUNNEL_IDLE_MS", z.coerce.number().int().min(1000), {
     default: "900000",
     why: "a connection of `berth tunnel` without a byte for so long ends",

@@ -12,6 +12,7 @@ import { ApiConfig } from "./config.ts";
 import { sharePeers } from "./inbound/host-peers.ts";
 import { allowHandlers } from "./inbound/http/allow-handlers.ts";
 import { deployHandlers } from "./inbound/http/deploy-handlers.ts";
+import { domainHandlers } from "./inbound/http/domain-handlers.ts";
 import { egressHandlers } from "./inbound/http/egress-handlers.ts";
 import { eventHandlers } from "./inbound/http/event-handlers.ts";
 import { hostHandlers } from "./inbound/http/host-handlers.ts";
@@ -41,6 +42,9 @@ import { loadHostSigner } from "./outbound/host-credentials.ts";
 import { pruneReleases } from "./outbound/kept-releases.ts";
 import { trimSpans } from "./outbound/span-store.ts";
 import type { ApiTables } from "./outbound/tables.ts";
+import { createTxtRecords } from "./outbound/txt-records.ts";
+
+const DAY_MS = 24 * 3600 * 1000;
 
 await runService("api", ApiConfig, async ({ config, log, scope }) => {
   // Outbound: closed last.
@@ -126,6 +130,13 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...networkHandlers({ db, bus }),
       ...allowHandlers({ db }),
       ...egressHandlers({ db }),
+      ...domainHandlers({
+        db,
+        podDomain: config.podDomain,
+        txt: createTxtRecords({ servers: config.dnsServers, timeoutMs: config.dnsTimeoutMs }),
+        quarantineMs: config.domainQuarantineDays * DAY_MS,
+        mostPerOrg: config.domainsPerOrg,
+      }),
       ...linkHandlers({ db }),
       ...peerHandlers({ db, bus }),
       ...deployHandlers({ db, addresses, outbox }),

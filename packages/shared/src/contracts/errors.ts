@@ -252,6 +252,20 @@ export const ERRORS = {
   ),
   cancelled: customer(409, "Somebody cancelled the deploy.", "Push again to deploy."),
   superseded: customer(409, "A later push took this one's place.", "Nothing: the later one is on its way."),
+  // Domains
+  "domain-not-proved": {
+    ...customer(
+      409,
+      "DNS does not show the TXT record that proves the domain.",
+      "Add the record that `berth domains show` prints; DNS may need minutes to show it, then verify again.",
+    ),
+    retry: "later",
+  },
+  "domain-taken": customer(
+    409,
+    "Somebody else has this domain, or had it a short while ago.",
+    "Use another name, or wait until the time that the message names.",
+  ),
   // Hosts
   "join-token-invalid": customer(
     401,

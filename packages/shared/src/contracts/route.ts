@@ -7,7 +7,7 @@ import { DeployId, EnvironmentId, HostId, JobId, ServiceId } from "../domain/ids
 import { defineEvent, defineRequest, defineSignal } from "./event.ts";
 
 export const RouteSite = z.strictObject({
-  /** Lower-case host name, such as `shop-production.berth.localhost`. */
+  /** Lower-case host name, such as `shop-production.berth.localhost`, or `*.` before one: what it covers is served. */
   hostname: z.string().max(253),
   serviceId: ServiceId,
   backends: z

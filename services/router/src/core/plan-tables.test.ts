@@ -9,6 +9,7 @@ const service = (environment: string, name: string): ServiceRow => ({
   environmentId: `env_${environment}` as EnvironmentId,
   serviceId: `svc_${environment}_${name}` as ServiceId,
   hostnameLabel: `${name}-${environment}`,
+  domains: [],
   allow: null,
   sleepEpoch: null,
   maintenance: false,
@@ -30,6 +31,17 @@ describe("planTables", () => {
         version: 1,
         sites: [{ hostname: "shop-production.berth.localhost", serviceId: shop.serviceId, backends: [] }],
       },
+    ]);
+  });
+
+  test("a service's own domains are sites with the same backends", () => {
+    const shop = { ...service("production", "shop"), domains: ["*.shop.example", "shop.example"] };
+    const backends = [backend(shop.serviceId, 1)];
+    const [table] = planTables({ services: [shop], backends, stored: [], podDomain });
+    expect(table?.sites).toMatchObject([
+      { hostname: "*.shop.example", backends: [{ jobId: "job_1" }] },
+      { hostname: "shop-production.berth.localhost", backends: [{ jobId: "job_1" }] },
+      { hostname: "shop.example", backends: [{ jobId: "job_1" }] },
     ]);
   });
 

@@ -13,6 +13,8 @@ export interface ServiceRow {
   readonly environmentId: EnvironmentId;
   readonly serviceId: ServiceId;
   readonly hostnameLabel: string;
+  /** Custom domains that it was seen to own. */
+  readonly domains: readonly string[];
   /** Source networks that may reach it; null: everybody. */
   readonly allow: readonly string[] | null;
   /** Its newest sleep while it falls asleep, sleeps or wakes; else null. */
@@ -60,22 +62,31 @@ function wantedSites({ services, backends, podDomain }: PlanTablesInput): Map<En
   const byEnvironment = Map.groupBy(services, (service) => service.environmentId);
   const wanted = new Map<EnvironmentId, RouteSite[]>();
   for (const [environmentId, rows] of byEnvironment) {
-    const sites = rows.map(({ serviceId, hostnameLabel, allow, maintenance, sleepEpoch }) => ({
-      hostname: `${hostnameLabel}.${podDomain}`.toLowerCase(),
-      serviceId,
-      backends: (byService.get(serviceId) ?? [])
-        .map(({ jobId, address, port }) => ({ jobId, address, port }))
-        .sort((a, b) => compare(a.jobId, b.jobId)),
-      ...(allow === null ? {} : { allow: allow.toSorted(compare) }),
-      ...(sleepEpoch === null ? {} : { sleep: { epoch: sleepEpoch } }),
-      ...(maintenance ? { maintenance } : {}),
-    }));
+    const sites = rows.flatMap((service) =>
+      sitesOf(service, byService.get(service.serviceId) ?? [], podDomain),
+    );
     wanted.set(
       environmentId,
       sites.sort((a, b) => compare(a.hostname, b.hostname)),
     );
   }
   return wanted;
+}
+
+/** One site for its name under the pod's domain, and one for each of its own domains. */
+function sitesOf(service: ServiceRow, rows: readonly BackendRow[], podDomain: string): RouteSite[] {
+  const { serviceId, allow, maintenance, sleepEpoch } = service;
+  const backends = rows
+    .map(({ jobId, address, port }) => ({ jobId, address, port }))
+    .sort((a, b) => compare(a.jobId, b.jobId));
+  return [`${service.hostnameLabel}.${podDomain}`.toLowerCase(), ...service.domains].map((hostname) => ({
+    hostname,
+    serviceId,
+    backends,
+    ...(allow === null ? {} : { allow: allow.toSorted(compare) }),
+    ...(sleepEpoch === null ? {} : { sleep: { epoch: sleepEpoch } }),
+    ...(maintenance ? { maintenance } : {}),
+  }));
 }
 
 /** Key order must not matter: what comes out of jsonb is ordered by the database. */

@@ -38,6 +38,7 @@ async function createTables(client: pg.Client): Promise<void> {
     "api/migrations/0001-tables.sql",
     "api/migrations/0009-tasks.sql",
     "api/migrations/0010-traffic-policy.sql",
+    "api/migrations/0013-domains.sql",
     "scheduler/migrations/0001-scheduler.sql",
     "scheduler/migrations/0011-sleep.sql",
     "router/migrations/0001-router.sql",

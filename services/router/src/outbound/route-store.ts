@@ -59,13 +59,15 @@ async function readWorld(
     allow: string[] | null;
     sleep_epoch: number | null;
     maintenance: boolean;
+    domains: string[];
     job_id: BackendRow["jobId"] | null;
     address: string | null;
     port: number | null;
   }
   const { rows } = await sql<Row>`
     select s.environment_id, s.id as service_id, s.hostname_label, coalesce(own.cidrs, whole.cidrs) as allow,
-           z.epoch as sleep_epoch, s.maintenance_since is not null as maintenance, j.id as job_id, j.address, j.port
+           z.epoch as sleep_epoch, s.maintenance_since is not null as maintenance,
+           array(select o.name from api.domain_owners o where o.service_id = s.id order by o.name) as domains, j.id as job_id, j.address, j.port
       from api.services s
       join api.environments e on e.id = s.environment_id and e.deleted_at is null
       left join api.allow_lists own on own.target = s.id
@@ -86,6 +88,7 @@ async function readWorld(
       allow: row.allow,
       sleepEpoch: row.sleep_epoch,
       maintenance: row.maintenance,
+      domains: row.domains,
     });
     if (row.job_id === null || row.address === null || row.port === null) continue;
     backends.push({ serviceId, jobId: row.job_id, address: row.address, port: row.port });

@@ -3,6 +3,7 @@ export * from "./accounts.ts";
 export * from "./alarms.ts";
 export * from "./allow.ts";
 export * from "./deploys.ts";
+export * from "./domains.ts";
 export * from "./egress.ts";
 export * from "./events.ts";
 export * from "./host-details.ts";

@@ -69,9 +69,9 @@ export interface Merge {
 }
 
 const LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
-const HOSTNAME = new RegExp(`^${LABEL}(\\.${LABEL})*$`);
+const HOSTNAME = new RegExp(`^(\\*\\.)?${LABEL}(\\.${LABEL})*$`);
 
-/** Lower case, no port, no trailing dot: the only form that may enter a configuration file or a command. */
+/** Lower case, no port, no trailing dot, perhaps a wildcard before it: the only form that may enter a configuration file or a command. */
 export function isHostname(text: string): boolean {
   return text.length <= 253 && HOSTNAME.test(text);
 }

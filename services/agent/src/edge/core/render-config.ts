@@ -157,7 +157,11 @@ ${trustedProxies.map((cidr) => `  tcp-request connection expect-proxy layer4 if 
   http-request set-var(txn.path) path,bytes(0,512)
   http-request deny deny_status 400 if { req.fhdr(host) -m found } !{ req.fhdr(host) -m reg -i ^[a-z0-9._-]+(:[0-9]{1,5})?$ }
   http-request deny deny_status 405 if { method CONNECT } or { method TRACE }
-  http-request set-var(txn.slot) var(txn.host),map_str(${mapFile})
+  # The name itself, else the wildcard that covers it.
+  http-request set-var(txn.site) var(txn.host)
+  http-request set-var(txn.slot) var(txn.site),map_str(${mapFile})
+  http-request set-var(txn.site) var(txn.host),regsub(^[^.]+,*) unless { var(txn.slot) -m found }
+  http-request set-var(txn.slot) var(txn.site),map_str(${mapFile}) unless { var(txn.slot) -m found }
   http-request return status 404 content-type "text/html; charset=utf-8" string '${PAGES.unknownHost}' hdr Cache-Control no-store unless { var(txn.slot) -m found }
 ${sourceRules(sourcesFile)}
   http-request return status 503 content-type "text/html; charset=utf-8" string '${PAGES.maintenance}' hdr Cache-Control no-store hdr Retry-After 60 if { var(txn.slot) -m str ${MAINTENANCE} }
@@ -182,10 +186,10 @@ function sourceRules(sourcesFile: string): string {
   const { shortest, longest } = SOURCE_BITS;
   const lengths = Array.from({ length: longest - shortest + 1 }, (_, n) => longest - n);
   return [
-    `  acl closed str(@),concat(,txn.host),map_str(${sourcesFile}) -m found`,
+    `  acl closed str(@),concat(,txn.site),map_str(${sourcesFile}) -m found`,
     ...lengths.map(
       (bits) =>
-        `  acl listed src,ipmask(${bits}),concat(/${bits}@,txn.host),map_str(${sourcesFile}) -m found`,
+        `  acl listed src,ipmask(${bits}),concat(/${bits}@,txn.site),map_str(${sourcesFile}) -m found`,
     ),
     `  http-request return status 403 content-type "text/html; charset=utf-8" string '${PAGES.notAllowed}' hdr Cache-Control no-store if closed !listed`,
   ].join("\n");

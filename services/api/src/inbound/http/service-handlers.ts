@@ -11,6 +11,7 @@ import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import { traceparent } from "@berth/shared/kit/telemetry.ts";
 import { planScale } from "../../core/plan-processes.ts";
 import { audited } from "../../outbound/audited.ts";
+import { releaseDomains } from "../../outbound/domain-store.ts";
 import {
   currentImage,
   lockService,
@@ -60,6 +61,7 @@ export function serviceHandlers(given: Given): ServiceHandlers {
           .set({ deleted_at: new Date() })
           .where("id", "=", object.serviceId)
           .execute();
+        await releaseDomains(trx, object.serviceId);
         await tellServiceChanged(trx, object.serviceId);
         return {
           result: null,
