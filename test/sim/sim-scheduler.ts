@@ -1,6 +1,6 @@
 /**
- * One simulated scheduler: rounds of the real planner, auction and judgements over the model record. Between any
- * two calls to the record it may be paused or killed, as the real one may.
+ * One simulated scheduler: rounds of the real planner and judgements, and beside them of the real auction, over the model
+ * record. Between any two calls to the record it may be paused or killed, as the real one may.
  */
 import type { ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
@@ -19,7 +19,9 @@ import { decideMove } from "./decide-move.ts";
 import { asGuarded, presentHosts } from "./guarded-view.ts";
 import type { AwardReply, Beat, SentAward } from "./messages.ts";
 import { Endpoint } from "./network.ts";
-import { Process, type Routine, Wakeable } from "./process.ts";
+import { Process, type Routine } from "./process.ts";
+import { Promised } from "./promised.ts";
+import { Rounds } from "./rounds.ts";
 import { HeardBeats } from "./sim-beats.ts";
 import { readSnapshot, type Snapshot, type SnapshotJob } from "./snapshot.ts";
 import * as transactions from "./transactions.ts";
@@ -46,8 +48,9 @@ export class SimScheduler {
   #frozen = false;
   #sentAtMs = new Map<string, number>();
   #revision = 0;
-  #running = false;
-  #again = false;
+  #promised = new Promised();
+  readonly #planning: Rounds;
+  readonly #auctions: Rounds;
 
   constructor(world: World, name: string) {
     this.world = world;
@@ -55,6 +58,8 @@ export class SimScheduler {
     this.#heard = new HeardBeats(world);
     this.process = new Process(name, world.timeline);
     this.endpoint = new Endpoint(this.process);
+    this.#planning = new Rounds(this.process, () => this.#guarded(() => this.#reconcile()));
+    this.#auctions = new Rounds(this.process, () => this.#guarded(() => this.#auction()));
   }
 
   start(): void {
@@ -72,10 +77,12 @@ export class SimScheduler {
     this.#frozen = false;
     this.#sentAtMs = new Map();
     this.#revision = 0;
-    this.#running = false;
-    this.#again = false;
+    this.#promised = new Promised();
+    this.#planning.reset();
+    this.#auctions.reset();
     this.process.spawn(this.#contend());
     this.process.every(LIMITS.reconcileEveryMs, () => this.wake());
+    this.process.every(LIMITS.reconcileEveryMs, this.#auctions.wake);
   }
 
   #now(): number {
@@ -125,22 +132,12 @@ export class SimScheduler {
   }
 
   wake(): void {
-    if (!this.process.up) return;
-    if (this.#running) {
-      this.#again = true;
-      return;
-    }
-    this.#running = true;
-    this.#again = false;
-    this.process.spawn(this.#guardedRound(), () => {
-      this.#running = false;
-      if (this.#again) this.wake();
-    });
+    this.#planning.wake();
   }
 
-  *#guardedRound(): Routine {
+  *#guarded(round: () => Routine): Routine {
     try {
-      yield* this.#reconcile();
+      yield* round();
     } catch (error) {
       if (!(error instanceof transactions.RecordDown || error instanceof transactions.StaleLeader))
         throw error;
@@ -153,9 +150,7 @@ export class SimScheduler {
     yield* this.#judge();
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const beats = new Map(this.#heard.answered);
-      const snapshot = yield* this.#record(() =>
-        readSnapshot(this.world.store.now, this.#now(), this.#unplaceable, this.#heard.reports, this.#frozen),
-      );
+      const snapshot = yield* this.#read();
       let planned = 0;
       for (const service of snapshot.services) {
         const steps = planService(asGuarded(this.world, service), this.#now(), LIMITS);
@@ -163,12 +158,19 @@ export class SimScheduler {
         planned += steps.length;
         yield* this.#record(() => transactions.applySteps(this.world, this, service.serviceId, steps));
       }
+      if (planned > 0) this.#auctions.wake();
       if (planned > 0) continue;
       if (yield* this.#rebalance(snapshot)) continue;
-      const again = yield* this.#auction(snapshot);
+      this.#auctions.wake();
       if (this.leads) this.#sendDesired(snapshot, beats);
-      if (!again) return;
+      return;
     }
+  }
+
+  *#read(): Routine<Snapshot> {
+    return yield* this.#record(() =>
+      readSnapshot(this.world.store.now, this.#now(), this.#unplaceable, this.#heard.reports, this.#frozen),
+    );
   }
 
   *#judge(): Routine {
@@ -201,7 +203,10 @@ export class SimScheduler {
     return step.kind !== "finish";
   }
 
-  *#auction(snapshot: Snapshot): Routine<boolean> {
+  /** One auction of all that waits. Nobody waits for the answers: what is on its way to a host counts as taken there. */
+  *#auction(): Routine {
+    if (!this.leads) return;
+    const snapshot = yield* this.#read();
     const later = heldLater(this.#heard.reports.values(), snapshot.reported);
     const requested = snapshot.jobs.filter(
       ({ view }) => view.state === "requested" && view.desired === "run" && !later.has(view.id),
@@ -210,7 +215,7 @@ export class SimScheduler {
     for (const map of [this.#unplaceable, this.#declines])
       for (const id of map.keys()) if (!open.has(id)) map.delete(id);
     this.#askAgain(snapshot);
-    if (requested.length === 0) return false;
+    if (requested.length === 0) return;
     const { states, silent } = yield* this.#collectBids();
     const lots = requested.map((one) => this.#lot(one));
     // With the guard off every lot sees the hosts as if no other had been placed.
@@ -234,10 +239,10 @@ export class SimScheduler {
       }
       return taken;
     });
-    return yield* this.#send(awards);
+    this.#send(awards);
   }
 
-  /** Unanswered awards are sent again; nobody waits for the answers. */
+  /** Unanswered awards are sent again. */
   #askAgain(snapshot: Snapshot): void {
     const awards = snapshot.jobs.flatMap((job): SentAward[] => {
       const { hostId, leaseExpiresAtMs } = job.row;
@@ -246,8 +251,7 @@ export class SimScheduler {
         return [];
       return [{ job, hostId, epoch: job.epoch, leaseExpiresAtMs: leaseExpiresAtMs ?? 0 }];
     });
-    for (const [hostId, group] of Map.groupBy(awards, (award) => award.hostId))
-      this.process.spawn(this.#award(hostId, group));
+    this.#send(awards, false);
   }
 
   #lot(job: SnapshotJob) {
@@ -271,32 +275,33 @@ export class SimScheduler {
         state = yield* this.world.network.request(this.endpoint, host.endpoint, 300, (reply) =>
           reply(host.state()),
         );
-      if (state !== null) states.push(state);
+      if (state !== null) states.push(this.#promised.on(state));
       else silent.push({ hostId: host.id, host: host.id, refusal: { code: "host-silent", detail: "" } });
     }
     return { states, silent };
   }
 
-  *#send(awards: readonly SentAward[]): Routine<boolean> {
-    const groups = [...Map.groupBy(awards, ({ hostId }) => hostId)];
-    let left = groups.length;
-    let declined = false;
-    const all = new Wakeable();
-    for (const [hostId, group] of groups) {
-      this.process.spawn(this.#award(hostId, group), (said) => {
-        declined = declined || said;
-        left -= 1;
-        if (left === 0) all.wake();
+  /** @param promised false for awards that are sent again: their host may have answered already */
+  #send(awards: readonly SentAward[], promised = true): void {
+    for (const [hostId, group] of Map.groupBy(awards, (award) => award.hostId)) {
+      // With the guard off nothing is reserved.
+      const lots =
+        promised && this.world.on("capacity-recheck") ? group.map(({ job }) => lotOf(job.row.spec)) : [];
+      const settle = this.#promised.add(hostId, lots);
+      this.process.spawn(this.#award(hostId, group, settle), (declined) => {
+        if (declined) this.#auctions.wake();
       });
     }
-    if (left > 0) yield { ms: 10_000, on: all };
-    return declined;
   }
 
-  *#award(hostId: HostId, awards: readonly SentAward[]): Routine<boolean> {
+  /** @returns whether the host declined something */
+  *#award(hostId: HostId, awards: readonly SentAward[], settle: () => void): Routine<boolean> {
     const leaderEpoch = this.epoch;
     const host = this.world.hosts.find(({ id }) => id === hostId);
-    if (leaderEpoch === null || !this.leads || host === undefined) return false;
+    if (leaderEpoch === null || !this.leads || host === undefined) {
+      settle();
+      return false;
+    }
     const jobs = awards.map(({ job, epoch }) => ({ ...job.row.spec, epoch }));
     for (const { job, epoch } of awards) this.#sentAtMs.set(`${job.view.id} ${epoch}`, this.#now());
     const leaseExpiresAtMs = Math.min(...awards.map((award) => award.leaseExpiresAtMs));
@@ -306,6 +311,7 @@ export class SimScheduler {
       2000,
       (answer) => host.award({ leaderEpoch, leaseExpiresAtMs, jobs }, answer),
     );
+    settle();
     if (reply === null) return false;
     this.#bids.set(hostId, {
       state: reply.state,

@@ -90,7 +90,7 @@ export class Record {
   async acceptedCount(): Promise<number> {
     const { rows } = await this.#pool.query<{ n: number }>(
       `select count(*)::int as n from scheduler.jobs j join scheduler.decisions d on d.job_id = j.id and d.epoch = j.epoch
-        where j.state = 'accepted' and d.answer = 'accepted' and d.outcome = 'placed'`,
+        where j.state = 'accepted' and d.outcome = 'placed'`,
     );
     return rows[0]?.n ?? 0;
   }

@@ -73,12 +73,19 @@ const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
  * @param random at least 10 bytes
  */
 export function formatId(kind: IdKind, nowMs: number, random: Uint8Array): string {
-  let bits = BigInt(nowMs);
-  for (let i = 0; i < 10; i++) bits = (bits << 8n) | BigInt(random[i] ?? 0);
-  let body = "";
-  for (let i = 0; i < 26; i++) {
-    body = ALPHABET[Number(bits & 31n)] + body;
-    bits >>= 5n;
-  }
-  return `${ID_PREFIXES[kind]}_${body}`;
+  return `${ID_PREFIXES[kind]}_${digits(nowMs, 10)}${fiveBytes(random, 0)}${fiveBytes(random, 5)}`;
+}
+
+/** 40 bits from `at` on as 8 digits. */
+function fiveBytes(bytes: Uint8Array, at: number): string {
+  let value = 0;
+  for (let i = at; i < at + 5; i++) value = value * 256 + (bytes[i] ?? 0);
+  return digits(value, 8);
+}
+
+/** @param value below 2^53 */
+function digits(value: number, count: number): string {
+  let text = "";
+  for (let left = value; text.length < count; left = Math.floor(left / 32)) text = ALPHABET[left % 32] + text;
+  return text;
 }

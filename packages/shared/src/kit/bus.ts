@@ -207,9 +207,11 @@ class NatsBus implements Bus {
   signal<P extends z.ZodType>(signal: SignalContract<P>, payload: z.infer<P>): void {
     if (!this.#up || this.#connection === undefined) return;
     const parsed = signal.payload.parse(payload);
-    this.#connection.publish(fillSubject(signal.subject, parsed as object), JSON.stringify(parsed), {
-      headers: toHeaders(traceHeaders()),
-    });
+    this.#connection.publish(
+      fillSubject(signal.subject, parsed as object),
+      JSON.stringify(parsed),
+      tracing(),
+    );
   }
 
   on<P extends z.ZodType>(
@@ -264,7 +266,7 @@ class NatsBus implements Bus {
     try {
       const reply = await this.#connection.request(subject, JSON.stringify(parsed), {
         timeout: options.timeoutMs ?? request.timeoutMs,
-        headers: toHeaders(traceHeaders()),
+        ...tracing(),
       });
       return request.reply.parse(JSON.parse(reply.string()));
     } catch (cause) {
@@ -370,11 +372,16 @@ function traceHeaders(): Record<string, string> {
   return parent === null ? {} : { traceparent: parent };
 }
 
-function toHeaders(entries: Record<string, string>): MsgHdrs {
-  const hdrs = natsHeaders();
-  for (const [name, value] of Object.entries(entries)) hdrs.set(name, value);
-  return hdrs;
+/** Most messages are of no trace: they have no headers at all. */
+function tracing(): { headers?: MsgHdrs } {
+  const parent = traceparent();
+  if (parent === null) return {};
+  const headers = natsHeaders();
+  headers.set("traceparent", parent);
+  return { headers };
 }
+
+const decoder = new TextDecoder();
 
 /** Parses bytes as JSON and by the schema. */
 export function decode(
@@ -382,7 +389,7 @@ export function decode(
   data: Uint8Array,
 ): { ok: true; value: unknown } | { ok: false; reason: string } {
   try {
-    const parsed = schema.safeParse(JSON.parse(new TextDecoder().decode(data)));
+    const parsed = schema.safeParse(JSON.parse(decoder.decode(data)));
     if (parsed.success) return { ok: true, value: parsed.data };
     return {
       ok: false,

@@ -30,13 +30,13 @@ export async function readHostJobs(db: Db, hostId: string): Promise<HostJob[]> {
         left join lateral (
           select state, host_id, id from scheduler.jobs next
            where j.leaving and next.service_id = j.service_id and next.release_id = j.release_id and next.process = j.process
-             and next.slot = j.slot and not next.leaving and next.desired = 'run' and next.state not in ('finished', 'failed', 'lost')
+             and next.slot = j.slot and not next.leaving and next.desired = 'run' and next.open and next.state <> 'lost'
            order by next.created_at desc limit 1) n on true
         left join api.hosts nh on nh.id = n.host_id
         left join lateral (
           select common_refusal from scheduler.decisions where job_id = n.id and outcome = 'unplaceable'
            order by decided_at desc limit 1) d on true
-     where j.host_id = ${hostId} and j.state not in ('requested', 'finished', 'failed')
+     where j.host_id = ${hostId} and j.open and j.state <> 'requested'
      order by org, environment, service, j.process, j.slot limit 2000`.execute(db);
   return found.rows.map(({ successorHost, successorState, waitsFor, ...job }) => ({
     ...job,

@@ -35,7 +35,7 @@ export async function askRestart(
   const found = await sql<Instance>`
     select id as "jobId", process, slot from scheduler.jobs
     where service_id = ${serviceId} and release_id = ${releaseId} and process = any(${processes})
-      and desired = 'run' and not leaving and state not in ('finished', 'failed', 'lost') and created_at < now()
+      and desired = 'run' and not leaving and open and state <> 'lost' and created_at < now()
     order by process, slot limit 500`.execute(trx);
   return found.rows;
 }

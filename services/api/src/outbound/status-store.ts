@@ -29,13 +29,14 @@ interface DecisionRow extends Omit<Decision, "candidates"> {
   readonly imageDigest: string | null;
 }
 
-/** Decisions, newest first; a host's bid shows only what concerns this service: the rest is other customers'. */
+/** Decisions, newest first; that a host took its job is read off the job. A host's bid shows only what concerns this service: the rest is other customers'. */
 export async function readDecisions(db: Db, serviceId: string, limit: number): Promise<Decision[]> {
   const found = await sql<DecisionRow>`
     select d.id, d.job_id as "jobId", j.process, j.slot, d.epoch, coalesce(r.version, 0) as release,
-           (extract(epoch from d.decided_at) * 1000)::float8 as "decidedAtMs", d.outcome, w.name as winner, d.answer,
+           (extract(epoch from d.decided_at) * 1000)::float8 as "decidedAtMs", d.outcome, w.name as winner,
+           case when d.outcome = 'placed' and j.epoch = d.epoch and j.observed_sequence >= 0 then 'accepted' else d.answer end as answer,
            (j.epoch = d.epoch and j.state not in ('finished', 'failed', 'lost') and d.outcome = 'placed') as current,
-           d.candidates, d.common_refusal as "commonRefusal", r.image_digest as "imageDigest"
+           d.candidates::json as candidates, d.common_refusal as "commonRefusal", r.image_digest as "imageDigest"
     from scheduler.decisions d
       join scheduler.jobs j on j.id = d.job_id
       left join api.releases r on r.id = j.release_id

@@ -60,10 +60,10 @@ async function refusalOf(
     select exists (select 1 from api.hosts where id = ${hostId} and removed_at is null) as host,
            exists (select 1 from api.environments where id = ${environmentId} and deleted_at is null) as environment,
            exists (select 1 from scheduler.jobs where host_id = ${hostId} and environment_id = ${environmentId}
-                    and state not in ('requested', 'finished', 'failed'))
+                    and open and state <> 'requested')
            or exists (select 1 from api.links l join scheduler.jobs j on j.environment_id = l.consumer_id
                        where l.provider_id = ${environmentId} and j.host_id = ${hostId}
-                         and j.state not in ('requested', 'finished', 'failed'))
+                         and j.open and j.state <> 'requested')
            or exists (select 1 from api.egress_policies
                        where environment_id = ${environmentId} and gateway_host_id = ${hostId})
            or exists (select 1 from members where host_id = ${hostId} and environment_id = ${environmentId}

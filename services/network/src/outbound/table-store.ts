@@ -120,10 +120,10 @@ export async function readGatewayOf(db: Kysely<NetworkTables>, hostId: string): 
   return rows.map(({ id }) => id);
 }
 
-/** The newest change of any job and the newest act of anybody: a cheap question that tells whether tables may differ. */
+/** The newest change of any job with a host and the newest act of anybody: a cheap question that tells whether tables may differ. */
 export async function readWatermark(db: Kysely<NetworkTables>): Promise<string> {
   const { rows } = await sql<{ jobs: string | null; acts: string | null }>`
-    select (select max(updated_at)::text from scheduler.jobs) as jobs,
+    select (select max(told_at)::text from scheduler.jobs) as jobs,
            (select max(id)::text from api.audit) as acts`.execute(db);
   return `${rows[0]?.jobs} ${rows[0]?.acts}`;
 }

@@ -2,7 +2,7 @@
  * The router's statements on a real PostgreSQL: `BERTH_TEST_POSTGRES_URL` names one whose user may create
  * databases. The tables are those of the migrations of api, scheduler and router; every run has its own database.
  */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { DeployId, EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
@@ -32,6 +32,11 @@ async function withAdmin(work: (client: pg.Client) => Promise<unknown>, database
   }
 }
 
+async function schedulerMigrations(): Promise<string[]> {
+  const names = await readdir(new URL("../../../scheduler/migrations/", import.meta.url));
+  return names.sort().map((name) => `scheduler/migrations/${name}`);
+}
+
 /** Tables only: the scheduler's overview also needs the tables of git and builder. */
 async function createTables(client: pg.Client): Promise<void> {
   const files = [
@@ -39,8 +44,7 @@ async function createTables(client: pg.Client): Promise<void> {
     "api/migrations/0009-tasks.sql",
     "api/migrations/0010-traffic-policy.sql",
     "api/migrations/0013-domains.sql",
-    "scheduler/migrations/0001-scheduler.sql",
-    "scheduler/migrations/0011-sleep.sql",
+    ...(await schedulerMigrations()),
     "router/migrations/0001-router.sql",
   ];
   for (const file of files) {

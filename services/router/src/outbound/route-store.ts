@@ -109,10 +109,10 @@ export async function readTables(db: Kysely<RouterTables>): Promise<(StoredTable
   return rows.map((row) => ({ environmentId: row.environment_id, version: row.version, sites: row.sites }));
 }
 
-/** The newest change of any job or sleep and the newest act of anybody: a cheap question that tells whether tables may differ. */
+/** The newest change of any job with a host or sleep and the newest act of anybody: a cheap question that tells whether tables may differ. */
 export async function readWatermark(db: Kysely<RouterTables>): Promise<string> {
   const { rows } = await sql<{ jobs: string | null; sleeps: string | null; acts: string | null }>`
-    select (select max(updated_at)::text from scheduler.jobs) as jobs,
+    select (select max(told_at)::text from scheduler.jobs) as jobs,
            (select max(state_since)::text from scheduler.sleeps) as sleeps,
            (select max(id)::text from api.audit) as acts`.execute(db);
   return `${rows[0]?.jobs} ${rows[0]?.sleeps} ${rows[0]?.acts}`;

@@ -49,7 +49,7 @@ export async function storeDecisions(
       returning j.id
     ), told as (
       insert into decisions (id, job_id, service_id, epoch, outcome, winner_host_id, candidates, common_refusal)
-      select n.id, n.job_id, n.service_id, n.epoch, n.outcome, n.winner, n.candidates::jsonb, n.common
+      select n.id, n.job_id, n.service_id, n.epoch, n.outcome, n.winner, n.candidates, n.common
         from rows from (unnest(${decided.map(({ decisionId }) => decisionId)}::text[],
                                ${decided.map(({ placement }) => placement.jobId)}::text[],
                                ${decided.map(({ serviceId }) => serviceId)}::text[],
@@ -78,6 +78,13 @@ export interface Answered {
  * is the job's first observation as well, so that the host's lists, which repeat it, change nothing.
  */
 export async function storeAnswers(db: Kysely<Tables>, answered: readonly Answered[]): Promise<void> {
+  // An acceptance is read off the job.
+  const told = answered.some(({ answer }) => answer !== "accepted")
+    ? sql`, told as (
+      update decisions d set answer = s.answer from said s
+       where d.job_id = s.job_id and d.id = s.decision_id and s.answer <> 'accepted'
+    )`
+    : sql``;
   await sql`
     with said as materialized (
       select * from unnest(${answered.map(({ decisionId }) => decisionId)}::text[],
@@ -87,9 +94,7 @@ export async function storeAnswers(db: Kysely<Tables>, answered: readonly Answer
                            ${answered.map(({ atMs }) => atMs)}::float8[]) as s(decision_id, job_id, epoch, answer, at_ms)
     ), open as materialized (
       select id from jobs where id = any(${answered.map(({ jobId }) => jobId)}) order by id for update
-    ), told as (
-      update decisions d set answer = s.answer from said s where d.id = s.decision_id
-    )
+    )${told}
     update jobs j set
            state = case when j.state <> 'awarded' then j.state
                         when s.answer = 'accepted' then 'accepted'

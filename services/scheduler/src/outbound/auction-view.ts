@@ -10,8 +10,9 @@ import type { JobState } from "@berth/shared/domain/job-state.ts";
 import type { Lot } from "@berth/shared/domain/placement.ts";
 import type { Kysely } from "kysely";
 import { sql } from "kysely";
+import { z } from "zod";
 import type { HostPolicy } from "../core/candidates.ts";
-import { MAIN_POD, type Strategy } from "../core/place-pods.ts";
+import { MAIN_POD } from "../core/place-pods.ts";
 import type { Tables } from "./tables.ts";
 
 export interface AuctionJob {
@@ -25,6 +26,8 @@ export interface AuctionJob {
   readonly hostId: HostId | null;
   readonly epoch: number;
   readonly leaseExpiresAtMs: number | null;
+  readonly lot: Lot;
+  /** As stored: the bus checks it when it is sent. */
   readonly spec: JobSpec;
   /** Of the service's environment: only its hosts are asked. */
   readonly pod: string;
@@ -37,15 +40,16 @@ export interface StoredHost {
   readonly policy: HostPolicy;
 }
 
-/** Who may take work, and how each pod places it. */
-export interface Board {
-  readonly hosts: readonly StoredHost[];
-  readonly strategies: ReadonlyMap<string, Strategy>;
-}
+/** What is auctioned of a job's spec. */
+const Auctioned = z.object(
+  JobSpec.pick({
+    ...{ orgId: true, serviceId: true, process: true },
+    ...{ resources: true, image: true, constraints: true },
+  }).shape,
+);
 
-/** What is auctioned of a job. */
-export function lotOf(jobId: JobId, spec: JobSpec): Lot {
-  const { orgId, serviceId, process, resources, image, constraints } = spec;
+function lotOf(jobId: JobId, spec: object): Lot {
+  const { orgId, serviceId, process, resources, image, constraints } = Auctioned.parse(spec);
   return {
     ...{ jobId, orgId, serviceId, process, resources, constraints },
     ...{ imageDigest: image.digest, imageBytes: image.bytes },
@@ -77,7 +81,7 @@ export async function readAuctionJobs(db: Kysely<Tables>, quietMs: number): Prom
            (extract(epoch from j.lease_expires_at) * 1000)::float8 as lease_expires_at_ms,
            coalesce(e.pod, ${MAIN_POD}) as pod
       from jobs j left join api.environments e on e.id = j.environment_id
-     where j.state in ('requested', 'awarded') and j.desired = 'run'
+     where j.pending and j.state in ('requested', 'awarded') and j.desired = 'run'
        and (j.state = 'requested' or j.updated_at < now() - ${quietMs} * interval '1 millisecond')
      order by j.created_at limit ${MOST_LOTS}`.execute(db);
   return rows.rows.map((row) => ({
@@ -90,19 +94,16 @@ export async function readAuctionJobs(db: Kysely<Tables>, quietMs: number): Prom
     },
     ...{ state: row.state, desired: row.desired, hostId: row.host_id, epoch: row.epoch },
     ...{ leaseExpiresAtMs: row.lease_expires_at_ms, pod: row.pod },
-    spec: parseSpec(row.spec, row.epoch),
+    lot: lotOf(row.id, row.spec),
+    spec: row.spec as JobSpec,
   }));
 }
 
 /** What each of the jobs needs of a host; those that are gone are left out. */
 export async function readLots(db: Kysely<Tables>, ids: readonly JobId[]): Promise<Map<JobId, Lot>> {
-  const { rows } = await sql<{ id: JobId; epoch: number; spec: object }>`
-    select id, epoch, spec from jobs where id = any(${ids})`.execute(db);
-  return new Map(rows.map(({ id, epoch, spec }) => [id, lotOf(id, parseSpec(spec, epoch))]));
-}
-
-function parseSpec(stored: object, epoch: number): JobSpec {
-  return JobSpec.parse({ ...stored, epoch: Math.max(1, epoch) });
+  const { rows } = await sql<{ id: JobId; spec: object }>`
+    select id, spec from jobs where id = any(${ids})`.execute(db);
+  return new Map(rows.map(({ id, spec }) => [id, lotOf(id, spec)]));
 }
 
 interface HostRow {
@@ -126,12 +127,4 @@ export async function readHosts(db: Kysely<Tables>): Promise<StoredHost[]> {
     pod,
     policy: { labels, dedicatedTo, cordoned, draining },
   }));
-}
-
-export async function readBoard(db: Kysely<Tables>): Promise<Board> {
-  const [hosts, pods] = await Promise.all([
-    readHosts(db),
-    sql<{ name: string; strategy: Strategy }>`select name, strategy from api.pods`.execute(db),
-  ]);
-  return { hosts, strategies: new Map(pods.rows.map(({ name, strategy }) => [name, strategy])) };
 }

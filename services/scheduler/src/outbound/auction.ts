@@ -25,7 +25,8 @@ import { placePods } from "../core/place-pods.ts";
 import type { JobView } from "../core/views.ts";
 import { AnswerBook } from "./answer-book.ts";
 import { type Answered, type Decided, storeDecisions } from "./auction-record.ts";
-import { type AuctionJob, type Board, lotOf, type StoredHost } from "./auction-view.ts";
+import type { AuctionJob, StoredHost } from "./auction-view.ts";
+import type { Board } from "./board-reader.ts";
 import type { HostRegistry } from "./host-registry.ts";
 import type { Leadership } from "./leader.ts";
 import type { Rebalancer } from "./rebalancer.ts";
@@ -79,7 +80,7 @@ export class Auctioneer {
   }
 
   /** Places every requested job that some host takes. Ends when all awards are on their way. */
-  async run(jobs: readonly AuctionJob[], { hosts, strategies }: Board): Promise<void> {
+  async run(jobs: readonly AuctionJob[], { hosts, policies, pods, strategies }: Board): Promise<void> {
     const requested = jobs.filter(({ state }) => state === "requested");
     this.#forget(requested);
     await this.#askAgain(
@@ -94,10 +95,10 @@ export class Auctioneer {
       bids.silent,
       {
         strategies,
-        ofHost: new Map(hosts.map(({ id, pod }) => [id, pod])),
+        ofHost: pods,
         ofService: new Map(requested.map(({ serviceId, pod }) => [serviceId, pod])),
       },
-      new Map(hosts.map((host) => [host.id, host.policy])),
+      policies,
     );
     const byId = new Map(requested.map((job) => [job.id, job]));
     const names = new Map(hosts.map((host) => [host.id, host.name]));
@@ -165,7 +166,7 @@ export class Auctioneer {
     for (const [hostId, decline] of this.#declines.get(job.id) ?? []) {
       if (decline.untilMs > nowMs) declinedBy.set(hostId, decline.refusal);
     }
-    return { ...lotOf(job.id, job.spec), slot: job.slot, declinedBy };
+    return { ...job.lot, slot: job.slot, declinedBy };
   }
 
   async #store(placements: readonly Placement[], byId: ReadonlyMap<JobId, AuctionJob>): Promise<Award[]> {
@@ -217,7 +218,7 @@ export class Auctioneer {
     const leaseExpiresAtMs = Math.min(...awards.map((award) => award.leaseExpiresAtMs));
     const settle = hosts.promise(
       hostId,
-      awards.flatMap(({ job, placement }) => (placement === null ? [] : [lotOf(job.id, job.spec)])),
+      awards.flatMap(({ job, placement }) => (placement === null ? [] : [job.lot])),
     );
     try {
       const reply = await bus.request(AwardJobs, { hostId, leaderEpoch, leaseExpiresAtMs, jobs });

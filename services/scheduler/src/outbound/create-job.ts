@@ -118,9 +118,7 @@ export async function createJob(
   await sql`
     insert into jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec)
     values (${spec.jobId}, ${row.org_id}, ${row.environment_id}, ${row.service_id}, ${releaseId}, ${row.deploy_id}, ${process}, ${slot}, ${JSON.stringify(spec)})
-    on conflict (service_id, release_id, process, slot) where state not in ('finished', 'failed', 'lost') and desired = 'run' and not leaving and not away do nothing`.execute(
-    trx,
-  );
+    on conflict (service_id, release_id, process, slot) where holds_slot do nothing`.execute(trx);
 }
 
 /**
@@ -141,7 +139,7 @@ export async function isSlotFree(
      order by host_id for share`.execute(trx);
   const holders = await sql`
     select 1 from jobs j left join hosts_seen s on s.host_id = j.host_id left join api.hosts h on h.id = j.host_id
-     where j.service_id = ${serviceId} and j.process = ${process} and j.slot = ${slot} and j.state not in ('finished', 'failed')
+     where j.service_id = ${serviceId} and j.process = ${process} and j.slot = ${slot} and j.open
        and not (j.state = 'lost' and j.desired = 'stop' and (s.state = 'lost' or h.removed_at is not null))
      limit 1`.execute(trx);
   return holders.rows.length === 0;

@@ -3,6 +3,7 @@
  *
  * What must stay true: a set is called whole only by `core/desired-set.ts`.
  */
+import { setImmediate } from "node:timers/promises";
 import { HostDesired, MAX_PINNED_IMAGES } from "@berth/shared/contracts/job.ts";
 import type { HostId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
@@ -18,6 +19,7 @@ import { type ReleaseImage, rollbackTargets } from "../core/rollback-targets.ts"
 import type { Snapshot } from "./snapshot.ts";
 
 const REPEAT_EVERY_MS = 4000;
+const HOSTS_IN_ONE_GO = 20;
 /** Pins are many and change slowly; agents take them for fresh ten times as long. */
 const PINS_EVERY_MS = 60_000;
 
@@ -89,18 +91,22 @@ export class DesiredSets {
     return isWhole(report, known, nowMs);
   }
 
-  /** @param releases null when they were not read: then no set tells of images */
-  send(
+  /**
+   * Lets others go on between hosts: a thousand sets in one go would hold up awards.
+   * @param releases null when they were not read: then no set tells of images
+   */
+  async send(
     snapshot: Snapshot,
     leaderEpoch: number,
     beats: Beats,
     releases: readonly ReleaseImage[] | null,
-  ): void {
+  ): Promise<void> {
     const nowMs = Date.now();
     const byHost = desiredByHost(snapshot.jobs);
     const servicesOf = servicesByHost(snapshot);
     const releasesOf = releases === null ? null : Map.groupBy(releases, ({ serviceId }) => serviceId);
-    for (const host of snapshot.hosts) {
+    for (const [at, host] of snapshot.hosts.entries()) {
+      if (at % HOSTS_IN_ONE_GO === HOSTS_IN_ONE_GO - 1) await setImmediate();
       const jobs = byHost.get(host.id) ?? [];
       const whole = this.#isWhole(host.id, snapshot.reported, nowMs);
       const content = JSON.stringify([whole, jobs]);

@@ -171,37 +171,38 @@ export class HostRegistry {
 
   /** Every host's bid, asked for afresh where the standing one is stale; the others with the reason of their silence. */
   async bids(hosts: readonly { id: HostId; name: string }[]): Promise<Bids> {
+    const nowMs = Date.now();
+    const standing = hosts.map(({ id }) => this.#standing(id, nowMs));
+    // Most bids stand: nothing is waited for.
+    const stale = hosts.filter(
+      (host, at) => standing[at] === undefined && !this.#identities.isCloned(host.id),
+    );
+    const asked = new Map(await Promise.all(stale.map(async ({ id }) => [id, await this.#ask(id)] as const)));
     const states: HostState[] = [];
     const silent: Bids["silent"] = [];
-    await Promise.all(
-      hosts.map(async (host) => {
-        if (this.#identities.isCloned(host.id)) {
-          const detail = "two machines speak with its credentials";
-          silent.push({ hostId: host.id, host: host.name, refusal: { code: "identity-cloned", detail } });
-          return;
-        }
-        const bid = await this.#bidOf(host.id);
-        if (bid !== null) states.push(this.#withPromised(bid));
-        else if (this.#states.get(host.id) === "alive")
-          silent.push({
-            hostId: host.id,
-            host: host.name,
-            refusal: { code: "bid-stale", detail: "it did not answer in time when asked for a bid" },
-          });
-        else
-          silent.push({
-            hostId: host.id,
-            host: host.name,
-            refusal: { code: "host-silent", detail: "no heartbeat" },
-          });
-      }),
-    );
+    for (const [at, host] of hosts.entries()) {
+      const state = standing[at] ?? asked.get(host.id);
+      if (state !== undefined && state !== null) states.push(this.#withPromised(state));
+      else silent.push({ hostId: host.id, host: host.name, refusal: this.#whySilent(host.id) });
+    }
     return { states, silent };
   }
 
-  async #bidOf(hostId: HostId): Promise<HostState | null> {
-    const standing = this.#bids.get(hostId);
-    if (standing !== undefined && standing.expiresAtMs > Date.now()) return standing.state;
+  #standing(hostId: HostId, nowMs: number): HostState | undefined {
+    if (this.#identities.isCloned(hostId)) return undefined;
+    const bid = this.#bids.get(hostId);
+    return bid !== undefined && bid.expiresAtMs > nowMs ? bid.state : undefined;
+  }
+
+  #whySilent(hostId: HostId): Refusal {
+    if (this.#identities.isCloned(hostId))
+      return { code: "identity-cloned", detail: "two machines speak with its credentials" };
+    return this.#states.get(hostId) === "alive"
+      ? { code: "bid-stale", detail: "it did not answer in time when asked for a bid" }
+      : { code: "host-silent", detail: "no heartbeat" };
+  }
+
+  async #ask(hostId: HostId): Promise<HostState | null> {
     const known = this.#states.get(hostId);
     if (known !== undefined && known !== "alive") return null;
     try {
@@ -223,8 +224,6 @@ async function loseJobs(trx: Transaction<Tables>, lostHosts: readonly HostId[]):
                                          when s.policy ? 'replaceAfterMs' then 'its host went silent; it is replaced after ' || (s.policy->>'replaceAfterMs')::bigint / 1000 || ' s of silence'
                                          else 'its host went silent' end
                                from api.services s where s.id = jobs.service_id)
-             where host_id = any(${lostHosts}) and state not in ('requested', 'finished', 'failed', 'lost')`.execute(
-    trx,
-  );
+             where host_id = any(${lostHosts}) and open and state not in ('requested', 'lost')`.execute(trx);
   return (updated.numAffectedRows ?? 0n) > 0n;
 }

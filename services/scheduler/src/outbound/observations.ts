@@ -139,10 +139,7 @@ async function takeLists(
 ): Promise<boolean> {
   const ids = lists.flatMap(({ jobs }) => jobs.map(({ jobId }) => jobId));
   const hosts = lists.map(({ hostId }) => hostId);
-  const seen = await readListed(
-    db,
-    sql`id = any(${ids}) or (host_id = any(${hosts}) and state not in ('finished', 'failed'))`,
-  );
+  const seen = await readListed(db, sql`id = any(${ids}) or (host_id = any(${hosts}) and open)`);
   const first = judgeLists(lists, seen);
   for (const one of first.odd) warn(log, one);
   if (first.taken.length + first.absent.length === 0) return false;

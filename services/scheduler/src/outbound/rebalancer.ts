@@ -11,7 +11,8 @@ import { sql } from "kysely";
 import { MAIN_POD, WEIGHTS } from "../core/place-pods.ts";
 import { type Move, planMoves } from "../core/plan-moves.ts";
 import { type MoveStep, movableJobs, type OpenMove, steerMoves } from "../core/steer-moves.ts";
-import { readBoard, readLots } from "./auction-view.ts";
+import { readLots } from "./auction-view.ts";
+import { readBoard } from "./board-reader.ts";
 import type { HostRegistry } from "./host-registry.ts";
 import type { Leadership } from "./leader.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -99,10 +100,9 @@ export class Rebalancer {
     );
     const jobs = movableJobs(snapshot.services, lots);
     const [board, bids] = await Promise.all([readBoard(db), hosts.bids(snapshot.hosts)]);
-    const pods = new Map(board.hosts.map(({ id, pod }) => [id, pod]));
-    const podOfHost = (id: HostId) => pods.get(id) ?? MAIN_POD;
+    const podOfHost = (id: HostId) => board.pods.get(id) ?? MAIN_POD;
     const policies = new Map(snapshot.hosts.map((host) => [host.id, host.policy]));
-    return [...new Set(pods.values())]
+    return [...new Set(board.pods.values())]
       .sort()
       .flatMap((pod) =>
         planMoves(

@@ -13,7 +13,8 @@ import { ASK_AGAIN_MS } from "../core/ask-again.ts";
 import { planService } from "../core/plan-service.ts";
 import type { PlanLimits } from "../core/views.ts";
 import type { Auctioneer } from "./auction.ts";
-import { type Board, readAuctionJobs, readBoard } from "./auction-view.ts";
+import { readAuctionJobs } from "./auction-view.ts";
+import { BoardReader, NO_BOARD } from "./board-reader.ts";
 import type { DesiredSets } from "./host-desired.ts";
 import type { HostRegistry } from "./host-registry.ts";
 import type { Leadership } from "./leader.ts";
@@ -76,27 +77,19 @@ export async function reconcile(given: RoundGiven): Promise<void> {
     given.wakeAuction();
     const leaderEpoch = given.leadership.epoch;
     const releases = await given.releaseImages.recent(Date.now());
-    if (leaderEpoch !== null) given.desired.send(snapshot, leaderEpoch, beats, releases);
+    if (leaderEpoch !== null) await given.desired.send(snapshot, leaderEpoch, beats, releases);
     return;
   }
 }
 
-/** Policies that an auction may go by for this long; cordoned, drained and removed hosts are checked again at storing. */
-const BOARD_FRESH_MS = 250;
-
 /** One auction of all that waits. Runs beside the planning: what one stores the other reads the next time. */
 export function createAuction(given: Pick<RoundGiven, "db" | "leadership" | "auctioneer" | "desired">) {
-  let board: Board = { hosts: [], strategies: new Map() };
-  let readAtMs = 0;
+  const board = new BoardReader(given.db);
   return async (): Promise<void> => {
     if (given.leadership.epoch === null) return;
     const jobs = await readAuctionJobs(given.db, ASK_AGAIN_MS);
     const open = jobs.filter((job) => job.state !== "requested" || !given.desired.isHeldLater(job));
-    if (open.length > 0 && Date.now() - readAtMs > BOARD_FRESH_MS) {
-      board = await readBoard(given.db);
-      readAtMs = Date.now();
-    }
-    await given.auctioneer.run(open, board);
+    await given.auctioneer.run(open, open.length > 0 ? await board.current() : NO_BOARD);
   };
 }
 

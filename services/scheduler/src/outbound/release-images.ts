@@ -52,7 +52,7 @@ export async function readReleaseImages(db: Kysely<Tables>): Promise<ReleaseImag
         union
         (select id, version, image_digest from api.releases where id = s.current_release_id)
       ) r
-     where s.id in (select service_id from jobs where state not in ('finished', 'failed'))`.execute(db);
+     where s.id in (select service_id from jobs where open)`.execute(db);
   return rows.map(({ service_id: serviceId, version, digest, current }) => ({
     serviceId,
     version,

@@ -95,7 +95,7 @@ export async function stepSleep(
 async function layDown(trx: Transaction<Tables>, serviceId: ServiceId, level: SleepLevel): Promise<void> {
   await sql`
     update jobs set sleep_level = ${level}, ready = false, updated_at = now()
-     where service_id = ${serviceId} and task_id is null and desired = 'run' and state not in ('finished', 'failed')
+     where service_id = ${serviceId} and task_id is null and desired = 'run' and open
        and sleep_level is distinct from ${level}`.execute(trx);
 }
 
@@ -108,7 +108,7 @@ export interface WokenJob {
 async function raise(trx: Transaction<Tables>, serviceId: ServiceId): Promise<WokenJob[]> {
   const { rows } = await sql<WokenJob>`
     update jobs set sleep_level = null, updated_at = now()
-     where service_id = ${serviceId} and sleep_level is not null and state not in ('finished', 'failed')
+     where service_id = ${serviceId} and sleep_level is not null and open
     returning id as "jobId", epoch, host_id as "hostId"`.execute(trx);
   return rows;
 }

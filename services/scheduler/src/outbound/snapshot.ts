@@ -166,8 +166,8 @@ async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Pro
       left join sleeps z on z.service_id = j.service_id
       left join (select service_id, process, max(requested_at) as newest_at from api.restarts group by 1, 2) a
         on a.service_id = j.service_id and a.process = j.process
-     where j.state not in ('finished', 'failed')
-        or j.updated_at > now() - interval '10 minutes'
+     where j.open
+        or j.told_at > now() - interval '10 minutes'
         or j.deploy_id in (select id from deploys where finished_at is null)
      order by j.created_at`.execute(trx);
   return rows.rows.map((row) => toStoredJob(row, unplaceable));
