@@ -1,5 +1,6 @@
 -- A placement writes its job twice, so the columns that indexes look at change as seldom as may be: then an update adds no
--- index entries (PostgreSQL's heap-only tuples). The state itself and the time of the last change are in no index.
+-- index entries (PostgreSQL's heap-only tuples). The state, the host and the time of the last
+-- change are in no index themselves.
 alter table jobs
   -- A host may hold something of it, or will.
   add column open boolean not null generated always as (state not in ('finished', 'failed')) stored,
@@ -7,12 +8,15 @@ alter table jobs
   add column pending boolean not null generated always as (state in ('requested', 'awarded', 'accepted')) stored,
   add column holds_slot boolean not null generated always as
     (state not in ('finished', 'failed', 'lost') and desired = 'run' and not leaving and not away) stored,
+  -- The host that has begun it: those that wait for that are found among the pending ones, which are few.
+  add column held_by text generated always as
+    (case when state in ('requested', 'awarded', 'accepted', 'finished', 'failed') then null else host_id end) stored,
   -- The last change of what others read of it; null while it is being placed.
   add column told_at timestamptz generated always as
     (case when state in ('requested', 'awarded', 'accepted') then null else updated_at end) stored;
 drop index jobs_open, jobs_by_host, jobs_updated, jobs_one_per_slot, jobs_auctioned;
 create index jobs_open on jobs (service_id) where open;
-create index jobs_by_host on jobs (host_id) where open;
+create index jobs_by_host on jobs (held_by) where held_by is not null;
 create index jobs_told on jobs (told_at);
 create index jobs_pending on jobs (created_at) where pending;
 -- Two live jobs of one release never share a slot: a second copy cannot even be stored.

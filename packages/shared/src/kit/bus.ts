@@ -19,6 +19,7 @@ import { SpansExported } from "../contracts/telemetry.ts";
 import type { ConsumeOptions } from "./bus-consumer.ts";
 import { startConsumer } from "./bus-consumer.ts";
 import { ensureStreams } from "./bus-streams.ts";
+import { decode } from "./decode.ts";
 import type { Log } from "./log.ts";
 import { describeError } from "./log.ts";
 import type { Closable } from "./service.ts";
@@ -379,26 +380,4 @@ function tracing(): { headers?: MsgHdrs } {
   const headers = natsHeaders();
   headers.set("traceparent", parent);
   return { headers };
-}
-
-const decoder = new TextDecoder();
-
-/** Parses bytes as JSON and by the schema. */
-export function decode(
-  schema: z.ZodType,
-  data: Uint8Array,
-): { ok: true; value: unknown } | { ok: false; reason: string } {
-  try {
-    const parsed = schema.safeParse(JSON.parse(decoder.decode(data)));
-    if (parsed.success) return { ok: true, value: parsed.data };
-    return {
-      ok: false,
-      reason: parsed.error.issues
-        .map((issue) => `${issue.path.join(".")}: ${issue.message}`)
-        .join("; ")
-        .slice(0, 500),
-    };
-  } catch (error) {
-    return { ok: false, reason: error instanceof Error ? error.message : String(error) };
-  }
 }

@@ -36,7 +36,7 @@ export async function readHostJobs(db: Db, hostId: string): Promise<HostJob[]> {
         left join lateral (
           select common_refusal from scheduler.decisions where job_id = n.id and outcome = 'unplaceable'
            order by decided_at desc limit 1) d on true
-     where j.host_id = ${hostId} and j.open and j.state <> 'requested'
+     where (j.held_by = ${hostId} or (j.pending and j.host_id = ${hostId})) and j.state <> 'requested'
      order by org, environment, service, j.process, j.slot limit 2000`.execute(db);
   return found.rows.map(({ successorHost, successorState, waitsFor, ...job }) => ({
     ...job,

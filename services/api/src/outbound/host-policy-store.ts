@@ -63,7 +63,9 @@ export async function removeHost(trx: Trx, name: string, force: boolean): Promis
   if (host === undefined) throw noHost(name);
   const jobs = await sql<{ count: number; state: string | null }>`
     select count(j.id)::int as count, (select state from scheduler.hosts_seen where host_id = ${host.id}) as state
-      from scheduler.jobs j where j.host_id = ${host.id} and j.open and j.state <> 'requested'`.execute(trx);
+      from scheduler.jobs j where (j.held_by = ${host.id} or (j.pending and j.host_id = ${host.id})) and j.state <> 'requested'`.execute(
+    trx,
+  );
   const { count = 0, state = null } = jobs.rows[0] ?? {};
   if (count > 0 && !(force && state === "lost")) {
     const next =

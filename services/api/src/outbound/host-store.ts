@@ -127,7 +127,7 @@ export async function readHosts(db: Db): Promise<Host[]> {
            coalesce(seen.state, 'never-seen') as state, seen.last_heartbeat_at as "lastHeartbeatAt",
            seen.heartbeat->>'engineVersion' as "engineVersion", seen.heartbeat->'state' as bid,
            (select count(*)::int from scheduler.jobs j
-             where j.host_id = h.id and j.open and j.state not in ('requested', 'lost')) as "jobsCount",
+             where (j.held_by = h.id or (j.pending and j.host_id = h.id)) and j.state not in ('requested', 'lost')) as "jobsCount",
            seen.heartbeat->'state'->'alarms' as told, seen.cloned is not null as cloned, h.pod,
            h.joined_at as "joinedAt", h.cordoned, h.draining, h.labels,
            (select o.name from api.orgs o where o.id = h.dedicated_to) as "dedicatedTo"

@@ -59,11 +59,11 @@ async function refusalOf(
   const { rows } = await sql<{ host: boolean; environment: boolean; wanted: boolean }>`
     select exists (select 1 from api.hosts where id = ${hostId} and removed_at is null) as host,
            exists (select 1 from api.environments where id = ${environmentId} and deleted_at is null) as environment,
-           exists (select 1 from scheduler.jobs where host_id = ${hostId} and environment_id = ${environmentId}
-                    and open and state <> 'requested')
+           exists (select 1 from scheduler.jobs where (held_by = ${hostId} or (pending and host_id = ${hostId}))
+                    and environment_id = ${environmentId} and state <> 'requested')
            or exists (select 1 from api.links l join scheduler.jobs j on j.environment_id = l.consumer_id
-                       where l.provider_id = ${environmentId} and j.host_id = ${hostId}
-                         and j.open and j.state <> 'requested')
+                       where l.provider_id = ${environmentId} and j.state <> 'requested'
+                         and (j.held_by = ${hostId} or (j.pending and j.host_id = ${hostId})))
            or exists (select 1 from api.egress_policies
                        where environment_id = ${environmentId} and gateway_host_id = ${hostId})
            or exists (select 1 from members where host_id = ${hostId} and environment_id = ${environmentId}

@@ -40,12 +40,13 @@ export async function storeDecisions(
     ), taking as (
       select id from api.hosts where id = any(${hosts}) and removed_at is null and not cordoned and not draining
     ), taken as (
+      -- The rows are locked before the first one changes.
       update jobs j set state = 'awarded', epoch = w.epoch + 1, host_id = w.host_id, observed_sequence = -1,
              lease_expires_at = ${leaseUntil}, updated_at = now()
         from unnest(${placed.map(({ id }) => id)}::text[], ${placed.map(({ hostId }) => hostId)}::text[],
                     ${placed.map(({ epoch }) => epoch)}::int[]) as w(id, host_id, epoch)
-             join open on open.id = w.id join taking on taking.id = w.host_id
-       where j.id = w.id and j.state = 'requested' and j.desired = 'run' and j.epoch = w.epoch
+             join taking on taking.id = w.host_id
+       where (select count(*) from open) > 0 and j.id = w.id and j.state = 'requested' and j.desired = 'run' and j.epoch = w.epoch
       returning j.id
     ), told as (
       insert into decisions (id, job_id, service_id, epoch, outcome, winner_host_id, candidates, common_refusal)
@@ -106,8 +107,8 @@ export async function storeAnswers(db: Kysely<Tables>, answered: readonly Answer
              jsonb_build_array(jsonb_build_object('name', 'auction', 'endedAtMs', s.at_ms,
                'startedAtMs', extract(epoch from j.created_at) * 1000)) || j.stages end,
            updated_at = now()
-      from said s join open on open.id = s.job_id
-     where j.id = s.job_id and j.epoch = s.epoch
+      from said s
+     where (select count(*) from open) > 0 and j.id = s.job_id and j.epoch = s.epoch
        and case s.answer when 'accepted' then not j.stages @> '[{"name": "auction"}]'
                          when 'declined' then j.state = 'awarded' else false end`.execute(db);
 }

@@ -224,6 +224,8 @@ async function loseJobs(trx: Transaction<Tables>, lostHosts: readonly HostId[]):
                                          when s.policy ? 'replaceAfterMs' then 'its host went silent; it is replaced after ' || (s.policy->>'replaceAfterMs')::bigint / 1000 || ' s of silence'
                                          else 'its host went silent' end
                                from api.services s where s.id = jobs.service_id)
-             where host_id = any(${lostHosts}) and open and state not in ('requested', 'lost')`.execute(trx);
+             where (held_by = any(${lostHosts}) or (pending and host_id = any(${lostHosts}))) and state not in ('requested', 'lost')`.execute(
+    trx,
+  );
   return (updated.numAffectedRows ?? 0n) > 0n;
 }

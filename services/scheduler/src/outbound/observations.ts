@@ -139,7 +139,10 @@ async function takeLists(
 ): Promise<boolean> {
   const ids = lists.flatMap(({ jobs }) => jobs.map(({ jobId }) => jobId));
   const hosts = lists.map(({ hostId }) => hostId);
-  const seen = await readListed(db, sql`id = any(${ids}) or (host_id = any(${hosts}) and open)`);
+  const seen = await readListed(
+    db,
+    sql`id = any(${ids}) or held_by = any(${hosts}) or (pending and host_id = any(${hosts}))`,
+  );
   const first = judgeLists(lists, seen);
   for (const one of first.odd) warn(log, one);
   if (first.taken.length + first.absent.length === 0) return false;
