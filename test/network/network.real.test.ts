@@ -11,7 +11,9 @@ import { until } from "../git/until.ts";
 import { captureBetween } from "./capture.ts";
 import { spoofingCase } from "./cases/spoofing.ts";
 import { wireCase } from "./cases/wire.ts";
+import { clockWasAhead } from "./clocks.ts";
 import { isolation, matrixLines, violations } from "./isolation.ts";
+import { serveNames } from "./name-server.ts";
 import type { NetworkStage } from "./network-case.ts";
 import { type NetworkApp, type NetworkLab, startNetworkLab, throughEdge } from "./network-lab.ts";
 import { askOnOpenConnection } from "./open-connection.ts";
@@ -72,6 +74,36 @@ test("SRV records tell every ready instance and its port, inside the environment
   for (const slot of [1, 2]) expect(answer).toContain(`8080 ${slot}.web.shop.internal`);
   const foreign = await lab.inside("h1", bank, "/bin/busybox nslookup -type=srv _http._tcp.shop.internal");
   expect(foreign).toContain("NXDOMAIN");
+});
+
+test("an outside name that points to a private address has no answer", async () => {
+  const addresses = {
+    public: "203.0.113.77",
+    private: "10.1.2.3",
+    home: "192.168.1.1",
+    self: "127.0.0.1",
+    metadata: "169.254.169.254",
+    shared: "100.64.1.1",
+  };
+  const upstream = await serveNames(lab.lab.machineAddress, addresses);
+  try {
+    await lab.on("h1", `echo nameserver ${lab.lab.machineAddress} > /etc/resolv.conf`);
+    const said = (label: string) =>
+      lab.inside("h1", shop, `/bin/busybox nslookup -type=a ${label}.rebinding.test 2>&1`);
+    await until(
+      "the outside name",
+      async () => (await said("public")).includes(addresses.public) || undefined,
+      healTimeoutMs,
+    );
+    for (const [label, address] of Object.entries(addresses)) {
+      const answer = await said(label);
+      expect(upstream.asked).toContain(`${label}.rebinding.test`);
+      expect(answer.includes(address), answer).toBe(label === "public");
+    }
+  } finally {
+    await lab.on("h1", ": > /etc/resolv.conf");
+    await upstream.close();
+  }
 });
 
 test("`berth tunnel` reaches an instance inside, through the API and a host's agent", () =>
@@ -176,8 +208,8 @@ test("an egress policy holds for every packet on every host, within moments and 
     await becomes("the way out", 8080, addresses);
     expect(await everywhere(25)).toEqual(["", ""]);
     const cut = async () => {
-      await lab.egress(shop, { mode: "none", rules: [] });
-      await becomes("no way out", 8080, ["", ""]);
+      expect(await lab.egress(shop, { mode: "none", rules: [] })).toMatchObject({ isHeld: true });
+      expect(await everywhere(8080)).toEqual(["", ""]);
     };
     expect(await askOnOpenConnection(lab, "h1", shop, OUTSIDE, cut)).toBe("");
     // Its own network and other environments are as before.
@@ -242,8 +274,10 @@ test("an agent that is killed changes nothing on the wire", async () => {
   expect(await lab.on("h1", "pgrep -a wireguard-go | sort; pgrep dnsmasq | sort")).toBe(before);
 });
 
-test("a tunnel's process and a resolver that are killed come back", async () => {
+test("a tunnel's process and a resolver that are killed come back, also where the host's clock was set back", async () => {
   const far = await addressOn("h2", shop);
+  // The other host takes no handshake of this one any more: it has to begin one itself.
+  await clockWasAhead(lab.lab.host("h1"), lab.lab.host("h2"), shop.environmentId);
   await lab.on("h1", "pkill -9 wireguard-go; pkill -9 dnsmasq");
   await until(
     "the tunnels",
@@ -313,7 +347,8 @@ test("keys are rotated under traffic: other keys, and every request is answered"
 });
 
 test("our table flushed by hand: nothing passes, and soon all that should does", async () => {
-  const [far, foreign] = [await addressOn("h2", shop), await addressOn("h1", bank)];
+  const [own, far] = [await addressOn("h1", shop), await addressOn("h2", shop)];
+  const foreign = await addressOn("h1", bank);
   // The agent sleeps, so that what is seen is the state without the table.
   await lab.on("h1", "kill -STOP $(pgrep -f services/agent/src/mai[n]); nft delete table inet berth");
   try {
@@ -338,6 +373,11 @@ test("our table flushed by hand: nothing passes, and soon all that should does",
     healTimeoutMs,
   );
   expect(await ask("h1", shop, foreign)).toBe("");
+  // What holds containers' ports to their addresses is put back as well.
+  const bound = async () => (await lab.on("h1", "nft list table bridge berth")).includes(` ${own}`);
+  expect(await bound()).toBe(true);
+  await lab.on("h1", "nft delete table bridge berth");
+  await until("the ports' rules", async () => (await bound()) || undefined, healTimeoutMs);
 });
 
 test("the last job gone, the hosts leave, and nothing is left", async () => {

@@ -129,7 +129,7 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...varsHandlers({ db, bus, outbox }),
       ...networkHandlers({ db, bus }),
       ...allowHandlers({ db }),
-      ...egressHandlers({ db }),
+      ...egressHandlers({ db, bus }),
       ...domainHandlers({
         db,
         podDomain: config.podDomain,
@@ -137,7 +137,7 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
         quarantineMs: config.domainQuarantineDays * DAY_MS,
         mostPerOrg: config.domainsPerOrg,
       }),
-      ...linkHandlers({ db }),
+      ...linkHandlers({ db, bus }),
       ...peerHandlers({ db, bus }),
       ...deployHandlers({ db, addresses, outbox }),
       ...releaseHandlers({ db, bus, outbox }),

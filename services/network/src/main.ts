@@ -5,6 +5,8 @@ import {
   JoinMesh,
   JoinNetwork,
   LeaveNetwork,
+  NetworkApplied,
+  NetworkHeld,
   NetworkReport,
   RemovePersonPeer,
   RotateNetworkKeys,
@@ -18,7 +20,13 @@ import { NetworkConfig } from "./config.ts";
 import { onGetNetworks, onJoinMesh, onJoinNetwork, onLeaveNetwork } from "./inbound/host-requests.ts";
 import { onAddPersonPeer, onRemovePersonPeer } from "./inbound/people.ts";
 import { reconcileTables } from "./inbound/reconcile-tables.ts";
-import { onNetworkReport, onRotateNetworkKeys, onShowNetwork } from "./inbound/reports.ts";
+import {
+  onNetworkApplied,
+  onNetworkHeld,
+  onNetworkReport,
+  onRotateNetworkKeys,
+  onShowNetwork,
+} from "./inbound/reports.ts";
 import { releaseUnused } from "./outbound/member-store.ts";
 import { readWatermark } from "./outbound/table-store.ts";
 import type { NetworkTables } from "./outbound/tables.ts";
@@ -84,5 +92,7 @@ await runService("network", NetworkConfig, async ({ config, log, scope }) => {
   scope.use(bus.serve(RotateNetworkKeys, {}, onRotateNetworkKeys(given)));
   scope.use(bus.serve(AddPersonPeer, {}, onAddPersonPeer(given)));
   scope.use(bus.serve(RemovePersonPeer, {}, onRemovePersonPeer(given)));
+  scope.use(bus.serve(NetworkHeld, {}, onNetworkHeld(given)));
+  scope.use(bus.on(NetworkApplied, {}, onNetworkApplied(db)));
   scope.use(bus.on(NetworkReport, {}, onNetworkReport(db)));
 });

@@ -15,6 +15,8 @@ export interface HandGiven {
   readonly program: string;
   readonly mtu: number;
   readonly name: string;
+  /** Of the process that encrypts. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface HandArm extends Path {
@@ -35,10 +37,10 @@ interface End {
 }
 
 /** One at a time: another one with the same hosts must be closed before. */
-export async function handArm({ lab, program, mtu, name }: HandGiven): Promise<HandArm> {
+export async function handArm({ lab, program, mtu, name, env = {} }: HandGiven): Promise<HandArm> {
   const hosts = lab.hosts.slice(0, 2);
   const ends: End[] = [];
-  for (const [i, host] of hosts.entries()) ends.push(await makeEnd(host, i, { lab, program, mtu }));
+  for (const [i, host] of hosts.entries()) ends.push(await makeEnd(host, i, { lab, program, mtu, env }));
   const [one, two] = ends as [End, End];
   await peer(one, two);
   await peer(two, one);
@@ -51,12 +53,12 @@ export async function handArm({ lab, program, mtu, name }: HandGiven): Promise<H
 async function makeEnd(
   host: LabHost,
   i: number,
-  { lab, program, mtu }: Omit<HandGiven, "name">,
+  { lab, program, mtu, env }: Omit<HandGiven, "name">,
 ): Promise<End> {
   const device = `bench${lab.index}-${i}`;
   const netns = netnsOf(host, 1);
   const child = spawn("nsenter", [`--net=${netns}`, program, "-f", device], {
-    ...{ detached: true, stdio: "ignore", cwd: "/", env: { LOG_LEVEL: "error" } },
+    ...{ detached: true, stdio: "ignore", cwd: "/", env: { LOG_LEVEL: "error", ...env } },
   });
   child.unref();
   const deadlineMs = performance.now() + standTimeoutMs;

@@ -4,11 +4,11 @@
  * another container, and the host, must hear nothing of it.
  */
 import { command, tryCommand } from "@berth/infra/lab/command.ts";
-import { until } from "../../git/until.ts";
 import { type Finding, level } from "../../hosts/case.ts";
 import { type Instance, instancesOf } from "../namespaces.ts";
 import type { NetworkCase, NetworkStage } from "../network-case.ts";
 import { askFrom, hearIn } from "../probe.ts";
+import { flushed, guarded } from "./flushed-rules.ts";
 
 const port = 9090;
 const tries = 3;
@@ -31,7 +31,7 @@ export const spoofingCase: NetworkCase = {
         say(`${trick.what}: ${heard === null ? "dropped" : heard}`);
         findings.push(level(trick.what, "dropped", heard === null, heard ?? "dropped"));
       }
-      if (length === "full") findings.push(await afterwards(given));
+      if (length === "full") findings.push(await afterwards(given), ...(await flushed(given)));
       say(
         `attacks came from ${attacker.address} of ${app.environment}; ${foreign.address} is of ${other.environment}`,
       );
@@ -70,18 +70,6 @@ async function farOf({ lab, apps }: NetworkStage, attacker: Instance): Promise<I
   const far = own.find(({ host }) => host !== attacker.host);
   if (far === undefined) throw new Error("the app has no instance on another host");
   return far;
-}
-
-/** The agent knows the port a moment after the start; this waits for it, as a level. */
-async function guarded({ host, address }: Instance): Promise<void> {
-  await until(
-    `the port of ${address} to be bound`,
-    async () => {
-      const { stdout } = await host.exec(["nft", "list", "table", "bridge", "berth"]);
-      return stdout.includes(` ${address}`) ? true : undefined;
-    },
-    30_000,
-  );
 }
 
 async function honest({ attacker, witness, far }: Given): Promise<Finding> {

@@ -9,10 +9,12 @@ import { Argument, type Command } from "commander";
 import { parseEnvironment } from "../core/parse-remote.ts";
 import { clean } from "../output/clean.ts";
 import { printJson, printLines, say } from "../output/print.ts";
+import { withProgress } from "../output/progress.ts";
 import { usageError } from "../session/cli-error.ts";
 import { connect, findEnvironment } from "../session/context.ts";
 import type { CommonFlags, EnvFlags } from "./common.ts";
 import { examples, withEnv, withJson } from "./common.ts";
+import { sayHeld, WAITING } from "./say-held.ts";
 
 const MEANING = {
   open: "open: the internet",
@@ -76,7 +78,8 @@ async function gateway(text: string, { host, address, off, json }: GatewayFlags)
     throw usageError("either a host or --off is needed", "Add --host NAME [--address IPV4], or --off alone.");
   const chosen = host === undefined ? null : { host, ...(address === undefined ? {} : { address }) };
   const body = { org: named.org, environment: named.environment, gateway: chosen };
-  const reply = await (await connect()).call("changeEgressGateway", { body });
+  const client = await connect();
+  const reply = await withProgress(WAITING, client.call("changeEgressGateway", { body }));
   if (json === true) return printJson(reply);
   const { gateway: set } = reply;
   say(
@@ -84,6 +87,7 @@ async function gateway(text: string, { host, address, off, json }: GatewayFlags)
       ? `what ${text} sends out leaves with each host's own address again`
       : `what ${text} sends out leaves through ${clean(set.host)} with the address ${set.address}; while that host is away, or does not have it, nothing leaves`,
   );
+  sayHeld(reply.isHeld);
 }
 
 async function set(mode: EgressPolicy["mode"], texts: readonly string[], flags: EnvFlags): Promise<void> {
@@ -92,10 +96,10 @@ async function set(mode: EgressPolicy["mode"], texts: readonly string[], flags: 
     throw usageError(`${mode} takes no rules`, "Leave them out, or set `list` with them.");
   const client = await connect();
   const params = await findEnvironment(client, flags.env);
-  const reply = await client.call("changeEgress", { params, body: { mode, rules } });
+  const reply = await withProgress(WAITING, client.call("changeEgress", { params, body: { mode, rules } }));
   if (flags.json === true) return printJson(reply);
   printPolicy(reply.policy);
-  say("the hosts follow within a second or two");
+  sayHeld(reply.isHeld);
 }
 
 function printPolicy({ mode, rules }: EgressPolicy): void {

@@ -4,11 +4,13 @@ import type { Answer } from "../client.ts";
 import { parseForeignPort, parseServicePort, type ServicePort } from "../core/parse-link.ts";
 import { clean } from "../output/clean.ts";
 import { printJson, printTable, say } from "../output/print.ts";
+import { withProgress } from "../output/progress.ts";
 import { table } from "../output/table.ts";
 import { usageError } from "../session/cli-error.ts";
 import { connect, findEnvironment, resolveEnvironment } from "../session/context.ts";
 import type { EnvFlags } from "./common.ts";
 import { examples, withEnv } from "./common.ts";
+import { sayHeld, WAITING } from "./say-held.ts";
 
 export function registerLinkCommands(program: Command): void {
   const links = program
@@ -72,10 +74,13 @@ async function offer(text: string, to: string, flags: EnvFlags): Promise<void> {
   const client = await connect();
   const params = await findEnvironment(client, flags.env);
   const body = { ...named, to: await resolveEnvironment(client, to) };
-  const reply = await client.call("offerLink", { params, body });
+  const reply = await withProgress(WAITING, client.call("offerLink", { params, body }));
   if (flags.json === true) return printJson(reply);
   const their = `${body.to.org}/${body.to.environment}`;
-  if (reply.state === "standing") return say(`the link stands: ${their} reaches ${text}`);
+  if (reply.state === "standing") {
+    say(`the link stands: ${their} reaches ${text}`);
+    return sayHeld(reply.isHeld);
+  }
   say(`offered to ${their}. Its side accepts with:`);
   say(`  berth links accept ${params.org}/${params.environment}/${text} --env ${their}`);
 }
@@ -84,7 +89,7 @@ async function accept(text: string, flags: EnvFlags): Promise<void> {
   const body = foreignPort(text);
   const client = await connect();
   const params = await findEnvironment(client, flags.env);
-  const reply = await client.call("acceptLink", { params, body });
+  const reply = await withProgress(WAITING, client.call("acceptLink", { params, body }));
   if (flags.json === true) return printJson(reply);
   const own = `${params.org}/${params.environment}`;
   if (reply.state === "waiting") {
@@ -92,20 +97,23 @@ async function accept(text: string, flags: EnvFlags): Promise<void> {
     say(`  berth links offer ${body.service}:${body.port} ${own} --env ${body.org}/${body.environment}`);
   } else say(`the link stands`);
   say(`containers of ${own} connect to ${clean(reply.hostname)}:${body.port}`);
+  sayHeld(reply.isHeld);
 }
 
 async function remove(link: string, to: string | undefined, flags: EnvFlags): Promise<void> {
   const client = await connect();
   const params = await findEnvironment(client, flags.env);
-  const reply =
+  const leaving =
     to === undefined
-      ? await client.call("leaveLink", { params, body: foreignPort(link) })
-      : await client.call("withdrawLink", {
+      ? client.call("leaveLink", { params, body: foreignPort(link) })
+      : client.call("withdrawLink", {
           params,
           body: { ...servicePort(link), to: await resolveEnvironment(client, to) },
         });
+  const reply = await withProgress(WAITING, leaving);
   if (flags.json === true) return printJson(reply);
-  say("removed; the hosts cut what was open through it within a second or two");
+  say("removed; what was open through it is cut");
+  sayHeld(reply.isHeld);
 }
 
 function servicePort(text: string): ServicePort {

@@ -4,6 +4,7 @@
  *   agent ─JoinNetwork─▶ network ─NetworkChanged─▶ just the hosts that share the environment
  *   agent ─JoinMesh───▶ network ─MeshChanged────▶ every host: how the edges reach containers on other hosts
  *   agent ─GetNetworks─▶ network, every few seconds: what a lost signal left is healed
+ *   agent ─NetworkApplied─▶ network, as soon as a version holds: `NetworkHeld` tells the api when all hosts hold to it
  *   agent ─NetworkReport─▶ network: handshakes, latency and loss, for `berth network show`
  *
  * Private keys never cross a process: an agent makes its own, only public ones are in here.
@@ -199,6 +200,30 @@ export const MeshChanged = defineSignal({
   consumedBy: ["agent"],
   about: "A new version of the hosts' mesh, to every host.",
   payload: z.strictObject({ mesh: Mesh }),
+});
+
+export const NetworkApplied = defineSignal({
+  name: "NetworkApplied",
+  subject: "berth.v1.host.{hostId}.network-applied",
+  emittedBy: ["agent"],
+  consumedBy: ["network"],
+  about:
+    "From these versions on, the host's rules, routes and tunnels are as they say; all of them again every 10 s.",
+  payload: z.strictObject({
+    hostId: HostId,
+    versions: z.array(z.strictObject({ environmentId: EnvironmentId, version: z.int().min(1) })).max(2000),
+  }),
+});
+
+export const NetworkHeld = defineRequest({
+  name: "NetworkHeld",
+  subject: "berth.v1.network.held.{environmentId}",
+  emittedBy: ["api"],
+  consumedBy: ["network"],
+  about: "Whether every host of an environment holds to what is stored for it now.",
+  payload: z.strictObject({ environmentId: EnvironmentId }),
+  reply: z.strictObject({ isHeld: z.boolean() }),
+  timeoutMs: 3000,
 });
 
 /** One tunnel end as its host sees it. */

@@ -5,6 +5,7 @@ import {
   JoinNetwork,
   LeaveNetwork,
   MeshChanged,
+  NetworkApplied,
   NetworkChanged,
   NetworkReport,
 } from "@berth/shared/contracts/network.ts";
@@ -12,9 +13,13 @@ import type { HostId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
-import type { HostNetworks, NetworkAsk } from "../network/host-networks.ts";
+import type { HostNetworks } from "../network/host-networks.ts";
+import type { NetworkAsk } from "../network/host-networks-given.ts";
 import type { Wireguard } from "../network/shell/wireguard.ts";
 import type { TunnelWatch } from "../network/tunnel-watch.ts";
+
+/** Of more tunnels or networks than a word may have, the first are told: enough to see that something is wrong. */
+const MOST_TOLD = 2000;
 
 export function networkAsk(bus: Bus, hostId: HostId): NetworkAsk {
   return {
@@ -24,6 +29,11 @@ export function networkAsk(bus: Bus, hostId: HostId): NetworkAsk {
     },
     joinMesh: async (publicKey, port) => (await bus.request(JoinMesh, { hostId, publicKey, port })).mesh,
     get: (known, meshVersion) => bus.request(GetNetworks, { hostId, known, meshVersion }),
+    applied: (versions) =>
+      bus.signal(NetworkApplied, {
+        hostId,
+        versions: versions.slice(0, MOST_TOLD).map((one) => ({ ...one })),
+      }),
   };
 }
 
@@ -45,11 +55,9 @@ export function onMeshChanged(bus: Bus, networks: HostNetworks, log: Log) {
   });
 }
 
-/** More tunnels than a report may have: the first of them are told, which is enough to see that something is wrong. */
-const MOST_TOLD = 2000;
-
 export function tellTunnels({ clock }: { readonly clock: Clock }, given: ReportGiven): void {
-  const { bus, host, tunnels, wireguard } = given;
+  const { bus, host, networks, tunnels, wireguard } = given;
+  networks.tellApplied();
   bus.signal(NetworkReport, {
     hostId: host.hostId,
     atMs: clock.nowMs(),
@@ -61,6 +69,7 @@ export function tellTunnels({ clock }: { readonly clock: Clock }, given: ReportG
 interface ReportGiven {
   readonly bus: Bus;
   readonly host: { readonly hostId: HostId };
+  readonly networks: HostNetworks;
   readonly tunnels: TunnelWatch;
   readonly wireguard: Wireguard;
 }

@@ -7,18 +7,16 @@
  */
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
-import type { Clock } from "@berth/shared/kit/clock.ts";
-import { describeError, type Log } from "@berth/shared/kit/log.ts";
+import { describeError } from "@berth/shared/kit/log.ts";
 import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
-import type { Engine } from "../outbound/docker.ts";
 import { EngineError } from "../outbound/engine-call.ts";
+import { AppliedVersions } from "./applied-versions.ts";
 import { neededWithoutJobs } from "./core/needed-networks.ts";
 import {
   type DesiredHost,
   desiredHost,
   type HeldMesh,
   type HeldNetwork,
-  type HostIdentity,
   interfaceNames,
   joinNeed,
   orderProblem,
@@ -26,57 +24,10 @@ import {
   withoutExpired,
 } from "./core/network-state.ts";
 import { planNetwork } from "./core/plan-network.ts";
+import type { HostNetworksGiven, JobNetwork } from "./host-networks-given.ts";
 import { NameKeeper, onlyNamesDiffer } from "./name-keeper.ts";
-import type { NetworkFiles } from "./shell/network-files.ts";
-import type { NetworkHands } from "./shell/network-hands.ts";
-import type { Resolvers } from "./shell/resolvers.ts";
+import type { Look } from "./shell/network-hands.ts";
 import { isUdpPortFree } from "./shell/udp-port.ts";
-
-/** What the network service is asked; each may throw when it is away. */
-export interface NetworkAsk {
-  join(asked: {
-    readonly environmentId: EnvironmentId;
-    readonly publicKey: string;
-    readonly keyGeneration: number;
-    readonly busyPorts: number[];
-  }): Promise<
-    { answer: "joined"; network: EnvironmentNetwork; mesh: Mesh } | { answer: "refused"; reason: string }
-  >;
-  leave(environmentId: EnvironmentId): Promise<void>;
-  joinMesh(publicKey: string, port: number): Promise<Mesh>;
-  get(
-    known: Record<string, number>,
-    meshVersion: number,
-  ): Promise<{
-    versions: Record<string, number>;
-    networks: readonly EnvironmentNetwork[];
-    mesh: Mesh | null;
-    /** Environments whose gateway this host is. */
-    gatewayOf: readonly EnvironmentId[];
-  }>;
-}
-
-export interface JobNetwork {
-  /** The engine's name of it. */
-  readonly networkName: string;
-  /** Address at which containers ask for names. */
-  readonly resolver: string;
-}
-
-export interface HostNetworksGiven {
-  readonly identity: Omit<HostIdentity, "mtu">;
-  readonly engine: Engine;
-  readonly hands: NetworkHands;
-  readonly resolvers: Resolvers;
-  readonly files: NetworkFiles;
-  readonly ask: NetworkAsk;
-  readonly allowedPrivate: readonly string[];
-  readonly mailRelays: readonly string[];
-  /** How long an environment without jobs stays joined: a new deploy finds its network standing. */
-  readonly leaveAfterMs: number;
-  readonly clock: Clock;
-  readonly log: Log;
-}
 
 const MAX_BUSY_PORTS = 20;
 export class HostNetworks {
@@ -96,11 +47,14 @@ export class HostNetworks {
   #foreign: readonly string[] = [];
   #mtu = 1500;
   readonly #names: NameKeeper;
+  readonly #applied: AppliedVersions;
   #running: Promise<void> = Promise.resolve();
   #next: Promise<void> | null = null;
+  #nextLook: Look = "known";
 
   constructor(given: HostNetworksGiven) {
     this.#given = given;
+    this.#applied = new AppliedVersions((versions) => given.ask.applied(versions));
     this.#names = new NameKeeper({
       ...given,
       held: (environmentId) => this.#held.get(environmentId as EnvironmentId),
@@ -116,7 +70,7 @@ export class HostNetworks {
     for (const held of networks) this.#held.set(held.environmentId, held);
     this.#mesh = mesh;
     await hands.open();
-    await this.apply();
+    await this.apply("seen");
     log.info("network.open", { environments: networks.length });
   }
 
@@ -132,13 +86,18 @@ export class HostNetworks {
     const isStanding = this.#standing.has(environmentId);
     const isJoined = this.#held.get(environmentId)?.state === "joined";
     if (!isJoined) await this.#joinOnce(environmentId);
+    const joinedMs = clock.monotonicMs() - beganMs;
     if (!isJoined || !this.#standing.has(environmentId)) await this.apply();
     const network = this.desired()?.networks.find((one) => one.environmentId === environmentId);
     if (network === undefined || !this.#standing.has(environmentId))
       throw new Error(`the network of ${environmentId} does not stand yet`);
     void this.#joinMissing();
     if (!isStanding)
-      log.info("network.stands", { environmentId, tookMs: Math.round(clock.monotonicMs() - beganMs) });
+      log.info("network.stands", {
+        environmentId,
+        tookMs: Math.round(clock.monotonicMs() - beganMs),
+        joinedMs: Math.round(joinedMs),
+      });
     return { networkName: network.engineNetwork, resolver: network.gateway };
   }
 
@@ -212,7 +171,10 @@ export class HostNetworks {
     if (problem !== null) return log.error("network.order-refused", { environmentId, problem });
     const taken = { ...held, network };
     this.#held.set(environmentId, taken);
-    if (onlyNamesDiffer(held.network, network)) return this.#names.noteChanged(environmentId);
+    if (onlyNamesDiffer(held.network, network)) {
+      this.#applied.noteNames(environmentId, held.network.version, network.version);
+      return this.#names.noteChanged(environmentId);
+    }
     await files.save(taken);
     if (network.keyGeneration > held.keyGeneration)
       await this.#joinOnce(environmentId, { keyGeneration: network.keyGeneration });
@@ -341,16 +303,19 @@ export class HostNetworks {
     this.#given.log.info("network.left", { environmentId });
   }
 
-  /** Puts everything as it should be. Callers at the same time share one run, which begins after they called. */
-  apply(): Promise<void> {
-    if (this.#next === null) {
-      this.#next = this.#running.then(() => {
-        this.#next = null;
-        const run = this.#run();
-        this.#running = run.catch(() => {});
-        return run;
-      });
-    }
+  /**
+   * Puts everything as it should be. Callers at the same time share one run, which begins after they called.
+   * @param look `known` for a change of our own, which costs the same with one network and with hundreds
+   */
+  apply(look: Look = "known"): Promise<void> {
+    if (look === "seen") this.#nextLook = look;
+    this.#next ??= this.#running.then(() => {
+      this.#next = null;
+      const run = this.#run(this.#nextLook);
+      this.#nextLook = "known";
+      this.#running = run.catch(() => {});
+      return run;
+    });
     return this.#next;
   }
 
@@ -361,22 +326,29 @@ export class HostNetworks {
     return desiredHost({ ...identity, mtu: tunnelMtu(this.#mtu) }, this.#mesh, held);
   }
 
-  async #run(): Promise<void> {
+  /** To which versions this host holds, once more. */
+  tellApplied(): void {
+    this.#applied.again();
+  }
+
+  async #run(look: Look): Promise<void> {
     const { hands, identity, allowedPrivate, mailRelays } = this.#given;
+    const held = [...this.#held.values()];
     this.#mtu = (await hands.mtuOf(identity.nodeAddress)) ?? this.#mtu;
     const desired = this.desired();
     if (desired === null) return;
     const nodeAddresses = [...new Set([...desired.nodeAddresses, ...this.#neighbours.nodeAddresses])].sort();
     const networks = await hands.withTrueExits(desired.networks);
-    await hands.ensureRules({ ...desired, networks, nodeAddresses, allowedPrivate, mailRelays });
-    const observed = await hands.observe();
-    const steps = planNetwork(desired, observed);
-    await hands.carryOut(steps);
-    const found = steps.length === 0 ? observed.engineNetworks : await hands.engineNetworks();
-    const stands = (id: EnvironmentId) => found.some(({ name }) => name === interfaceNames(id).engineNetwork);
+    await hands.ensureRules({ ...desired, networks, nodeAddresses, allowedPrivate, mailRelays }, look);
+    const observed = await hands.observe(look);
+    const { now, isWhole } = await hands.carryOut(planNetwork(desired, observed), observed);
+    const { engineNetworks } = now;
+    const stands = (id: EnvironmentId) =>
+      engineNetworks.some(({ name }) => name === interfaceNames(id).engineNetwork);
     this.#standing = new Set([...this.#held.keys()].filter(stands));
-    this.#tellMissing(desired, found);
-    await this.#ensureNames(desired);
+    this.#tellMissing(desired, engineNetworks);
+    await this.#ensureNames(desired, look);
+    if (isWhole) this.#applied.note(held, this.#standing, this.#used);
   }
 
   #tellMissing(
@@ -389,8 +361,8 @@ export class HostNetworks {
     }
   }
 
-  async #ensureNames({ networks }: DesiredHost): Promise<void> {
-    for (const network of networks) await this.#names.tell(network);
+  async #ensureNames({ networks }: DesiredHost, look: Look): Promise<void> {
+    for (const network of networks) await this.#names.tell(network, look);
     await this.#given.resolvers.keepOnly(new Set(networks.map(({ bridge }) => bridge)));
   }
 }

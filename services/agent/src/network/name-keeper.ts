@@ -7,6 +7,7 @@ import { sleep } from "@berth/shared/kit/clock.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import type { DesiredNetwork, HeldNetwork } from "./core/network-state.ts";
 import type { NetworkFiles } from "./shell/network-files.ts";
+import type { Look } from "./shell/network-hands.ts";
 import type { Resolvers } from "./shell/resolvers.ts";
 
 /** Answers of a resolver may be kept for 5 s anyway, and a changed set of slots ends its process. */
@@ -64,12 +65,15 @@ export class NameKeeper {
   }
 
   /** Names are no reason to hold up a start: what fails is tried again in the next round. */
-  async tell({ environmentId, bridge, gateway, egress }: DesiredNetwork): Promise<void> {
+  async tell(
+    { environmentId, bridge, gateway, egress }: DesiredNetwork,
+    look: Look = "known",
+  ): Promise<void> {
     const { resolvers, held, log } = this.#given;
     const { names = [], links = [] } = held(environmentId)?.network ?? {};
     try {
       const isAskingOutside = egress.mode !== "none";
-      const done = await resolvers.ensure(bridge, { gateway, names, links, isAskingOutside });
+      const done = await resolvers.ensure(bridge, { gateway, names, links, isAskingOutside }, look);
       if (done === "started") log.info("resolver.started", { environmentId, gateway });
     } catch (error) {
       log.warn("resolver.failed", { environmentId, error: describeError(error) });

@@ -15,7 +15,7 @@ import { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
 import type { TestEngine } from "@berth/shared/testing/real-engine.ts";
 import type { HeldNetwork } from "../network/core/network-state.ts";
-import type { NetworkAsk } from "../network/host-networks.ts";
+import type { NetworkAsk } from "../network/host-networks-given.ts";
 import { newTestId } from "./ids.ts";
 
 const MESH_PORT = 17_426;
@@ -99,6 +99,7 @@ export function testNetworkService(engine: TestEngine, hostId: HostId, isShared 
       return { answer: "joined", network, mesh };
     },
     leave: async () => {},
+    applied: () => {},
     joinMesh: async () => mesh,
     get: async () => ({ versions: {}, networks: [], mesh: null, gatewayOf: [] }),
   };

@@ -76,7 +76,7 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   every("leases", LEASES_LOOK_MS, async () => jobs.lookAtLeases());
   every("network", NETWORK_VERIFY_MS, async () => {
     await networks.leaveUnused(new Set(jobs.records().map(({ spec }) => spec.environmentId)));
-    await networks.apply();
+    await networks.apply("seen");
     const gateways = networks.desired()?.networks.map(({ gateway }) => gateway) ?? [];
     await parts.ports.look(jobs.running(), gateways);
   });

@@ -48,11 +48,7 @@ function stateOf(standing: boolean): "standing" | "waiting" {
 }
 
 /** @throws BerthError `limit-reached` */
-export async function writeOffer(
-  trx: Trx,
-  serviceId: string,
-  { port, to }: Offer,
-): Promise<"standing" | "waiting"> {
+export async function writeOffer(trx: Trx, serviceId: string, { port, to }: Offer): Promise<void> {
   await sql`
     insert into api.link_offers (service_id, port, to_org, to_environment, to_environment_id)
     values (${serviceId}, ${port}, ${to.org}, ${to.environment},
@@ -61,13 +57,17 @@ export async function writeOffer(
     on conflict (service_id, port, to_org, to_environment)
       do update set to_environment_id = excluded.to_environment_id, said_at = now()`.execute(trx);
   await refuseTooMany(trx, sql`select 1 from api.link_offers where service_id = ${serviceId}`);
-  const { rows } = await sql`
-    select 1 from api.links l join api.link_offers o on o.to_environment_id = l.consumer_id
+}
+
+/** @returns the environment that uses the link, null while it does not stand */
+export async function consumerOf(trx: Trx, serviceId: string, { port, to }: Offer): Promise<string | null> {
+  const { rows } = await sql<{ id: string }>`
+    select l.consumer_id as id from api.links l join api.link_offers o on o.to_environment_id = l.consumer_id
      where o.service_id = ${serviceId} and o.port = ${port} and o.to_org = ${to.org}
        and o.to_environment = ${to.environment} and l.service_id = ${serviceId} and l.port = ${port}`.execute(
     trx,
   );
-  return stateOf(rows.length > 0);
+  return rows[0]?.id ?? null;
 }
 
 /** @returns whether it was there */

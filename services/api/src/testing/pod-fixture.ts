@@ -148,7 +148,7 @@ async function startServer(
       ...varsHandlers(given),
       ...networkHandlers(given),
       ...allowHandlers({ db }),
-      ...egressHandlers({ db }),
+      ...egressHandlers({ db, bus }),
       ...domainHandlers({
         ...{ db, podDomain: "berth.localhost", quarantineMs: 60_000, mostPerOrg: 10 },
         txt: createTxtRecords({ servers: [dns.address], timeoutMs: 2000 }),

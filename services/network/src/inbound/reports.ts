@@ -1,7 +1,14 @@
-/** What hosts report of their tunnels, kept as they said it last; and who asks for it. */
-import type { NetworkReport, RotateNetworkKeys, ShowNetwork } from "@berth/shared/contracts/network.ts";
+/** What hosts report of their tunnels and hold to, kept as they said it last; and who asks for it. */
+import type {
+  NetworkApplied,
+  NetworkHeld,
+  NetworkReport,
+  RotateNetworkKeys,
+  ShowNetwork,
+} from "@berth/shared/contracts/network.ts";
 import type { Kysely } from "kysely";
 import type { z } from "zod";
+import { isHeld, storeApplied } from "../outbound/applied-store.ts";
 import { askNewKeys } from "../outbound/member-store.ts";
 import { readPresentPeople } from "../outbound/people-store.ts";
 import { readReports, storeReport } from "../outbound/report-store.ts";
@@ -11,6 +18,20 @@ import { reconcileTables, type TablesGiven } from "./reconcile-tables.ts";
 
 export function onNetworkReport(db: Kysely<NetworkTables>) {
   return (report: z.infer<typeof NetworkReport.payload>): Promise<void> => storeReport(db, report);
+}
+
+export function onNetworkApplied(db: Kysely<NetworkTables>) {
+  return (applied: z.infer<typeof NetworkApplied.payload>): Promise<void> => storeApplied(db, applied);
+}
+
+/** What was stored a moment ago is told to the hosts first, so that an old version does not count. */
+export function onNetworkHeld(given: TablesGiven) {
+  return async ({
+    environmentId,
+  }: z.infer<typeof NetworkHeld.payload>): Promise<z.infer<typeof NetworkHeld.reply>> => {
+    await reconcileTables(given);
+    return { isHeld: await isHeld(given.db, environmentId) };
+  };
 }
 
 export function onShowNetwork(db: Kysely<NetworkTables>) {

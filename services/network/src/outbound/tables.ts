@@ -30,5 +30,6 @@ export interface NetworkTables {
   };
   mesh_keys: { host_id: string; public_key: string; port: number };
   tables: { name: string; version: number; content: string; changed_at: Generated<Date> };
+  applied: { environment_id: string; host_id: string; version: number };
   reports: { host_id: string; at_ms: number; report: string };
 }

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { EgressPolicy } from "../../domain/egress-policy.ts";
 import { EnvironmentName, HostName, OrgName } from "../../domain/names.ts";
+import { IsHeld } from "./networks.ts";
 import { ENVIRONMENT, EnvironmentPath } from "./paths.ts";
 import { route } from "./route.ts";
 
@@ -28,7 +29,7 @@ export const changeEgress = route({
   summary: "Set where the environment's containers may connect to; open connections follow",
   params: EnvironmentPath,
   body: EgressPolicy,
-  reply: z.strictObject({ policy: EgressPolicy }),
+  reply: z.strictObject({ policy: EgressPolicy, isHeld: IsHeld }),
 });
 
 export const changeEgressGateway = route({
@@ -42,5 +43,5 @@ export const changeEgressGateway = route({
     /** Null: each host's own. Without an address it is the host's own one. */
     gateway: z.strictObject({ host: HostName, address: z.ipv4().optional() }).nullable(),
   }),
-  reply: z.strictObject({ gateway: Gateway.nullable() }),
+  reply: z.strictObject({ gateway: Gateway.nullable(), isHeld: IsHeld }),
 });

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { EnvironmentName, OrgName, ServiceName } from "../../domain/names.ts";
+import { IsHeld } from "./networks.ts";
 import { ENVIRONMENT, EnvironmentPath } from "./paths.ts";
 import { route } from "./route.ts";
 
@@ -43,7 +44,7 @@ export const offerLink = route({
   summary: "Offer a service's port to another environment",
   params: EnvironmentPath,
   body: Offer,
-  reply: z.strictObject({ state: LinkState }),
+  reply: z.strictObject({ state: LinkState, isHeld: IsHeld }),
 });
 
 export const withdrawLink = route({
@@ -53,7 +54,7 @@ export const withdrawLink = route({
   summary: "Take an offer back: what is open through it is cut",
   params: EnvironmentPath,
   body: Offer,
-  reply: z.strictObject({}),
+  reply: z.strictObject({ isHeld: IsHeld }),
 });
 
 export const acceptLink = route({
@@ -63,7 +64,7 @@ export const acceptLink = route({
   summary: "Accept another environment's offer",
   params: EnvironmentPath,
   body: Accepted,
-  reply: z.strictObject({ state: LinkState, hostname: z.string() }),
+  reply: z.strictObject({ state: LinkState, hostname: z.string(), isHeld: IsHeld }),
 });
 
 export const leaveLink = route({
@@ -73,5 +74,5 @@ export const leaveLink = route({
   summary: "Accept no longer: what is open through it is cut",
   params: EnvironmentPath,
   body: Accepted,
-  reply: z.strictObject({}),
+  reply: z.strictObject({ isHeld: IsHeld }),
 });

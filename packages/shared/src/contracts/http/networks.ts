@@ -8,6 +8,9 @@ import { route } from "./route.ts";
 
 const EnvironmentPath = z.strictObject({ org: OrgName, environment: EnvironmentName });
 
+/** True: every host of the environment said that it holds to it. False: not within some seconds; it follows by itself. */
+export const IsHeld = z.boolean().optional();
+
 export const NetworkHost = z.strictObject({
   hostId: HostId,
   name: HostName,

@@ -2,8 +2,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { desire, environmentId, held, hostId, key } from "../../testing/test-networks.ts";
+import { afterStep, withoutTunnel } from "./after-step.ts";
 import { nftRules } from "./firewall.ts";
-import { type NetworkStep, type ObservedHost, type ObservedTunnel, planNetwork } from "./plan-network.ts";
+import { type NetworkStep, type ObservedHost, planNetwork } from "./plan-network.ts";
 import { isOurRule, routes, routingRules } from "./routing.ts";
 
 const nothing: ObservedHost = {
@@ -15,75 +16,9 @@ const nothing: ObservedHost = {
   rulePriorities: [],
 };
 
-/** What the kernel shows after the steps; the model of wg, ip and the engine. */
-function carryOut(observed: ObservedHost, steps: readonly NetworkStep[]): ObservedHost {
-  let now = observed;
-  for (const step of steps) now = after(now, step);
-  return now;
-}
-
-function after(now: ObservedHost, step: NetworkStep): ObservedHost {
-  switch (step.kind) {
-    case "add-rule":
-      return { ...now, rulePriorities: [...now.rulePriorities, step.rule.priority] };
-    case "remove-rule":
-      return { ...now, rulePriorities: now.rulePriorities.filter((one) => one !== step.priority) };
-    case "make-bridge":
-      return {
-        ...now,
-        engineNetworks: [
-          ...now.engineNetworks,
-          { name: step.network.engineNetwork, subnet: step.network.slice },
-        ],
-      };
-    case "remove-bridge":
-      return { ...now, engineNetworks: now.engineNetworks.filter(({ name }) => name !== step.engineNetwork) };
-    case "make-tunnel": {
-      const fresh: ObservedTunnel = { name: step.tunnel.name, publicKey: "", port: 0, peers: [] };
-      return {
-        ...now,
-        links: new Set([...now.links, step.tunnel.name]),
-        tunnels: [...without(now, step.tunnel.name), fresh],
-      };
-    }
-    case "configure-tunnel": {
-      const { name, publicKey, port, peers } = step.tunnel;
-      const seen = peers.map((peer) => ({
-        ...peer,
-        endpoint: `${peer.nodeAddress}:${peer.port}`,
-        handshakeAtMs: 0,
-        rxBytes: 0,
-        txBytes: 0,
-      }));
-      return { ...now, tunnels: [...without(now, name), { name, publicKey, port, peers: seen }] };
-    }
-    case "set-address":
-      return {
-        ...now,
-        addresses: new Map([...now.addresses, [step.tunnel.name, [step.tunnel.address]]]),
-      };
-    case "remove-tunnel":
-      return {
-        ...now,
-        links: new Set([...now.links].filter((name) => name !== step.name)),
-        tunnels: without(now, step.name),
-      };
-    case "set-route":
-      return {
-        ...now,
-        routes: [
-          ...now.routes.filter(({ table, to }) => table !== step.route.table || to !== step.route.to),
-          step.route,
-        ],
-      };
-    case "remove-route":
-      return { ...now, routes: now.routes.filter((one) => one !== step.route) };
-  }
-}
-
-function without(now: ObservedHost, name: string): ObservedTunnel[] {
-  return now.tunnels.filter((tunnel) => tunnel.name !== name);
-}
+/** What the kernel shows after the steps. */
+const carryOut = (observed: ObservedHost, steps: readonly NetworkStep[]): ObservedHost =>
+  steps.reduce(afterStep, observed);
 
 const anyWorld = fc
   .record({
@@ -124,7 +59,7 @@ describe("the plan", () => {
     const died = {
       ...stood,
       links: new Set([...stood.links].filter((one) => one !== name)),
-      tunnels: without(stood, name),
+      tunnels: withoutTunnel(stood, name),
     };
     const steps = planNetwork(desired, died);
     expect(steps.map(({ kind }) => kind)).toEqual(["make-tunnel", "configure-tunnel", "set-address"]);

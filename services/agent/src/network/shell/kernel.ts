@@ -34,8 +34,8 @@ export class Kernel {
   readonly #prefix: readonly string[];
   readonly #log: Log;
   #forwardingAtMs = Number.NEGATIVE_INFINITY;
-  /** Per family of tables: the text that was applied, and what the kernel showed of it right after. */
-  readonly #applied = new Map<TableFamily, { readonly rules: string; readonly shown: string }>();
+  /** Per family of tables: the text that was applied, and what the kernel showed of it right after, if it was asked. */
+  readonly #applied = new Map<TableFamily, { readonly rules: string; readonly shown: string | null }>();
 
   /** @param prefix put before every command, such as `nsenter --net=…` */
   constructor(log: Log, prefix: readonly string[] = []) {
@@ -98,29 +98,32 @@ export class Kernel {
 
   /** The way back is looked for with the packet's mark, and must be there: strictly there, for a bridge. */
   async checkSource(name: string, how: "strict" | "loose"): Promise<void> {
-    await this.#setting(`/proc/sys/net/ipv4/conf/${name}/src_valid_mark`, "1");
-    await this.#setting(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, how === "strict" ? "1" : "2");
+    const settings = 'echo 1 > "$1/src_valid_mark"; echo "$2" > "$1/rp_filter"';
+    const folder = `/proc/sys/net/ipv4/conf/${name}`;
+    await this.#run(["sh", "-ec", settings, "sh", folder, how === "strict" ? "1" : "2"]);
   }
 
   async forwarding(): Promise<void> {
     if (performance.now() - this.#forwardingAtMs < FORWARDING_AGAIN_MS) return;
     this.#forwardingAtMs = performance.now();
-    await this.#setting("/proc/sys/net/ipv4/ip_forward", "1");
-  }
-
-  async #setting(path: string, value: string): Promise<void> {
-    await this.#run(["sh", "-c", 'echo "$1" > "$2"', "sh", value, path]);
+    await this.#run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
   }
 
   /** Puts our table back when it is not exactly what was applied, in one transaction. */
   async ensureTable(family: TableFamily, rules: string): Promise<void> {
     const applied = this.#applied.get(family);
-    const shown = await this.#shown(family);
-    if (rules === applied?.rules && shown === applied.shown) return;
-    if (rules === applied?.rules)
-      this.#log.error("network.rules-were-changed", { table: `${family} ${TABLE}` });
+    const isAsked = rules === applied?.rules && applied.shown !== null;
+    if (isAsked && (await this.#shown(family)) === applied.shown) return;
+    if (isAsked) this.#log.error("network.rules-were-changed", { table: `${family} ${TABLE}` });
     await this.#run(["nft", "-f", "-"], rules);
     this.#applied.set(family, { rules, shown: await this.#shown(family) });
+  }
+
+  /** The same without a look at what is there, which the next `ensureTable` takes. */
+  async changeTable(family: TableFamily, rules: string): Promise<void> {
+    if (this.#applied.get(family)?.rules === rules) return;
+    await this.#run(["nft", "-f", "-"], rules);
+    this.#applied.set(family, { rules, shown: null });
   }
 
   async #shown(family: TableFamily): Promise<string> {

@@ -2,6 +2,7 @@
 import type { Log } from "@berth/shared/kit/log.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import type { Engine } from "../../outbound/docker.ts";
+import { afterStep } from "../core/after-step.ts";
 import { type FirewallView, nftRules } from "../core/firewall.ts";
 import type { DesiredNetwork } from "../core/network-state.ts";
 import type { NetworkStep, ObservedHost } from "../core/plan-network.ts";
@@ -21,9 +22,14 @@ const OURS = /^(bn|wb|wm)-/;
 /** What is made for a network; another kind that has such a name is somebody else's. */
 const KINDS: ReadonlySet<string> = new Set(["bridge", "tun", "wireguard"]);
 
+/** `seen`: all is looked at, and what somebody else changed is put right. `known`: what was seen, and done since, holds. */
+export type Look = "seen" | "known";
+
 export class NetworkHands {
   readonly #given: HandsGiven;
   #engineMajor = 0;
+  /** What was seen last, and what was carried out since; null when a step failed, so that nobody knows. */
+  #believed: ObservedHost | null = null;
   #interfaces: readonly NetworkInterface[] | null = null;
   /** What was told of last. */
   #missingAddresses = "[]";
@@ -37,21 +43,27 @@ export class NetworkHands {
     this.#engineMajor = Number.parseInt((await this.#given.engine.info()).version, 10);
   }
 
-  /** Packet rules first: they stand before what they are about. */
-  async ensureRules(view: FirewallView): Promise<void> {
+  /** Packet rules first: they stand before what they are about. @param how `known`: without a look at what is there */
+  async ensureRules(view: FirewallView, how: Look): Promise<void> {
     const { kernel } = this.#given;
+    if (how === "known") return kernel.changeTable("inet", nftRules(view));
     await kernel.forwarding();
     await kernel.ensureTable("inet", nftRules(view));
     await kernel.ensureChains();
   }
 
-  async observe(): Promise<ObservedHost> {
+  async observe(how: Look): Promise<ObservedHost> {
+    if (how === "seen" || this.#believed === null) this.#believed = await this.#look();
+    return this.#believed;
+  }
+
+  async #look(): Promise<ObservedHost> {
     const { kernel, wireguard } = this.#given;
     const [interfaces, routes, rulePriorities, engineNetworks] = await Promise.all([
       kernel.interfaces(),
       kernel.routes(),
       kernel.rulePriorities(),
-      this.engineNetworks(),
+      this.#engineNetworks(),
     ]);
     this.#interfaces = interfaces;
     const made = interfaces.filter(({ name, kind }) => OURS.test(name) && KINDS.has(kind));
@@ -73,25 +85,37 @@ export class NetworkHands {
   }
 
   /** The engine's networks of this pod's environments. */
-  async engineNetworks(): Promise<{ readonly name: string; readonly subnet: string }[]> {
+  async #engineNetworks(): Promise<{ readonly name: string; readonly subnet: string }[]> {
     const { engine, podId } = this.#given;
     return (await engine.networks()).filter(
       ({ labels }) => labels["berth.pod"] === podId && labels[NETWORK_LABEL] === "environment",
     );
   }
 
-  /** One step that fails holds up no other: the next round tries it again. */
-  async carryOut(steps: readonly NetworkStep[]): Promise<void> {
+  /**
+   * One step that fails holds up no other: the next round tries it again.
+   * @returns what is there after them, and whether all of them were carried out
+   */
+  async carryOut(
+    steps: readonly NetworkStep[],
+    before: ObservedHost,
+  ): Promise<{ readonly now: ObservedHost; readonly isWhole: boolean }> {
     const { log } = this.#given;
+    let now = before;
+    let isWhole = true;
     for (const step of steps) {
       const about = { step: step.kind, of: subjectOf(step) };
       try {
         await this.#execute(step);
+        now = afterStep(now, step);
         log.info("network.step", about);
       } catch (error) {
+        isWhole = false;
         log.warn("network.step-failed", { ...about, error: describeError(error) });
       }
     }
+    this.#believed = isWhole ? now : null;
+    return { now, isWhole };
   }
 
   async #execute(step: NetworkStep): Promise<void> {
@@ -147,9 +171,10 @@ export class NetworkHands {
     return this.#interfaces.find(({ addresses }) => addresses.some(isNode))?.mtu ?? null;
   }
 
-  /** Networks that this machine is in and that are not ours. */
+  /** Networks that this machine is in and that are not ours, as they were seen last. */
   async foreignNetworks(): Promise<string[]> {
-    return (await this.#given.kernel.interfaces())
+    this.#interfaces ??= await this.#given.kernel.interfaces();
+    return this.#interfaces
       .filter(({ name }) => !OURS.test(name) && name !== "lo")
       .flatMap(({ addresses }) => addresses.map(networkOf));
   }

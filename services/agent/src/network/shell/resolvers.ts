@@ -9,6 +9,7 @@ import type { InstanceName, NetworkLink } from "@berth/shared/contracts/network.
 import { runCommand } from "../../outbound/run-command.ts";
 import { linkHostsText } from "../core/link-names.ts";
 import { hostsText, resolverConfig, srvText } from "../core/names.ts";
+import type { Look } from "./network-hands.ts";
 
 const PROGRAM = "/usr/sbin/dnsmasq";
 
@@ -25,6 +26,8 @@ export interface ResolverView {
 export class Resolvers {
   readonly #folder: string;
   readonly #prefix: readonly string[];
+  /** What a resolver was seen to hold and what it was told since. */
+  readonly #told = new Map<string, { readonly text: string; readonly config: string }>();
   #last: Promise<unknown> = Promise.resolve();
 
   /** @param folder readable by all, because a resolver has no rights; made anew after a power cut */
@@ -33,9 +36,9 @@ export class Resolvers {
     this.#prefix = prefix;
   }
 
-  /** @returns what had to be done */
-  ensure(key: string, view: ResolverView): Promise<ResolverChange> {
-    return this.#exclusively(() => this.#ensure(key, view));
+  /** @param look `known`: one that was told the same before is left alone. @returns what had to be done */
+  ensure(key: string, view: ResolverView, look: Look = "seen"): Promise<ResolverChange> {
+    return this.#exclusively(() => this.#ensure(key, view, look));
   }
 
   /** One after another: two of the same environment would start it twice. */
@@ -45,15 +48,23 @@ export class Resolvers {
     return result;
   }
 
-  async #ensure(
-    key: string,
-    { gateway, names, links, isAskingOutside }: ResolverView,
-  ): Promise<ResolverChange> {
+  async #ensure(key: string, view: ResolverView, look: Look): Promise<ResolverChange> {
+    const { gateway, names, links, isAskingOutside } = view;
     const folder = join(this.#folder, key);
-    await mkdir(folder, { recursive: true, mode: 0o755 });
     const files = filesOf(folder);
     const text = hostsText(names) + linkHostsText(links);
     const config = resolverConfig({ gateway, isAskingOutside, ...files, srv: srvText(names) });
+    const told = this.#told.get(key);
+    if (look === "known" && told?.text === text && told.config === config) return "nothing";
+    this.#told.delete(key);
+    const done = await this.#tell(folder, text, config);
+    this.#told.set(key, { text, config });
+    return done;
+  }
+
+  async #tell(folder: string, text: string, config: string): Promise<ResolverChange> {
+    const files = filesOf(folder);
+    await mkdir(folder, { recursive: true, mode: 0o755 });
     const sameNames = (await read(files.hostsFile)) === text;
     const sameConfig = (await read(files.configFile)) === config;
     if (!sameNames) await replace(files.hostsFile, text);
@@ -77,6 +88,7 @@ export class Resolvers {
   async #keepOnly(keys: ReadonlySet<string>): Promise<void> {
     for (const key of await readdir(this.#folder).catch(() => [])) {
       if (keys.has(key)) continue;
+      this.#told.delete(key);
       const folder = join(this.#folder, key);
       const pid = await pidOf(filesOf(folder));
       if (pid !== null) await end(pid);

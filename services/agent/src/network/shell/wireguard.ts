@@ -5,6 +5,7 @@
  * knows it by its interface, which ends with it. Keys go in by standard input, never as an argument.
  */
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { type CommandOptions, runCommand } from "../../outbound/run-command.ts";
@@ -13,6 +14,8 @@ import type { ObservedPeer, ObservedTunnel } from "../core/plan-network.ts";
 
 const SOCKETS = "/var/run/wireguard";
 const STAND_MS = 5000;
+/** How long a process may take to end after its interface went. */
+const LEAVE_MS = 500;
 const ALL_MS = 3000;
 const ONE_MS = 1000;
 const MOST_DUMP_BYTES = 32 * 1024 * 1024;
@@ -55,7 +58,7 @@ export class Wireguard {
     });
     child.unref();
     const deadline = Date.now() + STAND_MS;
-    while ((await this.#show(name)) === null) {
+    while (!existsSync(socketOf(name)) || (await this.#show(name)) === null) {
       if (failed !== null) throw new Error(`${this.#program} could not be run`, { cause: failed });
       if (child.exitCode !== null)
         throw new Error(`${this.#program} ended with ${child.exitCode}: is there /dev/net/tun?`);
@@ -94,9 +97,15 @@ export class Wireguard {
     await this.#run(["ip", "link", "set", name, "mtu", String(mtu), "up"]);
   }
 
-  /** The process goes with its interface; one that hangs is killed. Nothing there is well. */
+  /** The process goes with its interface, and takes its socket along; one that hangs is killed. Nothing there is well. */
   async remove(name: string): Promise<void> {
+    const socket = socketOf(name);
+    const isUserspace = existsSync(socket);
     await this.#run(["ip", "link", "delete", name]).catch(() => {});
+    if (!isUserspace) return;
+    const deadline = Date.now() + LEAVE_MS;
+    while (existsSync(socket) && Date.now() < deadline) await sleep(10);
+    if (!existsSync(socket)) return;
     for (const pid of await pidsOf(name)) {
       try {
         process.kill(pid, "SIGKILL");
@@ -104,7 +113,7 @@ export class Wireguard {
         // It ended with its interface.
       }
     }
-    await rm(`${SOCKETS}/${name}.sock`, { force: true });
+    await rm(socket, { force: true });
   }
 
   /** @returns the tunnels that answer, of all whose names are ours */
@@ -167,6 +176,10 @@ export function parseDump(dump: string): ObservedTunnel[] {
     });
   }
   return tunnels;
+}
+
+function socketOf(name: string): string {
+  return `${SOCKETS}/${name}.sock`;
 }
 
 /** Processes of wireguard-go for this interface, as this process sees them. */

@@ -1,8 +1,10 @@
 /** Links between environments: said by each side for itself. The hosts follow what stands in the tables. */
 import { linkHostname } from "@berth/shared/domain/link-name.ts";
+import type { Bus } from "@berth/shared/kit/bus.ts";
 import { audited } from "../../outbound/audited.ts";
 import {
   type Accepted,
+  consumerOf,
   type Offer,
   readLinks,
   removeAccept,
@@ -10,6 +12,7 @@ import {
   writeAccept,
   writeOffer,
 } from "../../outbound/link-store.ts";
+import { untilHeld } from "../../outbound/network-held.ts";
 import { findEnvironment, findOrg, findService } from "../../outbound/reach-store.ts";
 import type { Db } from "../../outbound/tables.ts";
 import { invalid, notFound } from "./errors.ts";
@@ -17,7 +20,15 @@ import type { Asked, Handlers } from "./handler.ts";
 
 type LinkRoutes = "listLinks" | "offerLink" | "withdrawLink" | "acceptLink" | "leaveLink";
 
-export function linkHandlers({ db }: { readonly db: Db }): Pick<Handlers, LinkRoutes> {
+interface Given {
+  readonly db: Db;
+  readonly bus: Bus;
+}
+
+export function linkHandlers({ db, bus }: Given): Pick<Handlers, LinkRoutes> {
+  /** The hosts of the side that uses it; nobody's where the other side has not agreed, so nothing is told of it. */
+  const held = async (consumerId: string | null) =>
+    consumerId === null ? {} : { isHeld: await untilHeld(bus, consumerId) };
   return {
     listLinks: ({ object }) => readLinks(db, object.environmentId),
     offerLink: async (asked) => {
@@ -27,35 +38,42 @@ export function linkHandlers({ db }: { readonly db: Db }): Pick<Handlers, LinkRo
         throw invalid("to", "is this environment, whose services reach each other anyway");
       if (await isUnknownOwn(db, caller.userId, body.to))
         throw notFound(`environment ${body.to.org}/${body.to.environment}`);
-      return audited(db, actor, async (trx) => {
-        const state = await writeOffer(trx, serviceId, body);
-        return { result: { state }, act: offerAct("link.offered", serviceId, object.orgId, body) };
+      const consumerId = await audited(db, actor, async (trx) => {
+        await writeOffer(trx, serviceId, body);
+        const result = await consumerOf(trx, serviceId, body);
+        return { result, act: offerAct("link.offered", serviceId, object.orgId, body) };
       });
+      return { state: consumerId === null ? "waiting" : "standing", ...(await held(consumerId)) };
     },
     withdrawLink: async (asked) => {
       const { object, body, actor } = asked;
       const serviceId = await ownService(db, asked);
-      return audited(db, actor, async (trx) => {
+      const consumerId = await audited(db, actor, async (trx) => {
+        const result = await consumerOf(trx, serviceId, body);
         if (!(await removeOffer(trx, serviceId, body))) throw notFound(`offer of ${offerText(body)}`);
-        return { result: {}, act: offerAct("link.withdrawn", serviceId, object.orgId, body) };
+        return { result, act: offerAct("link.withdrawn", serviceId, object.orgId, body) };
       });
+      return held(consumerId);
     },
     acceptLink: async ({ object, body, actor, caller }) => {
       if (body.org === object.org && body.environment === object.environment)
         throw invalid("environment", "is this one, whose services reach each other anyway");
       if (await isUnknownOwn(db, caller.userId, body)) throw notFound(`service ${acceptText(body)}`);
-      return audited(db, actor, async (trx) => {
-        const state = await writeAccept(trx, object.environmentId, body);
-        const result = { state, hostname: linkHostname(body) };
+      const state = await audited(db, actor, async (trx) => {
+        const result = await writeAccept(trx, object.environmentId, body);
         return { result, act: acceptAct("link.accepted", object, body) };
       });
+      const consumerId = state === "standing" ? object.environmentId : null;
+      return { state, hostname: linkHostname(body), ...(await held(consumerId)) };
     },
-    leaveLink: async ({ object, body, actor }) =>
-      audited(db, actor, async (trx) => {
+    leaveLink: async ({ object, body, actor }) => {
+      await audited(db, actor, async (trx) => {
         if (!(await removeAccept(trx, object.environmentId, body)))
           throw notFound(`accepted link ${acceptText(body)}`);
-        return { result: {}, act: acceptAct("link.left", object, body) };
-      }),
+        return { result: null, act: acceptAct("link.left", object, body) };
+      });
+      return held(object.environmentId);
+    },
   };
 }
 
