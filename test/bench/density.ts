@@ -33,6 +33,8 @@ const known = ["C1", "C3", "C4", "C5"];
 const perEnvironment = 250;
 const few = 10;
 const singles = 7;
+/** What is asked for at once, so that it is there within the time that a lab waits. */
+const scaleStep = 40;
 const sizes = { memoryBytes: 16 * MIB, cpuMillis: 10 };
 
 const { values: flags } = parseArgs({
@@ -101,9 +103,7 @@ async function crowdedHost(): Promise<void> {
   await app.scale(few);
   const rulesFew = await packetRules(host);
   const startsFew = await startTimes(lab, app, { from: few, count: singles, say });
-  const present = few + singles;
-  const { environments, instances } = spread(many - present);
-  await makeEnvironments(lab, app, { count: environments, instances, atOnce: 1, say });
+  const present = await fill(lab, app, many - singles);
   const running = (await instancesOf([host], "berth.job")).length;
   const rulesMany = await packetRules(host);
   const startsMany = await startTimes(lab, app, { from: present, count: singles, say });
@@ -125,7 +125,24 @@ async function crowdedHost(): Promise<void> {
   await closeAll();
 }
 
-/** As few environments as their addresses on one host allow: what an environment costs is not what a container costs. */
+/**
+ * So many containers in as few environments as their addresses on one host allow: what an environment costs is not what
+ * a container costs. @returns how many of them are the app's own
+ */
+async function fill(lab: NetworkLab, app: NetworkApp, wanted: number): Promise<number> {
+  const own = Math.min(wanted, perEnvironment - singles);
+  for (let count = few + singles; count < own; ) {
+    count = Math.min(own, count + scaleStep);
+    await app.scale(count);
+    say(`${count} of ${wanted} containers run`);
+  }
+  if (wanted > own) {
+    const { environments, instances } = spread(wanted - own);
+    await makeEnvironments(lab, app, { count: environments, instances, atOnce: 1, say });
+  }
+  return Math.max(own, few + singles);
+}
+
 function spread(count: number): { readonly environments: number; readonly instances: number } {
   const environments = Math.ceil(count / perEnvironment);
   return { environments, instances: Math.ceil(count / environments) };

@@ -2,7 +2,7 @@
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { expect, test } from "vitest";
 import { linkHostsText } from "./link-names.ts";
-import { hostsText, resolverConfig, srvText } from "./names.ts";
+import { hostsText, recordsConfig, resolverConfig, serversText, srvText } from "./names.ts";
 
 const instance = (service: string, process: string, slot: number, address: string) => ({
   service,
@@ -58,7 +58,7 @@ test("SRV records name ready instances and their ports; a replaced instance chan
 });
 
 test("the zone stays inside, and no outside name leads to a private address", () => {
-  const given = { gateway: "10.128.0.1", hostsFile: "/h", pidFile: "/p", srv: "srv-host=x\n" };
+  const given = { gateway: "10.128.0.1", hostsFile: "/h", pidFile: "/p", serversFile: "/s" };
   const config = resolverConfig({ ...given, isAskingOutside: true });
   expect(config.split("\n")).not.toContain("no-resolv");
   expect(resolverConfig({ ...given, isAskingOutside: false }).split("\n")).toContain("no-resolv");
@@ -70,7 +70,22 @@ test("the zone stays inside, and no outside name leads to a private address", ()
     "bogus-nxdomain=100.64.0.0/10",
   ])
     expect(config.split("\n")).toContain(line);
-  expect(config.endsWith("\nsrv-host=x\n")).toBe(true);
+  expect(config.split("\n")).toContain("servers-file=/s");
+});
+
+test("SRV records have a process of their own, which is asked for their domains alone", () => {
+  const srv = srvText([
+    listening(1, "10.128.0.2"),
+    listening(2, "10.128.1.2"),
+    listening(1, "10.128.0.9", "db", 5432),
+  ]);
+  expect(serversText(srv, "10.128.0.1", 5301)).toBe(
+    "server=/_db._tcp.shop.internal/10.128.0.1#5301\nserver=/_http._tcp.shop.internal/10.128.0.1#5301\n",
+  );
+  expect(serversText("", "10.128.0.1", 5301)).toBe("");
+  const config = recordsConfig({ gateway: "10.128.0.1", port: 5301, pidFile: "/p", srv });
+  for (const line of ["listen-address=10.128.0.1", "port=5301", "no-resolv", "local=/internal/"])
+    expect(config.split("\n")).toContain(line);
 });
 
 test("a linked service is named by whose it is; instances that are not ready are in no answer", () => {

@@ -57,7 +57,7 @@ export function resolverConfig(given: {
   readonly gateway: string;
   readonly hostsFile: string;
   readonly pidFile: string;
-  readonly srv: string;
+  readonly serversFile: string;
   readonly isAskingOutside: boolean;
 }): string {
   return [
@@ -81,6 +81,39 @@ export function resolverConfig(given: {
     ...NOBODYS.map((range) => `bogus-nxdomain=${range}`),
     "cache-size=1000",
     "dns-forward-max=150",
+    // Who answers for SRV records; read again on SIGHUP, as the names are.
+    `servers-file=${given.serversFile}`,
+    "",
+  ].join("\n");
+}
+
+/**
+ * The resolver of an environment's SRV records alone. dnsmasq reads these at its start only, so a changed set is a new
+ * process at another port, and the environment's own resolver, which never ends, is told to ask that one.
+ */
+export function recordsConfig(given: {
+  readonly gateway: string;
+  readonly port: number;
+  readonly pidFile: string;
+  readonly srv: string;
+}): string {
+  return [
+    `listen-address=${given.gateway}`,
+    `port=${given.port}`,
+    "bind-interfaces",
+    `pid-file=${given.pidFile}`,
+    "user=nobody",
+    "no-hosts",
+    "no-resolv",
+    `local=/${ZONE}/`,
+    `local-ttl=${NAME_TTL_SECONDS}`,
+    "cache-size=0",
     given.srv,
   ].join("\n");
+}
+
+/** One line per domain of SRV records, with the port of the process that holds them. */
+export function serversText(srv: string, gateway: string, port: number): string {
+  const domains = [...srv.matchAll(/^srv-host=([^,]+),/gm)].map(([, domain]) => domain);
+  return [...new Set(domains)].map((domain) => `server=/${domain}/${gateway}#${port}\n`).join("");
 }

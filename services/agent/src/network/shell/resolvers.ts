@@ -1,17 +1,20 @@
 /**
  * One dnsmasq per environment, on the bridge's own address. It goes on when the agent ends; the next agent knows it
- * by its configuration file, starts it again when it died, and tells it of changed names by SIGHUP. SRV records it reads
- * at its start only: a changed set of ready slots is a new start, a few hundredths of a second without an answer.
+ * by its configuration file, starts it again when it died, and tells it of changed names by SIGHUP.
+ *
+ * SRV records are read at a start only: they have a second process, which the first one asks. A changed set of ready slots
+ * is a new second process beside the old one, and nothing is unanswered meanwhile.
  */
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { InstanceName, NetworkLink } from "@berth/shared/contracts/network.ts";
-import { runCommand } from "../../outbound/run-command.ts";
 import { linkHostsText } from "../core/link-names.ts";
-import { hostsText, resolverConfig, srvText } from "../core/names.ts";
+import { hostsText, recordsConfig, resolverConfig, serversText, srvText } from "../core/names.ts";
+import { type Dnsmasq, end, pidOf, read, replace, start } from "./dnsmasq.ts";
 import type { Look } from "./network-hands.ts";
 
-const PROGRAM = "/usr/sbin/dnsmasq";
+/** Closed to containers; the second process of an environment listens at one, the next one at the other. */
+const RECORD_PORTS = [5301, 5302] as const;
 
 type ResolverChange = "nothing" | "started" | "told";
 
@@ -27,7 +30,7 @@ export class Resolvers {
   readonly #folder: string;
   readonly #prefix: readonly string[];
   /** What a resolver was seen to hold and what it was told since. */
-  readonly #told = new Map<string, { readonly text: string; readonly config: string }>();
+  readonly #told = new Map<string, string>();
   #last: Promise<unknown> = Promise.resolve();
 
   /** @param folder readable by all, because a resolver has no rights; made anew after a power cut */
@@ -50,34 +53,64 @@ export class Resolvers {
 
   async #ensure(key: string, view: ResolverView, look: Look): Promise<ResolverChange> {
     const { gateway, names, links, isAskingOutside } = view;
-    const folder = join(this.#folder, key);
-    const files = filesOf(folder);
     const text = hostsText(names) + linkHostsText(links);
-    const config = resolverConfig({ gateway, isAskingOutside, ...files, srv: srvText(names) });
-    const told = this.#told.get(key);
-    if (look === "known" && told?.text === text && told.config === config) return "nothing";
+    const srv = srvText(names);
+    const told = [gateway, isAskingOutside, text, srv].join();
+    if (look === "known" && this.#told.get(key) === told) return "nothing";
     this.#told.delete(key);
-    const done = await this.#tell(folder, text, config);
-    this.#told.set(key, { text, config });
+    const folder = join(this.#folder, key);
+    await mkdir(folder, { recursive: true, mode: 0o755 });
+    const files = filesOf(folder);
+    const otherNames = await replace(files.hostsFile, text);
+    const otherServers = await this.#ensureRecords(folder, gateway, srv);
+    const otherConfig = await replace(
+      files.configFile,
+      resolverConfig({ gateway, isAskingOutside, ...files }),
+    );
+    const done = await this.#follow(files, otherConfig, otherNames || otherServers);
+    this.#told.set(key, told);
     return done;
   }
 
-  async #tell(folder: string, text: string, config: string): Promise<ResolverChange> {
-    const files = filesOf(folder);
-    await mkdir(folder, { recursive: true, mode: 0o755 });
-    const sameNames = (await read(files.hostsFile)) === text;
-    const sameConfig = (await read(files.configFile)) === config;
-    if (!sameNames) await replace(files.hostsFile, text);
-    if (!sameConfig) await replace(files.configFile, config);
+  async #follow(files: Files, otherConfig: boolean, otherFiles: boolean): Promise<ResolverChange> {
     const pid = await pidOf(files);
-    if (pid !== null && sameConfig) {
-      if (sameNames) return "nothing";
+    if (pid !== null && !otherConfig) {
+      if (!otherFiles) return "nothing";
       process.kill(pid, "SIGHUP");
       return "told";
     }
-    if (pid !== null) await end(pid);
-    await runCommand([...this.#prefix, PROGRAM, `--conf-file=${files.configFile}`]);
+    await end(files);
+    await start(files, this.#prefix);
     return "started";
+  }
+
+  /** @returns whether the resolver is to ask another process; the one before goes with the next call that changes nothing */
+  async #ensureRecords(folder: string, gateway: string, srv: string): Promise<boolean> {
+    const { serversFile } = filesOf(folder);
+    if (srv === "") return this.#dropRecords(folder);
+    const asked = (await read(serversFile)) ?? "";
+    const [present, other] = asked.includes(`#${RECORD_PORTS[1]}`)
+      ? [RECORD_PORTS[1], RECORD_PORTS[0]]
+      : RECORD_PORTS;
+    const config = (port: number) => recordsConfig({ gateway, port, srv, ...recordsOf(folder, port) });
+    const isPresent = async () =>
+      (await read(recordsOf(folder, present).configFile)) === config(present) &&
+      (await pidOf(recordsOf(folder, present))) !== null;
+    if (await isPresent()) {
+      await end(recordsOf(folder, other));
+      return false;
+    }
+    const next = recordsOf(folder, other);
+    await end(next);
+    await replace(next.configFile, config(other));
+    await start(next, this.#prefix);
+    return await replace(serversFile, serversText(srv, gateway, other));
+  }
+
+  async #dropRecords(folder: string): Promise<boolean> {
+    const wasAsked = await replace(filesOf(folder).serversFile, "");
+    if (!wasAsked) for (const port of RECORD_PORTS) await end(recordsOf(folder, port));
+    return wasAsked;
   }
 
   /** Ends the resolvers of environments that are not in `keys`. */
@@ -90,51 +123,27 @@ export class Resolvers {
       if (keys.has(key)) continue;
       this.#told.delete(key);
       const folder = join(this.#folder, key);
-      const pid = await pidOf(filesOf(folder));
-      if (pid !== null) await end(pid);
+      await end(filesOf(folder));
+      for (const port of RECORD_PORTS) await end(recordsOf(folder, port));
       await rm(folder, { recursive: true, force: true });
     }
   }
 }
 
-interface Files {
-  readonly configFile: string;
+interface Files extends Dnsmasq {
   readonly hostsFile: string;
-  readonly pidFile: string;
+  readonly serversFile: string;
 }
 
 function filesOf(folder: string): Files {
   return {
     configFile: join(folder, "dnsmasq.conf"),
     hostsFile: join(folder, "hosts"),
+    serversFile: join(folder, "servers"),
     pidFile: join(folder, "pid"),
   };
 }
 
-/** The number may long belong to somebody else: the command line decides. */
-async function pidOf({ pidFile, configFile }: Files): Promise<number | null> {
-  const pid = Number((await read(pidFile)) ?? 0);
-  if (!Number.isInteger(pid) || pid < 2) return null;
-  const words = ((await read(`/proc/${pid}/cmdline`)) ?? "").split("\0");
-  return words.includes(`--conf-file=${configFile}`) ? pid : null;
-}
-
-async function end(pid: number): Promise<void> {
-  try {
-    process.kill(pid, "SIGTERM");
-  } catch {
-    return;
-  }
-  // Its port must be free before the next one starts.
-  for (let tries = 0; tries < 100 && (await read(`/proc/${pid}/cmdline`)) !== null; tries++)
-    await new Promise((resolve) => setTimeout(resolve, 10));
-}
-
-async function read(path: string): Promise<string | null> {
-  return readFile(path, "utf8").catch(() => null);
-}
-
-async function replace(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.new`, text, { mode: 0o644 });
-  await rename(`${path}.new`, path);
+function recordsOf(folder: string, port: number): Dnsmasq {
+  return { configFile: join(folder, `records-${port}.conf`), pidFile: join(folder, `records-${port}.pid`) };
 }
