@@ -339,8 +339,8 @@ export class HostNetworks {
     if (desired === null) return;
     const nodeAddresses = [...new Set([...desired.nodeAddresses, ...this.#neighbours.nodeAddresses])].sort();
     const networks = await hands.withTrueExits(desired.networks);
-    await hands.ensureRules({ ...desired, networks, nodeAddresses, allowedPrivate, mailRelays }, look);
     const observed = await hands.observe(look);
+    await hands.ensureRules({ ...desired, networks, nodeAddresses, allowedPrivate, mailRelays }, look);
     const { now, isWhole } = await hands.carryOut(planNetwork(desired, observed), observed);
     const { engineNetworks } = now;
     const stands = (id: EnvironmentId) =>

@@ -1,16 +1,10 @@
 /** What the kernel has of the host's networks, and the commands that change it: links, routes, rules, packet filters. */
 import type { Log } from "@berth/shared/kit/log.ts";
 import { runCommand } from "../../outbound/run-command.ts";
+import { outputOf, type Ran, runScript, type ScriptLine } from "../../outbound/run-script.ts";
 import { iptablesProblems, iptablesRules, TABLE } from "../core/firewall.ts";
 import { isExitTable } from "../core/network-state.ts";
-import {
-  type FoundRule,
-  isOurRule,
-  MESH_TABLE,
-  type Route,
-  type RoutingRule,
-  TUNNEL_TABLE,
-} from "../core/routing.ts";
+import { type FoundRule, isOurRule, MESH_TABLE, type Route, TUNNEL_TABLE } from "../core/routing.ts";
 
 /** `inet`: what passes the host. `bridge`: what comes out of containers' ports. */
 export type TableFamily = "inet" | "bridge";
@@ -19,8 +13,15 @@ export type TableFamily = "inet" | "bridge";
 const MOST_OUTPUT_BYTES = 32 * 1024 * 1024;
 
 const OUR_TABLES: ReadonlySet<number> = new Set([MESH_TABLE, TUNNEL_TABLE]);
-/** Others than us hardly ever turn it off, and a look costs as much as the setting. */
-const FORWARDING_AGAIN_MS = 2500;
+
+const INTERFACES: ScriptLine = { argv: ["ip", "-j", "-d", "address", "show"] };
+const ROUTES: ScriptLine = { argv: ["ip", "-j", "-4", "route", "show", "table", "all"] };
+const RULES: ScriptLine = { argv: ["ip", "-j", "-4", "rule", "show"] };
+const FILTER: ScriptLine = { argv: ["iptables-save", "-t", "filter"] };
+const FORWARDING: ScriptLine = { argv: ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"] };
+const tableLine = (family: TableFamily): ScriptLine => ({
+  argv: ["nft", "--stateless", "list", "table", family, TABLE],
+});
 
 export interface NetworkInterface {
   readonly name: string;
@@ -30,10 +31,20 @@ export interface NetworkInterface {
   readonly kind: string;
 }
 
+export interface KernelLook {
+  readonly interfaces: readonly NetworkInterface[];
+  /** Of our tables. */
+  readonly routes: readonly Route[];
+  /** Of the rules that are ours. */
+  readonly rulePriorities: readonly number[];
+}
+
 export class Kernel {
   readonly #prefix: readonly string[];
   readonly #log: Log;
-  #forwardingAtMs = Number.NEGATIVE_INFINITY;
+  /** Of the last look, until it was judged: our table, and iptables. */
+  #shown: string | null = null;
+  #filter: string | null = null;
   /** Per family of tables: the text that was applied, and what the kernel showed of it right after, if it was asked. */
   readonly #applied = new Map<TableFamily, { readonly rules: string; readonly shown: string | null }>();
 
@@ -43,80 +54,37 @@ export class Kernel {
     this.#log = log;
   }
 
-  /** All interfaces, with their IPv4 networks as `address/bits`. One program for all that is asked of them. */
+  /** All that the kernel has of our networks, by one shell. It also makes sure that the host forwards packets. */
+  async look(): Promise<KernelLook> {
+    const lines = [INTERFACES, ROUTES, RULES, FILTER, tableLine("inet"), FORWARDING];
+    const ran = await runScript(this.#prefix, lines, { maxOutputBytes: MOST_OUTPUT_BYTES });
+    const text = (at: number) => outputOf(lines[at] as ScriptLine, ran[at] as Ran);
+    // Without the table there is nothing to show.
+    this.#shown = ran[4]?.exitCode === 0 ? ran[4].out : "";
+    this.#filter = text(3);
+    return {
+      interfaces: interfacesOf(text(0)),
+      routes: routesOf(text(1)),
+      rulePriorities: parsed<FoundRule>(text(2))
+        .filter(isOurRule)
+        .map(({ priority }) => priority),
+    };
+  }
+
   async interfaces(): Promise<NetworkInterface[]> {
-    const found = await this.#json<{
-      ifname: string;
-      mtu: number;
-      linkinfo?: { info_kind?: string };
-      addr_info: { family: string; local: string; prefixlen: number }[];
-    }>(["ip", "-j", "-d", "address", "show"]);
-    return found.map(({ ifname, mtu, linkinfo, addr_info }) => ({
-      name: ifname,
-      mtu,
-      kind: linkinfo?.info_kind ?? "",
-      addresses: addr_info
-        .filter(({ family }) => family === "inet")
-        .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
-    }));
-  }
-
-  /** Of our tables. */
-  async routes(): Promise<Route[]> {
-    const found = await this.#json<{ table?: string; dst: string; dev?: string; prefsrc?: string }>([
-      ...["ip", "-j", "-4", "route", "show", "table", "all"],
-    ]);
-    return found.flatMap(({ table, dst, dev, prefsrc }) =>
-      dev !== undefined && isOurs(Number(table), dev)
-        ? [{ table: Number(table), to: dst, device: dev, source: prefsrc ?? null }]
-        : [],
-    );
-  }
-
-  /** Of the rules that are ours. */
-  async rulePriorities(): Promise<number[]> {
-    const found = await this.#json<FoundRule>(["ip", "-j", "-4", "rule", "show"]);
-    return found.filter(isOurRule).map(({ priority }) => priority);
-  }
-
-  async addRule({ priority, words }: RoutingRule): Promise<void> {
-    await this.#run(["ip", "-4", "rule", "add", "priority", String(priority), ...words]);
-  }
-
-  async removeRule(priority: number): Promise<void> {
-    await this.#run(["ip", "-4", "rule", "delete", "priority", String(priority)]);
-  }
-
-  async setRoute({ table, to, device, source }: Route): Promise<void> {
-    const from = source === null ? [] : ["src", source];
-    await this.#run(["ip", "-4", "route", "replace", to, "dev", device, ...from, "table", String(table)]);
-  }
-
-  async removeRoute({ table, to }: Route): Promise<void> {
-    await this.#run(["ip", "-4", "route", "delete", to, "table", String(table)]).catch(() => {});
-  }
-
-  /** The way back is looked for with the packet's mark, and must be there: strictly there, for a bridge. */
-  async checkSource(name: string, how: "strict" | "loose"): Promise<void> {
-    const settings = 'echo 1 > "$1/src_valid_mark"; echo "$2" > "$1/rp_filter"';
-    const folder = `/proc/sys/net/ipv4/conf/${name}`;
-    await this.#run(["sh", "-ec", settings, "sh", folder, how === "strict" ? "1" : "2"]);
-  }
-
-  async forwarding(): Promise<void> {
-    if (performance.now() - this.#forwardingAtMs < FORWARDING_AGAIN_MS) return;
-    this.#forwardingAtMs = performance.now();
-    await this.#run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
+    return interfacesOf(await this.#run(INTERFACES.argv));
   }
 
   /** Puts our table back when it is not exactly what was applied, in one transaction. */
   async ensureTable(family: TableFamily, rules: string): Promise<void> {
+    const seen = family === "inet" ? this.#shown : null;
+    this.#shown = null;
     const applied = this.#applied.get(family);
     const isAsked = rules === applied?.rules && applied.shown !== null;
-    if (isAsked && (await this.#shown(family)) === applied.shown) return;
+    if (isAsked && (seen ?? (await this.#show(family))) === applied.shown) return;
     if (isAsked) this.#log.error("network.rules-were-changed", { table: `${family} ${TABLE}` });
     await this.#run(["nft", "-f", "-"], rules);
-    this.#applied.set(family, { rules, shown: await this.#shown(family) });
+    this.#applied.set(family, { rules, shown: await this.#show(family) });
   }
 
   /** The same without a look at what is there, which the next `ensureTable` takes. */
@@ -126,8 +94,8 @@ export class Kernel {
     this.#applied.set(family, { rules, shown: null });
   }
 
-  async #shown(family: TableFamily): Promise<string> {
-    return this.#run(["nft", "--stateless", "list", "table", family, TABLE]).catch(() => "");
+  async #show(family: TableFamily): Promise<string> {
+    return this.#run(tableLine(family).argv).catch(() => "");
   }
 
   /** More elements for sets of a table that stands; the next `ensureTable` puts the whole in place. */
@@ -138,7 +106,8 @@ export class Kernel {
 
   /** Our chains whole, and their jumps before the engine's rules. */
   async ensureChains(): Promise<void> {
-    const problems = iptablesProblems(await this.#run(["iptables-save", "-t", "filter"]));
+    const problems = iptablesProblems(this.#filter ?? (await this.#run(FILTER.argv)));
+    this.#filter = null;
     if (problems.chains) await this.#run(["iptables-restore", "--noflush", "--wait=5"], iptablesRules());
     for (const { parent, chain } of problems.jumps) {
       await this.#iptables(["-I", parent, "1", "-j", chain]);
@@ -157,15 +126,46 @@ export class Kernel {
     return this.#run(["iptables", "-w", "5", ...args]);
   }
 
-  async #json<T>(argv: readonly string[]): Promise<T[]> {
-    const text = await this.#run(argv);
-    return text.trim() === "" ? [] : (JSON.parse(text) as T[]);
+  /** Lines that belong together: the first that fails is what went wrong. */
+  async run(lines: readonly ScriptLine[]): Promise<void> {
+    const ran = await runScript(this.#prefix, lines);
+    for (const [i, line] of lines.entries()) outputOf(line, ran[i] as Ran);
   }
 
   #run(argv: readonly string[], input?: string): Promise<string> {
     const options = { maxOutputBytes: MOST_OUTPUT_BYTES };
     return runCommand([...this.#prefix, ...argv], input === undefined ? options : { ...options, input });
   }
+}
+
+function interfacesOf(text: string): NetworkInterface[] {
+  const found = parsed<{
+    ifname: string;
+    mtu: number;
+    linkinfo?: { info_kind?: string };
+    addr_info: { family: string; local: string; prefixlen: number }[];
+  }>(text);
+  return found.map(({ ifname, mtu, linkinfo, addr_info }) => ({
+    name: ifname,
+    mtu,
+    kind: linkinfo?.info_kind ?? "",
+    addresses: addr_info
+      .filter(({ family }) => family === "inet")
+      .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+  }));
+}
+
+function routesOf(text: string): Route[] {
+  return parsed<{ table?: string; dst: string; dev?: string; prefsrc?: string }>(text).flatMap(
+    ({ table, dst, dev, prefsrc }) =>
+      dev !== undefined && isOurs(Number(table), dev)
+        ? [{ table: Number(table), to: dst, device: dev, source: prefsrc ?? null }]
+        : [],
+  );
+}
+
+function parsed<T>(text: string): T[] {
+  return text.trim() === "" ? [] : (JSON.parse(text) as T[]);
 }
 
 /** In the wide range of exits others have tables too: ours lead into a tunnel of ours. */

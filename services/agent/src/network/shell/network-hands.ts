@@ -8,6 +8,7 @@ import type { DesiredNetwork } from "../core/network-state.ts";
 import type { NetworkStep, ObservedHost } from "../core/plan-network.ts";
 import { bridgeOptions, NETWORK_LABEL } from "./bridge-options.ts";
 import type { Kernel, NetworkInterface } from "./kernel.ts";
+import { checkSourceLine, stepLines } from "./step-lines.ts";
 import type { Wireguard } from "./wireguard.ts";
 
 export interface HandsGiven {
@@ -43,11 +44,10 @@ export class NetworkHands {
     this.#engineMajor = Number.parseInt((await this.#given.engine.info()).version, 10);
   }
 
-  /** Packet rules first: they stand before what they are about. @param how `known`: without a look at what is there */
+  /** Packet rules first: they stand before what they are about. @param how `seen`: as they were right before, by `observe` */
   async ensureRules(view: FirewallView, how: Look): Promise<void> {
     const { kernel } = this.#given;
     if (how === "known") return kernel.changeTable("inet", nftRules(view));
-    await kernel.forwarding();
     await kernel.ensureTable("inet", nftRules(view));
     await kernel.ensureChains();
   }
@@ -59,10 +59,8 @@ export class NetworkHands {
 
   async #look(): Promise<ObservedHost> {
     const { kernel, wireguard } = this.#given;
-    const [interfaces, routes, rulePriorities, engineNetworks] = await Promise.all([
-      kernel.interfaces(),
-      kernel.routes(),
-      kernel.rulePriorities(),
+    const [{ interfaces, routes, rulePriorities }, engineNetworks] = await Promise.all([
+      kernel.look(),
       this.#engineNetworks(),
     ]);
     this.#interfaces = interfaces;
@@ -100,51 +98,50 @@ export class NetworkHands {
     steps: readonly NetworkStep[],
     before: ObservedHost,
   ): Promise<{ readonly now: ObservedHost; readonly isWhole: boolean }> {
-    const { log } = this.#given;
     let now = before;
     let isWhole = true;
-    for (const step of steps) {
-      const about = { step: step.kind, of: subjectOf(step) };
-      try {
-        await this.#execute(step);
-        now = afterStep(now, step);
-        log.info("network.step", about);
-      } catch (error) {
-        isWhole = false;
-        log.warn("network.step-failed", { ...about, error: describeError(error) });
-      }
+    for (const group of groups(steps)) {
+      const done = await this.#try(group);
+      if (done) now = group.reduce(afterStep, now);
+      isWhole &&= done;
     }
     this.#believed = isWhole ? now : null;
     return { now, isWhole };
   }
 
-  async #execute(step: NetworkStep): Promise<void> {
+  async #try(steps: readonly NetworkStep[]): Promise<boolean> {
+    const { log } = this.#given;
+    const about = steps.map((step) => ({ step: step.kind, of: subjectOf(step) }));
+    try {
+      await this.#execute(steps);
+      for (const one of about) log.info("network.step", one);
+      return true;
+    } catch (error) {
+      log.warn("network.step-failed", { ...about[0], stepsCount: steps.length, error: describeError(error) });
+      return false;
+    }
+  }
+
+  /** @param steps one, or several that are lines of one script */
+  async #execute(steps: readonly NetworkStep[]): Promise<void> {
     const { kernel, wireguard, engine, podId } = this.#given;
-    switch (step.kind) {
-      case "add-rule":
-        return kernel.addRule(step.rule);
-      case "remove-rule":
-        return kernel.removeRule(step.priority);
+    const [step] = steps;
+    switch (step?.kind) {
+      case undefined:
+        return;
       case "make-bridge": {
         const { network } = step;
         await engine.ensureNetwork(network.engineNetwork, bridgeOptions(network, podId, this.#engineMajor));
-        return kernel.checkSource(network.bridge, "strict");
+        return kernel.run([checkSourceLine(network.bridge, "strict")]);
       }
       case "remove-bridge":
         return engine.removeNetwork(step.engineNetwork);
       case "make-tunnel":
-        await wireguard.make(step.tunnel.name);
-        return kernel.checkSource(step.tunnel.name, "loose");
-      case "configure-tunnel":
-        return wireguard.configure(step.tunnel);
-      case "set-address":
-        return wireguard.setUp(step.tunnel);
+        return wireguard.make(step.tunnel.name);
       case "remove-tunnel":
         return wireguard.remove(step.name);
-      case "set-route":
-        return kernel.setRoute(step.route);
-      case "remove-route":
-        return kernel.removeRoute(step.route);
+      default:
+        return kernel.run(steps.flatMap((one) => stepLines(one) ?? []));
     }
   }
 
@@ -178,6 +175,30 @@ export class NetworkHands {
       .filter(({ name }) => !OURS.test(name) && name !== "lo")
       .flatMap(({ addresses }) => addresses.map(networkOf));
   }
+}
+
+/** Steps that follow each other and are lines of a script: those of one tunnel together, so that one fails alone. */
+function groups(steps: readonly NetworkStep[]): NetworkStep[][] {
+  const found: NetworkStep[][] = [];
+  for (const step of steps) {
+    const last = found.at(-1);
+    const [first] = last ?? [];
+    const joins =
+      first !== undefined &&
+      stepLines(step) !== null &&
+      stepLines(first) !== null &&
+      ownerOf(first) === ownerOf(step);
+    if (joins) last?.push(step);
+    else found.push([step]);
+  }
+  return found;
+}
+
+/** The tunnel that a step is about, or what else it shares with its neighbours. */
+function ownerOf(step: NetworkStep): string {
+  if ("tunnel" in step) return step.tunnel.name;
+  if ("route" in step) return step.route.device;
+  return step.kind;
 }
 
 function subjectOf(step: NetworkStep): string {

@@ -9,6 +9,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { type CommandOptions, runCommand } from "../../outbound/run-command.ts";
+import { outputOf, runScript, type ScriptLine } from "../../outbound/run-script.ts";
 import type { Tunnel } from "../core/network-state.ts";
 import type { ObservedPeer, ObservedTunnel } from "../core/plan-network.ts";
 
@@ -42,7 +43,8 @@ export class Wireguard {
 
   /** Makes the interface anew; one that is there but does not answer goes first. */
   async make(name: string): Promise<void> {
-    await this.remove(name);
+    // An interface of a process has its socket; without one there is nothing to remove.
+    if (this.#kind !== "userspace" || existsSync(socketOf(name))) await this.remove(name);
     if (this.#kind !== "userspace" && (await this.#makeInKernel(name))) return;
     this.#kind = "userspace";
     const [program = "", ...args] = [...this.#prefix, this.#program, "-f", name];
@@ -78,23 +80,16 @@ export class Wireguard {
     }
   }
 
-  /** Sets key, port and peers. Sessions with peers that stay are not touched. */
   async configure(tunnel: Tunnel): Promise<void> {
-    // Our standard input is a socket, which cannot be opened by name; behind `cat` it is a pipe.
-    const command = ["sh", "-c", 'cat | wg syncconf "$1" /dev/stdin', "sh", tunnel.name];
-    await this.#run(command, { input: configText(tunnel) });
+    const line = configLine(tunnel);
+    const [ran] = await runScript(this.#prefix, [line]);
+    if (ran !== undefined) outputOf(line, ran);
   }
 
   /** Forgets a peer with all that it was told, and adds it again: heals a handshake that a clock jump poisoned. */
   async renewPeer(tunnel: Tunnel, publicKey: string): Promise<void> {
     await this.#run(["wg", "set", tunnel.name, "peer", publicKey, "remove"]);
     await this.configure(tunnel);
-  }
-
-  async setUp(tunnel: Tunnel): Promise<void> {
-    const { name, mtu, address } = tunnel;
-    await this.#run(["ip", "address", "replace", `${address}/32`, "dev", name]);
-    await this.#run(["ip", "link", "set", name, "mtu", String(mtu), "up"]);
   }
 
   /** The process goes with its interface, and takes its socket along; one that hangs is killed. Nothing there is well. */
@@ -142,6 +137,18 @@ export class Wireguard {
   #run(argv: readonly string[], options: CommandOptions = {}): Promise<string> {
     return runCommand([...this.#prefix, ...argv], options);
   }
+}
+
+/** Sets key, port and peers. Sessions with peers that stay are not touched. */
+export function configLine(tunnel: Tunnel): ScriptLine {
+  return { argv: ["wg", "syncconf", tunnel.name, "/dev/stdin"], input: configText(tunnel) };
+}
+
+export function setUpLines({ name, mtu, address }: Tunnel): ScriptLine[] {
+  return [
+    { argv: ["ip", "address", "replace", `${address}/32`, "dev", name] },
+    { argv: ["ip", "link", "set", name, "mtu", String(mtu), "up"] },
+  ];
 }
 
 export function configText({ privateKey, port, peers, people }: Tunnel): string {
