@@ -19,7 +19,7 @@ import { runService } from "@berth/shared/kit/service.ts";
 import { NetworkConfig } from "./config.ts";
 import { onGetNetworks, onJoinMesh, onJoinNetwork, onLeaveNetwork } from "./inbound/host-requests.ts";
 import { onAddPersonPeer, onRemovePersonPeer } from "./inbound/people.ts";
-import { reconcileTables } from "./inbound/reconcile-tables.ts";
+import { reconcileTables, sharedRuns } from "./inbound/reconcile-tables.ts";
 import {
   onNetworkApplied,
   onNetworkHeld,
@@ -46,7 +46,8 @@ await runService("network", NetworkConfig, async ({ config, log, scope }) => {
       log,
     }),
   );
-  const given = { db, bus, log, pools: config };
+  const parts = { db, bus, log, pools: config };
+  const given = { ...parts, reconcile: sharedRuns(() => reconcileTables(parts)) };
 
   const tables = scope.use(
     new Reconciler({
@@ -56,7 +57,7 @@ await runService("network", NetworkConfig, async ({ config, log, scope }) => {
       log,
       run: async () => {
         // Nothing is made while nobody could be told.
-        if (bus.connected) await reconcileTables(given);
+        if (bus.connected) await given.reconcile();
       },
     }),
   );

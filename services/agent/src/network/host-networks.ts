@@ -30,6 +30,9 @@ import type { Look } from "./shell/network-hands.ts";
 import { isUdpPortFree } from "./shell/udp-port.ts";
 
 const MAX_BUSY_PORTS = 20;
+/** Of so many environments at once the network service is told that this host left. */
+const LEAVES_AT_ONCE = 20;
+
 export class HostNetworks {
   readonly #given: HostNetworksGiven;
   readonly #held = new Map<EnvironmentId, HeldNetwork>();
@@ -245,10 +248,10 @@ export class HostNetworks {
     if (keys !== undefined && (own?.publicKey !== keys.publicKey || own.port !== identity.meshPort))
       await this.takeMesh(await ask.joinMesh(keys.publicKey, identity.meshPort));
     for (const network of networks) await this.take(network);
-    for (const [environmentId, held] of [...this.#held]) {
-      if (held.state === "leaving") await this.#tellLeft(environmentId);
-      else await this.#joinAgain(held, versions[environmentId] !== undefined);
-    }
+    const all = [...this.#held.values()];
+    await this.#tellLeft(all.filter(({ state }) => state === "leaving"));
+    for (const held of all.filter(({ state }) => state === "joined"))
+      await this.#joinAgain(held, versions[held.environmentId] !== undefined);
     await this.#joinMissing(gatewayOf);
   }
 
@@ -292,9 +295,15 @@ export class HostNetworks {
     if (changed) await this.apply();
   }
 
-  async #tellLeft(environmentId: EnvironmentId): Promise<void> {
+  async #tellLeft(leaving: readonly HeldNetwork[]): Promise<void> {
+    if (leaving.length === 0) return;
     await this.apply();
-    if (this.#standing.has(environmentId)) return;
+    const gone = leaving.filter(({ environmentId }) => !this.#standing.has(environmentId));
+    for (let at = 0; at < gone.length; at += LEAVES_AT_ONCE)
+      await Promise.all(gone.slice(at, at + LEAVES_AT_ONCE).map((one) => this.#tellGone(one)));
+  }
+
+  async #tellGone({ environmentId }: HeldNetwork): Promise<void> {
     await this.#given.ask.leave(environmentId);
     if (this.#held.get(environmentId)?.state !== "leaving") return;
     await this.#given.files.forget(environmentId);

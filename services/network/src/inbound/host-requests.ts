@@ -5,7 +5,7 @@ import type { z } from "zod";
 import { fitNetworks } from "../core/fit-networks.ts";
 import { joinNetwork, leaveNetwork, storeMeshKey } from "../outbound/member-store.ts";
 import { readGatewayOf, readTables } from "../outbound/table-store.ts";
-import { reconcileTables, type TablesGiven } from "./reconcile-tables.ts";
+import type { TablesGiven } from "./reconcile-tables.ts";
 
 type Request<C extends { payload: z.ZodType; reply: z.ZodType }> = (
   asked: z.infer<C["payload"]>,
@@ -20,9 +20,9 @@ export function onJoinNetwork(given: TablesGiven): Request<typeof JoinNetwork> {
       given.log.warn("network.join-refused", { hostId, environmentId, reason: joined.reason });
       return { answer: "refused", reason: joined.reason };
     }
-    await reconcileTables(given);
-    const { networks, mesh } = await readTables(given.db);
-    const network = networks.find((one) => one.environmentId === environmentId);
+    await given.reconcile();
+    const { networks, mesh } = await readTables(given.db, [environmentId, "mesh"]);
+    const [network] = networks;
     if (network === undefined || mesh === null)
       throw new Error("a network that was just stored is not there");
     return { answer: "joined", network, mesh };
@@ -32,7 +32,7 @@ export function onJoinNetwork(given: TablesGiven): Request<typeof JoinNetwork> {
 export function onLeaveNetwork(given: TablesGiven): Request<typeof LeaveNetwork> {
   return async (asked) => {
     const left = await leaveNetwork(given.db, asked);
-    if (left) await reconcileTables(given);
+    if (left) await given.reconcile();
     return { left };
   };
 }
@@ -40,8 +40,8 @@ export function onLeaveNetwork(given: TablesGiven): Request<typeof LeaveNetwork>
 export function onJoinMesh(given: TablesGiven): Request<typeof JoinMesh> {
   return async (asked) => {
     await storeMeshKey(given.db, asked);
-    await reconcileTables(given);
-    const { mesh } = await readTables(given.db);
+    await given.reconcile();
+    const { mesh } = await readTables(given.db, ["mesh"]);
     if (mesh === null) throw new Error("the mesh that was just stored is not there");
     return { mesh };
   };

@@ -2,14 +2,14 @@
 import type { AddPersonPeer, RemovePersonPeer } from "@berth/shared/contracts/network.ts";
 import type { z } from "zod";
 import { addPerson, removePerson } from "../outbound/people-store.ts";
-import { reconcileTables, type TablesGiven } from "./reconcile-tables.ts";
+import type { TablesGiven } from "./reconcile-tables.ts";
 
 export function onAddPersonPeer(given: TablesGiven) {
   return async (
     asked: z.infer<typeof AddPersonPeer.payload>,
   ): Promise<z.infer<typeof AddPersonPeer.reply>> => {
     const added = await addPerson(given.db, asked, given.pools);
-    if (added.answer === "added") await reconcileTables(given);
+    if (added.answer === "added") await given.reconcile();
     return added;
   };
 }
@@ -19,7 +19,7 @@ export function onRemovePersonPeer(given: TablesGiven) {
     asked: z.infer<typeof RemovePersonPeer.payload>,
   ): Promise<z.infer<typeof RemovePersonPeer.reply>> => {
     const removed = await removePerson(given.db, asked);
-    if (removed) await reconcileTables(given);
+    if (removed) await given.reconcile();
     return { removed };
   };
 }

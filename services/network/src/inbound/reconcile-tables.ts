@@ -13,10 +13,32 @@ export interface TablesGiven {
   readonly bus: Bus;
   readonly log: Log;
   readonly pools: Pools;
+  /** Makes the tables and tells them; what was stored before the call is in them when it resolves. */
+  readonly reconcile: () => Promise<void>;
+}
+
+/** Callers at the same time share one run, which begins after they called. */
+export function sharedRuns(run: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> = Promise.resolve();
+  let next: Promise<void> | null = null;
+  return () => {
+    next ??= running.then(() => {
+      next = null;
+      const begun = run();
+      running = begun.catch(() => undefined);
+      return begun;
+    });
+    return next;
+  };
 }
 
 /** A signal that is lost, or too large to be one, is healed by the host's own asking. */
-export async function reconcileTables({ db, bus, log, pools }: TablesGiven): Promise<void> {
+export async function reconcileTables({
+  db,
+  bus,
+  log,
+  pools,
+}: Omit<TablesGiven, "reconcile">): Promise<void> {
   const { networks, mesh } = await storeTables(db, pools);
   for (const network of networks) {
     const { environmentId, version, members, names } = network;

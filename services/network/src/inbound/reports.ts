@@ -14,7 +14,7 @@ import { readPresentPeople } from "../outbound/people-store.ts";
 import { readReports, storeReport } from "../outbound/report-store.ts";
 import { readTables } from "../outbound/table-store.ts";
 import type { NetworkTables } from "../outbound/tables.ts";
-import { reconcileTables, type TablesGiven } from "./reconcile-tables.ts";
+import type { TablesGiven } from "./reconcile-tables.ts";
 
 export function onNetworkReport(db: Kysely<NetworkTables>) {
   return (report: z.infer<typeof NetworkReport.payload>): Promise<void> => storeReport(db, report);
@@ -29,7 +29,7 @@ export function onNetworkHeld(given: TablesGiven) {
   return async ({
     environmentId,
   }: z.infer<typeof NetworkHeld.payload>): Promise<z.infer<typeof NetworkHeld.reply>> => {
-    await reconcileTables(given);
+    await given.reconcile();
     return { isHeld: await isHeld(given.db, environmentId) };
   };
 }
@@ -38,8 +38,8 @@ export function onShowNetwork(db: Kysely<NetworkTables>) {
   return async ({
     environmentId,
   }: z.infer<typeof ShowNetwork.payload>): Promise<z.infer<typeof ShowNetwork.reply>> => {
-    const { networks } = await readTables(db);
-    const network = networks.find((one) => one.environmentId === environmentId) ?? null;
+    const { networks } = await readTables(db, [environmentId]);
+    const network = networks[0] ?? null;
     const members = new Set<string>(network?.members.map(({ hostId }) => hostId));
     const reports = (await readReports(db)).filter(({ hostId }) => members.has(hostId));
     const people = (await readPresentPeople(db)).filter((one) => one.environmentId === environmentId);
@@ -60,7 +60,7 @@ export function onRotateNetworkKeys(given: TablesGiven) {
     environmentId,
   }: z.infer<typeof RotateNetworkKeys.payload>): Promise<z.infer<typeof RotateNetworkKeys.reply>> => {
     const keyGeneration = await askNewKeys(given.db, environmentId);
-    if (keyGeneration !== null) await reconcileTables(given);
+    if (keyGeneration !== null) await given.reconcile();
     return { keyGeneration };
   };
 }

@@ -33,8 +33,9 @@ export function storeTables(db: Kysely<NetworkTables>, pools: Pools): Promise<To
   });
 }
 
-export async function readTables(db: Kysely<NetworkTables>): Promise<Told> {
-  return asTold([...(await readStored(db)).values()]);
+/** @param names environments, or `mesh`; default all */
+export async function readTables(db: Kysely<NetworkTables>, names?: readonly string[]): Promise<Told> {
+  return asTold([...(await readStored(db, names)).values()]);
 }
 
 function asTold(tables: readonly Table[]): Told {
@@ -48,8 +49,13 @@ function asTold(tables: readonly Table[]): Told {
   };
 }
 
-async function readStored(db: Kysely<NetworkTables>): Promise<Map<string, Table>> {
-  const { rows } = await sql<Table>`select name, version, content from tables`.execute(db);
+async function readStored(
+  db: Kysely<NetworkTables>,
+  names: readonly string[] | null = null,
+): Promise<Map<string, Table>> {
+  const { rows } = await sql<Table>`
+    select name, version, content from tables
+     where ${names}::text[] is null or name = any(${names}::text[])`.execute(db);
   return new Map(rows.map((row) => [row.name, row]));
 }
 
