@@ -43,8 +43,7 @@ export class Wireguard {
 
   /** Makes the interface anew; one that is there but does not answer goes first. */
   async make(name: string): Promise<void> {
-    // An interface of a process has its socket; without one there is nothing to remove.
-    if (this.#kind !== "userspace" || existsSync(socketOf(name))) await this.remove(name);
+    await this.remove(name);
     if (this.#kind !== "userspace" && (await this.#makeInKernel(name))) return;
     this.#kind = "userspace";
     const [program = "", ...args] = [...this.#prefix, this.#program, "-f", name];
@@ -95,10 +94,11 @@ export class Wireguard {
   /** The process goes with its interface, and takes its socket along; one that hangs is killed. Nothing there is well. */
   async remove(name: string): Promise<void> {
     const socket = socketOf(name);
-    const isUserspace = existsSync(socket);
-    await this.#run(["ip", "link", "delete", name]).catch(() => {});
-    if (!isUserspace) return;
-    const deadline = Date.now() + LEAVE_MS;
+    const wasThere = await this.#run(["ip", "link", "delete", name]).then(
+      () => true,
+      () => false,
+    );
+    const deadline = Date.now() + (wasThere ? LEAVE_MS : 0);
     while (existsSync(socket) && Date.now() < deadline) await sleep(10);
     if (!existsSync(socket)) return;
     for (const pid of await pidsOf(name)) {
