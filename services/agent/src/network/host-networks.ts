@@ -23,13 +23,14 @@ import {
   tunnelMtu,
   withoutExpired,
 } from "./core/network-state.ts";
-import { planNetwork } from "./core/plan-network.ts";
+import { planNetwork, withFewRemovals } from "./core/plan-network.ts";
 import type { HostNetworksGiven, JobNetwork } from "./host-networks-given.ts";
 import { NameKeeper, onlyNamesDiffer } from "./name-keeper.ts";
 import type { Look } from "./shell/network-hands.ts";
 import { isUdpPortFree } from "./shell/udp-port.ts";
 
 const MAX_BUSY_PORTS = 20;
+const REMOVALS_AT_ONCE = 10;
 /** Of so many environments at once the network service is told that this host left. */
 const LEAVES_AT_ONCE = 20;
 
@@ -54,6 +55,7 @@ export class HostNetworks {
   #running: Promise<void> = Promise.resolve();
   #next: Promise<void> | null = null;
   #nextLook: Look = "known";
+  #turn = 0;
 
   constructor(given: HostNetworksGiven) {
     this.#given = given;
@@ -350,7 +352,10 @@ export class HostNetworks {
     const networks = await hands.withTrueExits(desired.networks);
     const observed = await hands.observe(look);
     await hands.ensureRules({ ...desired, networks, nodeAddresses, allowedPrivate, mailRelays }, look);
-    const { now, isWhole } = await hands.carryOut(planNetwork(desired, observed), observed);
+    const planned = planNetwork(desired, observed);
+    const steps = withFewRemovals(planned, REMOVALS_AT_ONCE, this.#turn++);
+    const { now, isWhole } = await hands.carryOut(steps, observed);
+    if (isWhole && steps.length < planned.length) void this.apply().catch(() => {});
     const { engineNetworks } = now;
     const stands = (id: EnvironmentId) =>
       engineNetworks.some(({ name }) => name === interfaceNames(id).engineNetwork);

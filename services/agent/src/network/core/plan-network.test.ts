@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { desire, environmentId, held, hostId, key } from "../../testing/test-networks.ts";
 import { afterStep, withoutTunnel } from "./after-step.ts";
 import { nftRules } from "./firewall.ts";
-import { type NetworkStep, type ObservedHost, planNetwork } from "./plan-network.ts";
+import { type NetworkStep, type ObservedHost, planNetwork, withFewRemovals } from "./plan-network.ts";
 import { isOurRule, routes, routingRules } from "./routing.ts";
 
 const nothing: ObservedHost = {
@@ -49,6 +49,20 @@ describe("the plan", () => {
         expect(left.links.size).toBe(0);
       }),
     );
+  });
+
+  test("few bridges and tunnels go at once, and in some rounds all do", () => {
+    const all = desire(2, held(0, 2), held(1, 2), held(2, 2));
+    let now = carryOut(nothing, planNetwork(all, nothing));
+    const left = () => now.engineNetworks.length + now.links.size;
+    const wanted = desire(2, held(3, 2));
+    for (const [turn, expected] of [8, 6, 4].entries()) {
+      const steps = withFewRemovals(planNetwork(wanted, now), 2, turn);
+      now = carryOut(now, steps);
+      expect(now.engineNetworks.map(({ name }) => name)).toContain(wanted.networks[0]?.engineNetwork);
+      expect(left()).toBeLessThanOrEqual(expected);
+    }
+    expect(planNetwork(wanted, now)).toEqual([]);
   });
 
   test("a tunnel whose process died is made and configured again; the others are not touched", () => {

@@ -62,6 +62,17 @@ export function planNetwork(desired: DesiredHost | null, observed: ObservedHost)
   ];
 }
 
+/**
+ * So many bridges and tunnels go, the others later: who wants to join does not wait for all of them.
+ * @param turn another one each time, so that one that cannot go does not keep the others
+ */
+export function withFewRemovals(steps: readonly NetworkStep[], most: number, turn: number): NetworkStep[] {
+  const removals = steps.filter(({ kind }) => kind === "remove-bridge" || kind === "remove-tunnel");
+  const first = removals.length === 0 ? 0 : (turn * most) % removals.length;
+  const now = new Set([...removals.slice(first), ...removals.slice(0, first)].slice(0, most));
+  return steps.filter((step) => now.has(step) || !removals.includes(step));
+}
+
 export function wantedTunnels(desired: DesiredHost): Tunnel[] {
   const ofNetworks = desired.networks.flatMap(({ tunnel }) => (tunnel === null ? [] : [tunnel]));
   return desired.mesh === null ? ofNetworks : [desired.mesh, ...ofNetworks];
