@@ -78,7 +78,9 @@ test("SRV records tell every ready instance and its port, inside the environment
 
 test("an outside name that points to a private address has no answer", async () => {
   const addresses = {
-    public: "203.0.113.77",
+    // What is for documentation, such as 203.0.113.0/24, is none either.
+    public: "11.22.33.44",
+    documentation: "203.0.113.77",
     private: "10.1.2.3",
     home: "192.168.1.1",
     self: "127.0.0.1",
