@@ -11,7 +11,7 @@ import { type Given, type Harm, on } from "./harm.ts";
 /** Ends what the hosts agreed on: the tunnel's process of the near host is another one. @returns when */
 async function killTunnel({ near, tunnel }: Given): Promise<number> {
   const socket = `/var/run/wireguard/${tunnel}.sock`;
-  const pids = async () => (await on(near, `pgrep -f 'wireguard-go -f ${tunnel}'`)).trim();
+  const pids = async () => (await on(near, `pgrep -f 'wireguard-g[o] -f ${tunnel}'`)).trim();
   const before = await pids();
   const atMs = Date.now();
   await on(near, `kill -9 ${before}`);

@@ -30,7 +30,7 @@ export const tunnelKilled: Harm = {
   promiseMs: 15_000,
   act: async ({ near, tunnel }) => {
     const atMs = Date.now();
-    await on(near, `pkill -9 -f 'wireguard-go -f ${tunnel}'`);
+    await on(near, `pkill -9 -f 'wireguard-g[o] -f ${tunnel}'`);
     return { overAtMs: atMs };
   },
 };
