@@ -13,12 +13,12 @@ import { spoofingCase } from "./cases/spoofing.ts";
 import { wireCase } from "./cases/wire.ts";
 import { clockWasAhead } from "./clocks.ts";
 import { isolation, matrixLines, violations } from "./isolation.ts";
-import { serveNames } from "./name-server.ts";
 import type { NetworkStage } from "./network-case.ts";
 import { type NetworkApp, type NetworkLab, startNetworkLab, throughEdge } from "./network-lab.ts";
 import { askOnOpenConnection } from "./open-connection.ts";
 import { OUTSIDE, openOutside } from "./outside.ts";
 import { personReachesNothingElse, tunnelReachesInstance } from "./person-case.ts";
+import { rebindingNamesHaveNoAnswer } from "./rebinding-case.ts";
 
 /** Another one runs beside. */
 const index = Number(process.env.BERTH_NETWORK_INDEX ?? 9);
@@ -76,38 +76,8 @@ test("SRV records tell every ready instance and its port, inside the environment
   expect(foreign).toContain("NXDOMAIN");
 });
 
-test("an outside name that points to a private address has no answer", async () => {
-  const addresses = {
-    // What is for documentation, such as 203.0.113.0/24, is none either.
-    public: "11.22.33.44",
-    documentation: "203.0.113.77",
-    private: "10.1.2.3",
-    home: "192.168.1.1",
-    self: "127.0.0.1",
-    metadata: "169.254.169.254",
-    shared: "100.64.1.1",
-  };
-  const upstream = await serveNames(lab.lab.machineAddress, addresses);
-  try {
-    await lab.on("h1", `echo nameserver ${lab.lab.machineAddress} > /etc/resolv.conf`);
-    const said = (label: string) =>
-      lab.inside("h1", shop, `/bin/busybox nslookup -type=a ${label}.rebinding.test 2>&1`);
-    await until(
-      "the outside name",
-      async () => (await said("public")).includes(`Address: ${addresses.public}`) || undefined,
-      healTimeoutMs,
-    );
-    for (const [label, address] of Object.entries(addresses)) {
-      const answer = await said(label);
-      expect(upstream.asked).toContain(`${label}.rebinding.test`);
-      const isTold = answer.split("\n").some((line) => line.trim() === `Address: ${address}`);
-      expect(isTold, answer).toBe(label === "public");
-    }
-  } finally {
-    await lab.on("h1", ": > /etc/resolv.conf");
-    await upstream.close();
-  }
-});
+test("an outside name that points to a private address has no answer", () =>
+  rebindingNamesHaveNoAnswer(lab, shop));
 
 test("`berth tunnel` reaches an instance inside, through the API and a host's agent", () =>
   tunnelReachesInstance(lab, shop));

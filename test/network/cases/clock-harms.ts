@@ -5,7 +5,7 @@
 import { until } from "../../git/until.ts";
 import { type Finding, level } from "../../hosts/case.ts";
 import { clockWasAhead } from "../clocks.ts";
-import { tunnelEvents } from "./agent-log.ts";
+import { type TunnelEvent, tunnelEvents } from "./agent-log.ts";
 import { type Given, type Harm, on } from "./harm.ts";
 
 /** Ends what the hosts agreed on: the tunnel's process of the near host is another one. @returns when */
@@ -56,16 +56,24 @@ export const clocksSetBack: Harm = {
 
 /** Without the agents it would stand still for an hour. */
 async function healedByAgents({ near, far, tunnel, timeline }: Given): Promise<Finding[]> {
-  const both = [near, far].map(({ host }) => tunnelEvents(host, timeline.startedAtMs, tunnel));
-  const events = (await Promise.all(both)).flat();
+  const look = async () => {
+    const both = [near, far].map(({ host }) => tunnelEvents(host, timeline.startedAtMs, tunnel));
+    return (await Promise.all(both)).flat();
+  };
+  const isHealed = (found: readonly TunnelEvent[]): boolean =>
+    found.some(({ event }) => event === "tunnel.healed");
+  // Agents look every 5 s.
+  await until("an agent to find it healed", async () => isHealed(await look()) || undefined, 60_000).catch(
+    () => undefined,
+  );
+  const events = await look();
   for (const { atMs, event } of events)
     timeline.mark(event === "tunnel.stalled" ? "an agent finds it stalled and heals it" : event, atMs);
-  const isLogged = (wanted: string): boolean => events.some(({ event }) => event === wanted);
   return [
     level(
       "clocks set back: found by the probe and healed by the agents",
       "tunnel.stalled, tunnel.healed",
-      isLogged("tunnel.stalled") && isLogged("tunnel.healed"),
+      events.some(({ event }) => event === "tunnel.stalled") && isHealed(events),
       events.map(({ event }) => event).join(", "),
     ),
   ];
