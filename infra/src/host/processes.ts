@@ -1,7 +1,7 @@
 /**
  * The processes of a host that has joined: the edge's proxy, the agent and the log shipper.
  *
- * The agent writes the proxy's configuration, so the proxy waits for that file; the agent itself waits for nothing
+ * The agent writes the proxy's configuration and certificates, so the proxy waits for them; the agent itself waits for nothing
  * but the engine, because running work must come back without the control plane.
  */
 import { existsSync } from "node:fs";
@@ -15,6 +15,7 @@ export type HostProcessesOptions = {
   readonly hostDir: string;
   readonly dockerSocket: string;
   readonly edgePort: number;
+  readonly edgeTlsPort: number;
   /** From host.json: where this host finds the bus. */
   readonly natsUrl: string;
   readonly logLevel?: string;
@@ -28,14 +29,30 @@ export type HostProcessesOptions = {
   readonly env?: Readonly<Record<string, string>>;
 };
 
-export function edgePaths(hostDir: string): { readonly config: string; readonly socket: string } {
-  return { config: join(hostDir, "edge", "haproxy.cfg"), socket: join(hostDir, "edge", "haproxy.sock") };
+export interface EdgePaths {
+  readonly config: string;
+  readonly socket: string;
+  /** In memory, with the certificates: the proxy may start once it is there. */
+  readonly ready: string;
+}
+
+export function edgePaths(hostDir: string): EdgePaths {
+  const dir = join(hostDir, "edge");
+  return {
+    config: join(dir, "haproxy.cfg"),
+    socket: join(dir, "haproxy.sock"),
+    ready: join(dir, "tls", "ready"),
+  };
 }
 
 /** Processes whose code is there. */
 export function hostProcesses(options: HostProcessesOptions): ProcessSpecInput[] {
   const edge = edgePaths(options.hostDir);
-  const agentEnv = { BERTH_HAPROXY_SOCKET: edge.socket, BERTH_EDGE_PORT: String(options.edgePort) };
+  const agentEnv = {
+    BERTH_HAPROXY_SOCKET: edge.socket,
+    BERTH_EDGE_PORT: String(options.edgePort),
+    BERTH_EDGE_TLS_PORT: String(options.edgeTlsPort),
+  };
   const own = [
     ourProcess("agent", options, agentEnv),
     ourProcess("logshipper", options, {}),
@@ -44,15 +61,12 @@ export function hostProcesses(options: HostProcessesOptions): ProcessSpecInput[]
   return [edgeProcess(options, edge), ...own.filter((spec) => spec !== null)];
 }
 
-function edgeProcess(
-  options: HostProcessesOptions,
-  edge: { readonly config: string; readonly socket: string },
-): ProcessSpecInput {
+function edgeProcess(options: HostProcessesOptions, edge: EdgePaths): ProcessSpecInput {
   return {
     name: `${options.namePrefix ?? ""}edge`,
     command: [...(options.commandPrefix ?? []), "/usr/sbin/haproxy", "-W", "-db", "-f", edge.config],
     env: { PATH: systemPath },
-    startWhenFile: edge.config,
+    startWhenFile: edge.ready,
     readiness: { kind: "unix", path: edge.socket },
     // Soft stop: the workers finish their requests, then the deadline ends them.
     stopSignal: "SIGUSR1",

@@ -87,11 +87,20 @@ async function bringHostUp(options: HostUpOptions): Promise<void> {
   await giveWireguardGo(hostDir, await ensureWireguardGo(join(stateDir, "tools"), progress));
   const dockerSocket = engine.kind === "own" ? ownDockerSocket(stateDir) : engine.socket;
   const dependsOn = engine.kind === "own" ? ["dockerd"] : [];
-  const { edgePort, logLevel } = settings;
+  const { edgePort, edgeTlsPort, logLevel } = settings;
   const env = pick(settings.tuning, /^BERTH_(AGENT|ACTIVATOR)_/);
   const specs = [
     ...(engine.kind === "own" ? await engineProcesses({ stateDir }) : []),
-    ...hostProcesses({ hostDir, dockerSocket, edgePort, natsUrl: host.natsUrl, logLevel, dependsOn, env }),
+    ...hostProcesses({
+      hostDir,
+      dockerSocket,
+      edgePort,
+      edgeTlsPort,
+      natsUrl: host.natsUrl,
+      logLevel,
+      dependsOn,
+      env,
+    }),
   ];
   await writeProcesses(runDir, specs);
   const supervisor = await startDetached(runDir);

@@ -137,6 +137,7 @@ async function prepareHost(site: BootSite, pod: RunningPod, progress: Progress):
     hostDir,
     dockerSocket: site.dockerSocket,
     edgePort: pod.settings.edgePort,
+    edgeTlsPort: pod.settings.edgeTlsPort,
     natsUrl: joined.natsUrl,
     logLevel: pod.settings.logLevel,
     dependsOn: ["dockerd"],

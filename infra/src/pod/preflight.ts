@@ -57,6 +57,13 @@ function portsOf(settings: PodSettings): readonly PortUse[] {
       port: settings.edgePort,
       setting: "BERTH_EDGE_PORT",
     },
+    {
+      process: "edge",
+      what: "the apps' HTTPS",
+      host: "0.0.0.0",
+      port: settings.edgeTlsPort,
+      setting: "BERTH_EDGE_TLS_PORT",
+    },
   ];
   return all.filter(
     ({ process }) =>

@@ -13,6 +13,7 @@ import { ensureSystemUser } from "../install/system-user.ts";
 import type { DatabaseService } from "../migrate.ts";
 import { ensureFolder, systemPath } from "../parts/part-files.ts";
 import { registryTokenAudience, registryTokenIssuer } from "../parts/registry.ts";
+import { type CertificateFiles, ensureServerCertificate } from "../pki/certificates.ts";
 import { ensureCreds } from "../pki/nats-accounts.ts";
 import type { PodPki } from "../pki/pod-pki.ts";
 import type { ProcessSpecInput } from "../supervisor/process-spec.ts";
@@ -47,6 +48,7 @@ type Row = {
 
 /** Services whose code is there, each with its folder, user and credentials made. */
 export async function serviceProcesses(given: ServicesGiven): Promise<readonly ProcessSpecInput[]> {
+  await ensurePodCertificate(given);
   const table = serviceTable(given);
   const present = controlPlane.filter((name) => existsSync(serviceMain(name)));
   const specs: ProcessSpecInput[] = [];
@@ -120,12 +122,32 @@ function serviceTable(given: ServicesGiven): Readonly<Record<ControlPlaneService
         BERTH_REGISTRY_TOKEN_AUDIENCE: registryTokenAudience,
       },
     },
-    router: { tuning: /^BERTH_ROUTER_/, env: { ...urls } },
+    router: {
+      tuning: /^BERTH_ROUTER_/,
+      keys: [podCertificateFiles(pki).keyFile],
+      env: {
+        ...urls,
+        BERTH_ROUTER_POD_CERT_FILE: podCertificateFiles(pki).certFile,
+        BERTH_ROUTER_POD_KEY_FILE: podCertificateFiles(pki).keyFile,
+      },
+    },
     network: {
       tuning: /^BERTH_NETWORK_/,
       env: { BERTH_POD_CIDR: settings.podCidr, BERTH_HOST_CIDR: settings.hostCidr },
     },
   };
+}
+
+function podCertificateFiles({ dir }: PodPki): CertificateFiles {
+  return { keyFile: join(dir, "edge.key"), certFile: join(dir, "edge.crt") };
+}
+
+/** For names under the pod's domain, of the pod's own authority: no browser knows it, `curl --cacert` does. */
+async function ensurePodCertificate({ settings: { podDomain }, pki }: ServicesGiven): Promise<void> {
+  const addresses = [`*.${podDomain}`.toLowerCase()];
+  await ensureServerCertificate({
+    ...{ ...podCertificateFiles(pki), ca: pki.ca, commonName: `*.${podDomain}`, addresses },
+  });
 }
 
 async function serviceProcess(

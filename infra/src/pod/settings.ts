@@ -30,6 +30,7 @@ export const PodSettings = z.strictObject({
   natsMonitorPort: Port.default(7424),
   registryPort: Port.default(7425),
   edgePort: Port.default(8000),
+  edgeTlsPort: Port.default(8443),
   podDomain: z.string().min(1).default("berth.localhost"),
   /** Addresses of all environments' networks. */
   podCidr: z.cidrv4().default("10.128.0.0/10"),
@@ -84,6 +85,7 @@ const environmentKeys: Readonly<Record<string, keyof PodSettingsInput>> = {
   BERTH_NATS_MONITOR_PORT: "natsMonitorPort",
   BERTH_REGISTRY_PORT: "registryPort",
   BERTH_EDGE_PORT: "edgePort",
+  BERTH_EDGE_TLS_PORT: "edgeTlsPort",
   BERTH_POD_DOMAIN: "podDomain",
   BERTH_POD_CIDR: "podCidr",
   BERTH_HOST_CIDR: "hostCidr",

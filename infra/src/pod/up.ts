@@ -338,11 +338,12 @@ async function thisMachine(
   await copyFile(pki.ca.certFile, join(hostDir, "ca.crt"));
   await giveWireguardGo(hostDir, await ensureWireguardGo(join(settings.stateDir, "tools"), progress));
   const dependsOn = parts.engine === "own" ? ["dockerd"] : [];
-  const { edgePort, logLevel } = settings;
+  const { edgePort, edgeTlsPort, logLevel } = settings;
   return hostProcesses({
     hostDir,
     dockerSocket: parts.dockerSocket,
     edgePort,
+    edgeTlsPort,
     natsUrl: host.natsUrl,
     logLevel,
     dependsOn,

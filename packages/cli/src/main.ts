@@ -94,6 +94,10 @@ const GROUPS: readonly Group[] = [
     register: async (program) => (await import("./commands/egress.ts")).registerEgressCommands(program),
   },
   {
+    names: ["certs"],
+    register: async (program) => (await import("./commands/certs.ts")).registerCertificateCommands(program),
+  },
+  {
     names: ["domains"],
     register: async (program) => (await import("./commands/domains.ts")).registerDomainCommands(program),
   },

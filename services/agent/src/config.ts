@@ -29,6 +29,10 @@ export const AgentConfig = {
     default: 8000,
     why: "where the edge listens",
   }),
+  edgeTlsPort: key("BERTH_EDGE_TLS_PORT", z.coerce.number().int().min(1).max(65_535), {
+    default: 8443,
+    why: "where the edge listens for HTTPS",
+  }),
   busyboxFile: key("BERTH_BUSYBOX", path, {
     default: "/bin/busybox",
     why: "static busybox that loads a job's variables",

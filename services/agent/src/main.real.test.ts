@@ -39,6 +39,7 @@ async function startAgent(): Promise<void> {
     BERTH_NATS_CREDS: join(hostDir, "agent.creds"),
     BERTH_NATS_CA: join(hostDir, "ca.crt"),
     BERTH_EDGE_PORT: "18000",
+    BERTH_EDGE_TLS_PORT: "18443",
     BERTH_AGENT_RESOLVERS_DIR: join(engine.folder, "resolvers"),
   };
   const [program = "", ...prefix] = engine.commandPrefix;
@@ -130,7 +131,7 @@ test("the ledger alone brings a job up; kill -9 does not touch it; a power cut s
   // Power cut: agent and container gone at once, tmpfs empty, another boot id.
   await endAgent("SIGKILL");
   await engine.docker("kill", (await containers("{{.ID}}")).trim());
-  await runCommand(["umount", join(hostDir, "secrets")]);
+  for (const folder of ["secrets", "edge/tls"]) await runCommand(["umount", join(hostDir, folder)]);
   const path = join(hostDir, "ledger", `${jobId}.json`);
   await writeFile(
     path,

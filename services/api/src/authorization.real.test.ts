@@ -30,6 +30,7 @@ const ASK_THE_BUS: ReadonlySet<string> = new Set([
     "addNetworkPeer",
     "removeNetworkPeer",
     "createRegistryToken",
+    "addCertificate",
   ],
 ]);
 

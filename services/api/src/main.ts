@@ -11,6 +11,7 @@ import { sql } from "kysely";
 import { ApiConfig } from "./config.ts";
 import { sharePeers } from "./inbound/host-peers.ts";
 import { allowHandlers } from "./inbound/http/allow-handlers.ts";
+import { certificateHandlers } from "./inbound/http/certificate-handlers.ts";
 import { deployHandlers } from "./inbound/http/deploy-handlers.ts";
 import { domainHandlers } from "./inbound/http/domain-handlers.ts";
 import { egressHandlers } from "./inbound/http/egress-handlers.ts";
@@ -130,6 +131,7 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...networkHandlers({ db, bus }),
       ...allowHandlers({ db }),
       ...egressHandlers({ db, bus }),
+      ...certificateHandlers({ db, bus }),
       ...domainHandlers({
         db,
         podDomain: config.podDomain,

@@ -33,6 +33,10 @@ export const RouterConfig = {
     default: "2000",
     why: "how often all tables are made anew from what is stored",
   }),
+  podCertFile: key("BERTH_ROUTER_POD_CERT_FILE", path.optional(), {
+    why: "certificate for names under the pod's domain, with its intermediates; none: they answer plain HTTP only",
+  }),
+  podKeyFile: key("BERTH_ROUTER_POD_KEY_FILE", path.optional(), { why: "its key" }),
   probeTimeoutMs: key("BERTH_ROUTER_PROBE_TIMEOUT_MS", milliseconds, {
     default: "10000",
     why: "how long the first answer of a deploy's URL may take",

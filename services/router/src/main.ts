@@ -12,7 +12,9 @@ import { FirstResponses } from "./inbound/first-responses.ts";
 import { onGetRouteTables } from "./inbound/get-route-tables.ts";
 import { HostAcks } from "./inbound/host-acks.ts";
 import { reconcileAcknowledgements } from "./inbound/reconcile-acknowledgements.ts";
+import { reconcilePodCertificate } from "./inbound/reconcile-pod-certificate.ts";
 import { reconcileTables, repeatLagging } from "./inbound/reconcile-tables.ts";
+import { removeReplaced } from "./outbound/certificate-store.ts";
 import { readWatermark } from "./outbound/route-store.ts";
 import type { RouterTables } from "./outbound/tables.ts";
 
@@ -90,6 +92,21 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
     }),
   );
 
+  const { podCertFile: certFile, podKeyFile: keyFile } = config;
+  if (certFile !== undefined && keyFile !== undefined) {
+    const podCertificate = scope.use(
+      new Reconciler({
+        name: "pod-certificate",
+        everyMs: 60_000,
+        log,
+        run: async () => {
+          await reconcilePodCertificate({ db, bus, log, certFile, keyFile, changed: tables.wake });
+          await removeReplaced(db);
+        },
+      }),
+    );
+    void bus.ready.then(podCertificate.wake);
+  }
   void bus.ready.then(tables.wake);
   const acks = new HostAcks(db, acknowledgements.wake);
   bus.consume(ServiceChanged, {}, async () => tables.wake());

@@ -1,4 +1,5 @@
 /** Wiring of the secrets service. */
+import { GetCertificates, StoreCertificate } from "@berth/shared/contracts/certificate.ts";
 import { JobObserved } from "@berth/shared/contracts/job.ts";
 import {
   ChangeVars,
@@ -13,11 +14,13 @@ import { connectDatabase } from "@berth/shared/kit/database.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { runService } from "@berth/shared/kit/service.ts";
 import { SecretsConfig } from "./config.ts";
+import { onGetCertificates, onStoreCertificate } from "./inbound/certificates.ts";
 import { onChangeVars } from "./inbound/change-vars.ts";
 import { onJobObserved } from "./inbound/job-observed.ts";
 import { onMintPushToken } from "./inbound/mint-push-token.ts";
 import { onMintRegistryToken } from "./inbound/mint-registry-token.ts";
 import { onRestoreVars } from "./inbound/restore-vars.ts";
+import { CertificateVault } from "./outbound/certificate-vault.ts";
 import { createRegistryTokens } from "./outbound/registry-tokens.ts";
 import type { VaultTables } from "./outbound/vault.ts";
 import { Vault } from "./outbound/vault.ts";
@@ -54,6 +57,9 @@ await runService("secrets", SecretsConfig, async ({ config, log, scope }) => {
       return { version, variables: [...variables] };
     }),
   );
+  const certificates = new CertificateVault(db, vault);
+  scope.use(bus.serve(StoreCertificate, {}, onStoreCertificate({ certificates, curve })));
+  scope.use(bus.serve(GetCertificates, {}, onGetCertificates({ certificates, curve, log })));
   scope.use(
     bus.serve(MintPushToken, {}, onMintPushToken({ db, tokens, lifeSeconds: config.pushTokenSeconds })),
   );
@@ -71,7 +77,9 @@ await runService("secrets", SecretsConfig, async ({ config, log, scope }) => {
       log,
       run: async () => {
         const servicesCount = await vault.forgetRemoved();
-        if (servicesCount > 0) log.info("vault.forgot-removed", { servicesCount });
+        const certificatesCount = await certificates.forgetRemoved();
+        if (servicesCount + certificatesCount > 0)
+          log.info("vault.forgot-removed", { servicesCount, certificatesCount });
       },
     }),
   );

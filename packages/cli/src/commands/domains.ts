@@ -1,13 +1,13 @@
 /** `berth domains`: a service's own domains, from the claim to every edge serving them. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Domain } from "@berth/shared/contracts/http/domains.ts";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { ApiError, type Client } from "../client.ts";
 import { clean } from "../output/clean.ts";
 import { print, printJson, printLines, printTable, say } from "../output/print.ts";
 import { withProgress } from "../output/progress.ts";
 import { table } from "../output/table.ts";
-import { CliError } from "../session/cli-error.ts";
+import { CliError, usageError } from "../session/cli-error.ts";
 import { connect, findEnvironment, findService } from "../session/context.ts";
 import type { EnvFlags } from "./common.ts";
 import { examples, withEnv } from "./common.ts";
@@ -46,6 +46,15 @@ export function registerDomainCommands(program: Command): void {
       .option("-w, --wait", "look again every 5 s, for ten minutes: DNS takes its time")
       .action(verify),
     "berth domains verify shop www.example.com --wait",
+  );
+  examples(
+    withEnv(domains.command("set <service> <domain>"))
+      .description("how it is served")
+      .addOption(new Option("--https-only <on|off>", "lead plain HTTP to HTTPS").choices(["on", "off"]))
+      .option("--hsts <seconds|off>", "tell browsers to use HTTPS alone for so long")
+      .action(change),
+    "berth domains set shop www.example.com --https-only on --hsts 31536000",
+    "berth domains set shop www.example.com --hsts off",
   );
   examples(
     withEnv(domains.command("rm <service> <domain>"))
@@ -131,6 +140,34 @@ async function untilRouted(client: Client, params: Service & { domain: string })
   }
 }
 
+interface SetFlags extends EnvFlags {
+  readonly httpsOnly?: string;
+  readonly hsts?: string;
+}
+
+async function change(
+  service: string,
+  domain: string,
+  { httpsOnly, hsts, env, json }: SetFlags,
+): Promise<void> {
+  if (httpsOnly === undefined && hsts === undefined)
+    throw usageError("there is nothing to set", "Add --https-only on|off or --hsts SECONDS|off.");
+  if (hsts !== undefined && hsts !== "off" && !/^\d{1,8}$/.test(hsts))
+    throw usageError(
+      `${JSON.stringify(hsts)} is no number of seconds`,
+      "Write --hsts 31536000, or --hsts off.",
+    );
+  const client = await connect();
+  const params = { ...(await findService(client, service, env)), domain };
+  const body = {
+    ...(httpsOnly === undefined ? {} : { httpsOnly: httpsOnly === "on" }),
+    ...(hsts === undefined ? {} : { hstsSeconds: hsts === "off" ? null : Number(hsts) }),
+  };
+  const changed = await client.call("changeDomain", { params, body });
+  if (json === true) printJson(changed);
+  else printDomain(changed);
+}
+
 async function remove(service: string, domain: string, flags: EnvFlags): Promise<void> {
   const client = await connect();
   const params = { ...(await findService(client, service, flags.env)), domain };
@@ -141,9 +178,14 @@ async function remove(service: string, domain: string, flags: EnvFlags): Promise
 
 function printDomain(domain: Domain): void {
   print(`${clean(domain.name)} of ${clean(domain.service)}: ${stateOf(domain)}`);
-  if (domain.state === "verified") return;
   const { name, value } = domain.record;
-  printLines([`  ${name}.  TXT  "${value}"`]);
+  const { certificate, httpsOnly, hstsSeconds } = domain;
+  const served = [
+    `  HTTPS  ${certificate === null ? "no certificate: plain HTTP only" : `with ${certificate}`}`,
+    `  HTTP   ${httpsOnly && certificate !== null ? "is led to HTTPS" : "is served"}`,
+    ...(hstsSeconds === null ? [] : [`  HSTS   ${hstsSeconds} s`]),
+  ];
+  printLines(domain.state === "pending" ? [`  ${name}.  TXT  "${value}"`] : served);
 }
 
 function stateOf({ state, routed }: Domain): string {

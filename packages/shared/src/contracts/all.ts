@@ -1,5 +1,6 @@
 /** Imports every contract, so that `contractRegistry()` is whole. */
 import "./build.ts";
+import "./certificate.ts";
 import "./deploy.ts";
 import "./host.ts";
 import "./job.ts";

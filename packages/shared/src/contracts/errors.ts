@@ -266,6 +266,11 @@ export const ERRORS = {
     "Somebody else has this domain, or had it a short while ago.",
     "Use another name, or wait until the time that the message names.",
   ),
+  "certificate-refused": customer(
+    422,
+    "The certificate or its key cannot be served.",
+    "Correct what the message names; bring the certificate, its intermediates and its key as your issuer gave them.",
+  ),
   // Hosts
   "join-token-invalid": customer(
     401,

@@ -3,7 +3,7 @@
  *          router ─RouteAcknowledged─▶ scheduler     router ─FirstResponse─▶ git, api
  */
 import { z } from "zod";
-import { DeployId, EnvironmentId, HostId, JobId, ServiceId } from "../domain/ids.ts";
+import { CertificateId, DeployId, EnvironmentId, HostId, JobId, ServiceId } from "../domain/ids.ts";
 import { defineEvent, defineRequest, defineSignal } from "./event.ts";
 
 export const RouteSite = z.strictObject({
@@ -20,6 +20,12 @@ export const RouteSite = z.strictObject({
    * backends are those that the activator may connect to already.
    */
   sleep: z.strictObject({ epoch: z.int().min(1) }).optional(),
+  /** What HTTPS is served with. `name` is what clients ask for: the host name, or the wildcard that covers it. */
+  tls: z.strictObject({ certificateId: CertificateId, name: z.string().max(253) }).optional(),
+  /** Plain HTTP is led to HTTPS. */
+  httpsOnly: z.literal(true).optional(),
+  /** Browsers are told to use HTTPS alone for so long. */
+  hstsSeconds: z.int().min(0).max(63_072_000).optional(),
   /** Edges answer 503 themselves; the backends stay known, so that the end of it is at once. */
   maintenance: z.literal(true).optional(),
 });

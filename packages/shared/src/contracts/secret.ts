@@ -33,7 +33,7 @@ export type VariableInfo = z.infer<typeof VariableInfo>;
 export const GetSealingKey = defineRequest({
   name: "GetSealingKey",
   subject: "berth.v1.secrets.get-sealing-key",
-  emittedBy: ["api"],
+  emittedBy: ["api", "router"],
   consumedBy: ["secrets"],
   about: "The curve public key of the secrets service.",
   payload: z.strictObject({}),

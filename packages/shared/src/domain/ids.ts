@@ -21,6 +21,7 @@ export const ID_PREFIXES = {
   rebalance: "rbl",
   passage: "psg",
   task: "tsk",
+  certificate: "crt",
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;
@@ -49,6 +50,7 @@ export const DecisionId = idSchema<"DecisionId">("decision");
 export const TaskId = idSchema<"TaskId">("task");
 export const RebalanceId = idSchema<"RebalanceId">("rebalance");
 export const PassageId = idSchema<"PassageId">("passage");
+export const CertificateId = idSchema<"CertificateId">("certificate");
 
 export type OrgId = z.infer<typeof OrgId>;
 export type UserId = z.infer<typeof UserId>;
@@ -64,6 +66,7 @@ export type DecisionId = z.infer<typeof DecisionId>;
 export type TaskId = z.infer<typeof TaskId>;
 export type RebalanceId = z.infer<typeof RebalanceId>;
 export type PassageId = z.infer<typeof PassageId>;
+export type CertificateId = z.infer<typeof CertificateId>;
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 

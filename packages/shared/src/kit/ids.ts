@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type {
   BuildId,
+  CertificateId,
   DecisionId,
   DeployId,
   EnvironmentId,
@@ -34,6 +35,7 @@ interface IdByKind {
   rebalance: RebalanceId;
   passage: PassageId;
   task: TaskId;
+  certificate: CertificateId;
 }
 
 export function newId<K extends IdKind>(kind: K): IdByKind[K] {

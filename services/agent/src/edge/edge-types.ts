@@ -2,6 +2,7 @@
 import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
+import type { CertificateSource } from "./core/edge-tls.ts";
 import type { EdgeTraffic } from "./core/edge-traffic.ts";
 import type { EdgeSettings } from "./core/render-config.ts";
 
@@ -17,6 +18,14 @@ export interface EdgeGiven {
   readonly port: number;
   readonly bindAddress?: string;
   readonly healthPort?: number | null;
+  /** HTTPS; without it the edge speaks plain HTTP alone. */
+  readonly tls?: {
+    readonly port: number;
+    /** Where the proxy finds certificates with their keys when it starts: a folder in memory. */
+    readonly dir: string;
+    /** What this host has. When more is there, `verify` makes it served. */
+    readonly certificates: CertificateSource;
+  };
   /** Load balancers whose connections begin with the PROXY protocol; nobody else is believed. */
   readonly trustedProxies?: readonly string[];
   readonly binary?: string;
@@ -57,6 +66,8 @@ export interface Edge {
   setActivator(port: number): Promise<void>;
   /** The site of a host name in the newest tables that are held. */
   site(hostname: string): RouteSite | undefined;
+  /** The certificates that the newest tables name. */
+  certificateIds(): ReadonlySet<string>;
   /** What the proxy counted since it started; null while it does not answer. */
   traffic(): Promise<EdgeTraffic | null>;
   status(): EdgeStatus;

@@ -22,24 +22,20 @@ import {
   type TableRefusal,
   wantedImage,
 } from "./core/edge-state.ts";
+import {
+  type CertificateSource,
+  planTls,
+  unservedTls,
+  wantedCertificates,
+  wantedTls,
+} from "./core/edge-tls.ts";
 import { type EdgeTraffic, edgeTraffic } from "./core/edge-traffic.ts";
-import {
-  appliedEnvironments,
-  isUrgent,
-  type ObservedImage,
-  planSteps,
-  type Step,
-} from "./core/plan-steps.ts";
-import {
-  type EdgeSettings,
-  renderConfig,
-  renderMap,
-  renderSources,
-  renderStatic,
-} from "./core/render-config.ts";
-import { commandsOf, type ProcessInfo } from "./core/runtime-text.ts";
+import { appliedEnvironments, isUrgent, type ObservedImage, planSteps } from "./core/plan-steps.ts";
+import { type EdgeSettings, renderConfig, renderFiles, renderStatic } from "./core/render-config.ts";
+import type { ProcessInfo } from "./core/runtime-text.ts";
 import type { Acknowledgement, Edge, EdgeGiven, EdgeStatus } from "./edge-types.ts";
 import { type EdgePaths, edgePaths, installConfig, loadState, writeAtomically } from "./shell/edge-files.ts";
+import { EdgeProxy, type ObservedProxy, type ProxyStep } from "./shell/edge-proxy.ts";
 import { observeImage, observeProcess, observeTraffic, reloadProxy } from "./shell/proxy-process.ts";
 import { RuntimeApiError, RuntimeClient } from "./shell/runtime-client.ts";
 
@@ -56,6 +52,8 @@ class HaproxyEdge implements Edge {
   readonly #paths: EdgePaths;
   readonly #settings: EdgeSettings;
   readonly #client: RuntimeClient;
+  readonly #proxy: EdgeProxy;
+  readonly #certificates: CertificateSource | null;
   readonly #drainingSinceMs = new Map<string, number>();
   readonly #applied = new Map<string, number>();
   #state: EdgeState | null = null;
@@ -81,13 +79,18 @@ class HaproxyEdge implements Edge {
       healthPort: given.healthPort ?? null,
       socketPath: given.socketPath,
       pidFile: this.#paths.pid,
+      tlsPort: given.tls?.port ?? null,
+      tlsDir: given.tls?.dir ?? null,
       mapFile: this.#paths.map,
+      optionsFile: this.#paths.options,
       sourcesFile: this.#paths.sources,
       trustedProxies: given.trustedProxies ?? [],
       runAs: given.runAs !== undefined ? given.runAs : asRoot ? { user: "haproxy", group: "haproxy" } : null,
       accessLog: given.accessLog ?? true,
     };
     this.#client = new RuntimeClient(given.socketPath);
+    this.#proxy = new EdgeProxy({ client: this.#client, files: this.#settings, log: given.log });
+    this.#certificates = given.tls?.certificates ?? null;
   }
 
   async start(): Promise<void> {
@@ -144,6 +147,10 @@ class HaproxyEdge implements Edge {
     const { hosts, tables } = this.#now();
     const owner = hosts[hostname]?.environmentId;
     return owner === undefined ? undefined : tables[owner]?.sites.find((site) => site.hostname === hostname);
+  }
+
+  certificateIds(): ReadonlySet<string> {
+    return new Set(wantedCertificates(this.#now()).values());
   }
 
   async traffic(): Promise<EdgeTraffic | null> {
@@ -219,18 +226,18 @@ class HaproxyEdge implements Edge {
     const started = performance.now();
     try {
       await this.#save();
-      await this.#rightProcess();
-      let observed = await observeImage(this.#client, this.#settings);
+      const { pid } = await this.#rightProcess();
+      let observed = await this.#proxy.observe(pid);
       let done = 0;
       for (let round = 0; round < ROUNDS; round++) {
         const steps = this.#plan(observed);
         if (steps.length === 0) break;
-        await this.#execute(steps);
+        await this.#proxy.execute(steps, wantedTls(this.#now(), this.#certificates));
         done += steps.filter(isUrgent).length;
-        observed = await observeImage(this.#client, this.#settings);
+        observed = await this.#proxy.observe(pid);
         if (!this.#plan(observed).some(isUrgent)) break;
       }
-      this.#releaseSlots(observed);
+      this.#releaseSlots(observed.image);
       const fresh = this.#noteApplied(observed);
       const ms = Math.round(performance.now() - started);
       if (done > 0) this.#given.log.info("edge.converged", { steps: done, ms, acknowledged: fresh });
@@ -244,7 +251,7 @@ class HaproxyEdge implements Edge {
   }
 
   /** The proxy that runs must have the configuration that is wanted: its settings and its number of slots. */
-  async #rightProcess(): Promise<void> {
+  async #rightProcess(): Promise<ProcessInfo> {
     const now = await observeProcess(this.#client);
     const configId = this.#configId();
     if (this.#process?.pid !== now.pid) {
@@ -253,15 +260,16 @@ class HaproxyEdge implements Edge {
       this.#given.log.info("edge.proxy-seen", seen);
     }
     this.#process = now;
-    if (now.description === configId) return;
+    if (now.description === configId) return now;
     await this.#save();
     await this.#install();
     this.#process = await reloadProxy(this.#client, now, configId);
     this.#applied.clear();
     this.#given.log.warn("edge.proxy-reloaded", { slots: this.#now().slots, configId });
+    return this.#process;
   }
 
-  #plan(observed: ObservedImage): Step[] {
+  #plan({ image: observed, tls }: ObservedProxy): ProxyStep[] {
     const nowMs = this.#given.clock.monotonicMs();
     const drainGraceMs = this.#given.drainGraceMs ?? 30_000;
     const leaving = observed.servers
@@ -273,22 +281,9 @@ class HaproxyEdge implements Edge {
     const wanted = wantedImage(this.#now());
     const mayRemoveUnknown = this.#mayRemoveUnknown;
     const drainingSinceMs = this.#drainingSinceMs;
-    return planSteps({ observed, wanted, nowMs, drainingSinceMs, drainGraceMs, mayRemoveUnknown });
-  }
-
-  /** Steps in order. A refused one ends the steps of its slot, which may rely on it, but no other tenant's. */
-  async #execute(steps: readonly Step[]): Promise<void> {
-    const failed = new Set<string>();
-    for (const step of steps) {
-      if ("slot" in step && failed.has(step.slot)) continue;
-      try {
-        for (const command of commandsOf(step, this.#settings)) await this.#client.run(command);
-      } catch (error) {
-        if (!(error instanceof RuntimeApiError) || error.code !== "refused") throw error;
-        if ("slot" in step) failed.add(step.slot);
-        this.#given.log.warn("edge.step-refused", { step, reason: error.message });
-      }
-    }
+    const https = planTls(tls, wantedTls(this.#now(), this.#certificates), mayRemoveUnknown);
+    const steps = planSteps({ observed, wanted, nowMs, drainingSinceMs, drainGraceMs, mayRemoveUnknown });
+    return [...https.before, ...steps, ...https.after];
   }
 
   #releaseSlots(observed: ObservedImage): void {
@@ -298,12 +293,14 @@ class HaproxyEdge implements Edge {
     if (retiring.length !== state.retiring.length) this.#state = { ...state, retiring };
   }
 
-  #noteApplied(observed: ObservedImage): readonly Acknowledgement[] {
+  #noteApplied({ image, tls }: ObservedProxy): readonly Acknowledgement[] {
     const state = this.#now();
     const owners = new Map(
       Object.entries(state.hosts).map(([host, { environmentId }]) => [host, environmentId]),
     );
-    const applied = appliedEnvironments(observed, wantedImage(state), owners, Object.keys(state.tables));
+    const applied = appliedEnvironments(image, wantedImage(state), owners, Object.keys(state.tables));
+    const https = wantedTls(state, this.#certificates);
+    for (const id of unservedTls(state, tls, https, this.#certificates)) applied.delete(id);
     const fresh: Acknowledgement[] = [];
     for (const environmentId of this.#applied.keys()) {
       if (!applied.has(environmentId)) this.#applied.delete(environmentId);
@@ -343,7 +340,7 @@ class HaproxyEdge implements Edge {
     const result = this.#installQueue.then(async () => {
       const state = this.#now();
       const config = renderConfig(this.#settings, state, this.#configId());
-      const files = { config, map: renderMap(state), sources: renderSources(state) };
+      const files = { config, ...renderFiles(this.#settings, state, wantedTls(state, this.#certificates)) };
       await installConfig(this.#paths, this.#given.binary ?? "haproxy", files);
       this.#installed = state;
       this.#installedAtMs = this.#given.clock.monotonicMs();

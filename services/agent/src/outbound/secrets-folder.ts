@@ -4,9 +4,9 @@
  * The file itself is readable by everyone, because the container's user is not known to the host; the folder above
  * (0700, root) is what keeps others out. Nothing here ever touches a disk.
  */
-import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { runCommand } from "./run-command.ts";
+import { ensureTmpfs } from "./tmpfs.ts";
 
 const SIZE = "64m";
 
@@ -17,25 +17,8 @@ export class SecretsFolder {
     this.#root = root;
   }
 
-  /** Mounts the tmpfs unless it is there: after an agent's restart the running jobs' files must stay. */
   async open(): Promise<void> {
-    await mkdir(this.#root, { recursive: true, mode: 0o700 });
-    if (await this.#isTmpfs()) return;
-    const mount = (options: string) =>
-      runCommand(["mount", "-t", "tmpfs", "-o", options, "berth-secrets", this.#root]);
-    const options = `size=${SIZE},mode=0700,nosuid,nodev,noexec`;
-    // Kernels before 6.4 do not know noswap.
-    await mount(`${options},noswap`).catch(() => mount(options));
-    if (!(await this.#isTmpfs()))
-      throw new Error(`${this.#root} is not a tmpfs after mounting it: secrets would touch a disk`);
-  }
-
-  async #isTmpfs(): Promise<boolean> {
-    const mounts = await readFile("/proc/self/mounts", "utf8");
-    return mounts.split("\n").some((line) => {
-      const [, path, type] = line.split(" ");
-      return type === "tmpfs" && path === this.#root;
-    });
+    await ensureTmpfs(this.#root, "berth-secrets", SIZE);
   }
 
   folder(jobId: string): string {

@@ -6,7 +6,9 @@ import type { Curve } from "@berth/shared/kit/curve.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import type { ServiceContext } from "@berth/shared/kit/service.ts";
 import type { AgentConfig } from "../config.ts";
+import { CertificateKeeper } from "../edge/certificate-keeper.ts";
 import { createEdge } from "../edge/edge.ts";
+import { askCertificates } from "../inbound/certificates.ts";
 import { networkAsk } from "../inbound/networks.ts";
 import { type RoutesGiven, tellApplied } from "../inbound/route-tables.ts";
 import { EngineWatch } from "../jobs/engine-watch.ts";
@@ -26,6 +28,7 @@ import { installBusybox, readCurve, readHostFile } from "../outbound/host-files.
 import { Ledger, type LoadedLedger } from "../outbound/ledger.ts";
 import { bootId as readBootId } from "../outbound/measure.ts";
 import { SecretsFolder } from "../outbound/secrets-folder.ts";
+import { ensureTmpfs } from "../outbound/tmpfs.ts";
 
 export type AgentContext = ServiceContext<typeof AgentConfig>;
 
@@ -36,6 +39,7 @@ export interface HostParts {
   readonly bus: Bus;
   readonly routes: RoutesGiven;
   readonly edge: ReturnType<typeof createEdge>;
+  readonly certificates: CertificateKeeper;
   readonly secrets: SecretsFolder;
   readonly ledger: Ledger;
   readonly loaded: LoadedLedger;
@@ -63,7 +67,11 @@ export async function openHostParts(context: AgentContext): Promise<HostParts> {
   const bus = scope.use(connectBus({ service: "agent", hostId, url, credsFile, caFile, log }));
   // HAProxy is started by the supervisor and waits for its configuration: the edge comes first.
   const routes = { bus, hostId, clock };
-  const edge = await openEdge(context, routes);
+  const certificates = new CertificateKeeper({
+    ...{ dir: join(hostDir, "edge", "certificates"), hostId, curve, log },
+    ask: (ids) => askCertificates(bus, hostId, ids),
+  });
+  const edge = await openEdge(context, routes, certificates);
   const secrets = new SecretsFolder(join(hostDir, "secrets"));
   await secrets.open();
   const ledger = new Ledger(join(hostDir, "ledger"));
@@ -86,6 +94,7 @@ export async function openHostParts(context: AgentContext): Promise<HostParts> {
     bus,
     routes,
     edge,
+    certificates,
     secrets,
     ledger,
     loaded,
@@ -137,13 +146,23 @@ function createNetworks(
   });
 }
 
-async function openEdge({ config, log, scope, clock }: AgentContext, routes: RoutesGiven) {
+const CERTIFICATES_SIZE = "64m";
+
+async function openEdge(
+  { config, log, scope, clock }: AgentContext,
+  routes: RoutesGiven,
+  certificates: CertificateKeeper,
+) {
   const dir = join(config.hostDir, "edge");
+  const tlsDir = join(dir, "tls");
+  await ensureTmpfs(tlsDir, "berth-certificates", CERTIFICATES_SIZE);
+  await certificates.open();
   const edge = scope.use(
     createEdge({
       dir,
       socketPath: config.haproxySocket ?? join(dir, "haproxy.sock"),
       port: config.edgePort,
+      tls: { port: config.edgeTlsPort, dir: tlsDir, certificates: certificates.get },
       trustedProxies: config.trustedProxies,
       log,
       clock,

@@ -8,6 +8,7 @@ import { observe } from "@berth/shared/kit/metrics.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { ActivityWatch } from "../activator/activity-watch.ts";
 import { serveAwardJobs } from "../inbound/award-jobs.ts";
+import { keepCertificates } from "../inbound/certificates.ts";
 import { serveDeliverEnvelope } from "../inbound/deliver-envelope.ts";
 import { followEngineEvents } from "../inbound/engine-events.ts";
 import { onHostDesired } from "../inbound/host-desired.ts";
@@ -55,7 +56,6 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   scope.use(onHostPeers(bus, networks, log));
   scope.use(onNetworkChanged(bus, hostId, networks, log));
   scope.use(onMeshChanged(bus, networks, log));
-  scope.use(onRouteTableChanged(routes, edge, () => tellActivator(parts)));
   const passages = scope.use(
     new HostPassages({
       jobs: () => jobs.records(),
@@ -98,7 +98,18 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   };
   const peers = asking("peers", PEERS_ASK_MS, () => askHostPeers(bus, parts.host, networks));
   const members = asking("networks", NETWORKS_ASK_MS, () => networks.sync());
-  const tables = asking("routes", ROUTES_ASK_MS, () => askRouteTables(routes, edge));
+  const certificates = asking("certificates", ROUTES_ASK_MS, () =>
+    keepCertificates(parts.certificates, edge),
+  );
+  const tables = asking("routes", ROUTES_ASK_MS, async () => {
+    await askRouteTables(routes, edge);
+    certificates.wake();
+  });
+  const taken = () => {
+    tellActivator(parts);
+    certificates.wake();
+  };
+  scope.use(onRouteTableChanged(routes, edge, taken));
   scope.use(startHeartbeat(beats));
   void serveActivator(context, parts, { jobs, askTables: tables.wake }).catch((error: unknown) =>
     log.error("activator.not-served", { error: describeError(error) }),

@@ -1,5 +1,5 @@
 /** Claims of domains, and who has each name. Judged and written under one lock: two orgs never get one name. */
-import type { Domain } from "@berth/shared/contracts/http/domains.ts";
+import type { Domain, DomainSettings } from "@berth/shared/contracts/http/domains.ts";
 import { baseOf, proofName, proofValue, wildcardOf } from "@berth/shared/domain/domain-name.ts";
 import { sql } from "kysely";
 import {
@@ -18,18 +18,22 @@ interface DomainRow {
   readonly token: string;
   readonly verified: boolean;
   readonly routed: boolean;
+  readonly certificate: Domain["certificate"];
+  readonly https_only: boolean;
+  readonly hsts_seconds: number | null;
   readonly created_at: Date;
 }
 
 const DOMAIN = sql`
-  select d.name, s.name as service, d.token, d.created_at, o.name is not null as verified,
-         o.name is not null and exists (
-           select 1 from router.route_tables t, jsonb_array_elements(t.sites) site
-            where t.environment_id = s.environment_id and t.acknowledged_version = t.version
-              and site ->> 'hostname' = d.name and site ->> 'serviceId' = s.id) as routed
+  select d.name, s.name as service, d.token, d.created_at, d.https_only, d.hsts_seconds, o.name is not null as verified,
+         o.name is not null and served.site is not null as routed, served.site #>> '{tls,certificateId}' as certificate
     from api.domains d
     join api.services s on s.id = d.service_id and s.deleted_at is null
-    left join api.domain_owners o on o.name = d.name and o.service_id = d.service_id`;
+    left join api.domain_owners o on o.name = d.name and o.service_id = d.service_id
+    left join lateral (
+      select site from router.route_tables t, jsonb_array_elements(t.sites) site
+       where t.environment_id = s.environment_id and t.acknowledged_version = t.version
+         and site ->> 'hostname' = d.name and site ->> 'serviceId' = s.id) served on true`;
 
 export async function readDomains(db: Db, environmentId: string): Promise<Domain[]> {
   const { rows } = await sql<DomainRow>`
@@ -43,13 +47,35 @@ export async function readDomain(db: Db, serviceId: string, name: string): Promi
   return rows[0] === undefined ? undefined : toDomain(rows[0]);
 }
 
-function toDomain({ name, service, token, verified, routed, created_at }: DomainRow): Domain {
+function toDomain(row: DomainRow): Domain {
+  const { name, service, routed, certificate } = row;
   return {
-    ...{ name, service, routed },
-    state: verified ? "verified" : "pending",
-    record: { name: proofName(name), value: proofValue(token) },
-    createdAt: created_at.toISOString(),
+    ...{ name, service, routed, certificate },
+    state: row.verified ? "verified" : "pending",
+    record: { name: proofName(name), value: proofValue(row.token) },
+    httpsOnly: row.https_only,
+    hstsSeconds: row.hsts_seconds,
+    createdAt: row.created_at.toISOString(),
   };
+}
+
+interface DomainChange {
+  readonly httpsOnly?: DomainSettings["httpsOnly"] | undefined;
+  readonly hstsSeconds?: DomainSettings["hstsSeconds"] | undefined;
+}
+
+/** @returns false when the service has no such claim */
+export async function writeDomainSettings(
+  trx: Trx,
+  serviceId: string,
+  name: string,
+  { httpsOnly, hstsSeconds }: DomainChange,
+): Promise<boolean> {
+  const { rows } = await sql`
+    update api.domains set https_only = coalesce(${httpsOnly ?? null}, https_only),
+           hsts_seconds = case when ${hstsSeconds === undefined} then hsts_seconds else ${hstsSeconds ?? null} end
+     where service_id = ${serviceId} and name = ${name} returning name`.execute(trx);
+  return rows.length > 0;
 }
 
 /** @returns `limit` when the org has as many as it may; a repeated claim keeps its token */

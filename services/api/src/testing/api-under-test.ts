@@ -12,6 +12,7 @@ import type { PodFixture } from "./pod-fixture.ts";
 import { addOrg, startPodFixture } from "./pod-fixture.ts";
 
 export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
+const CERTIFICATES = { kept: newId("certificate"), old: newId("certificate") };
 export const TASK = newId("task");
 export const DIGEST = `sha256:${"ab".repeat(32)}`;
 
@@ -56,6 +57,7 @@ export class ApiUnderTest {
     await api.call("createService", own.member, { body: { name: "ledger" } });
     for (const deployState of ["succeeded", "succeeded", null]) await api.release("ledger", deployState);
     await api.storeTask("ledger");
+    for (const id of Object.values(CERTIFICATES)) await api.storeCertificate(id);
     for (const domain of ["www.example.com", "old.example.com"]) {
       const { body } = await api.call("addDomain", own.member, { body: { name: domain } });
       api.prove(body as Domain);
@@ -148,6 +150,15 @@ export class ApiUnderTest {
     );
   }
 
+  async storeCertificate(id: string): Promise<void> {
+    const info = { names: ["www.example.com"], issuer: "CN=Test", notBeforeMs: 0, notAfterMs: 1 };
+    await this.admin.query(
+      `insert into api.certificates (id, org_id, environment_id, info)
+       select $1, org_id, id, $2 from api.environments where org_id = $3`,
+      [id, { ...info, fingerprint: "0".repeat(64), keyKind: "EC P-256" }, this.own.orgId],
+    );
+  }
+
   async storeHost(name: string, subnet: string): Promise<void> {
     const keys = { agent_key: "U", logshipper_key: "U", curve_key: "X" };
     const host = { id: newId("host"), name, node_address: "10.0.0.1", subnet, zone: "default" };
@@ -214,7 +225,9 @@ export function sampleParams(name: RouteName): Record<string, string> {
     "listTasks",
   ];
   if (name === "removeDomain") return { domain: "old.example.com" };
-  if (name === "showDomain" || name === "verifyDomain") return { domain: "www.example.com" };
+  if (name === "showCertificate") return { certificate: CERTIFICATES.kept };
+  if (name === "removeCertificate") return { certificate: CERTIFICATES.old };
+  if (["showDomain", "verifyDomain", "changeDomain"].includes(name)) return { domain: "www.example.com" };
   if (ofTasks.includes(name)) return { service: "ledger", cron: "nightly", task: TASK };
   return ofLedger.includes(name) ? { service: "ledger", version: "1" } : {};
 }
@@ -230,6 +243,8 @@ export function sampleBody(name: RouteName): object | undefined {
     changeEnvironmentAllow: { sources: ["203.0.113.0/24"] },
     changeServiceAllow: { sources: null },
     changeEgressGateway: { org: "acme", environment: "production", gateway: { host: "dock" } },
+    addCertificate: { chain: "a chain", key: "a key" },
+    changeDomain: { httpsOnly: true, hstsSeconds: 3600 },
     addDomain: { name: "shop.example.com" },
     changeEgress: { mode: "none", rules: [] },
     offerLink: { service: "ledger", port: 8080, to: { org: "rival", environment: "production" } },

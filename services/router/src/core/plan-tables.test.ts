@@ -1,9 +1,16 @@
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
-import type { EnvironmentId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { CertificateId, EnvironmentId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fitTables } from "./fit-tables.ts";
-import { type BackendRow, planTables, type ServiceRow, type StoredTable } from "./plan-tables.ts";
+import {
+  type BackendRow,
+  type DomainRow,
+  type PlanTablesInput,
+  planTables as planAll,
+  type ServiceRow,
+  type StoredTable,
+} from "./plan-tables.ts";
 
 const service = (environment: string, name: string): ServiceRow => ({
   environmentId: `env_${environment}` as EnvironmentId,
@@ -21,6 +28,12 @@ const backend = (serviceId: ServiceId, n: number): BackendRow => ({
   port: 8080,
 });
 const podDomain = "berth.localhost";
+const planTables = (input: Omit<PlanTablesInput, "certificates" | "nowMs"> & Partial<PlanTablesInput>) =>
+  planAll({ certificates: [], nowMs: 1000, ...input });
+const domain = (name: string, more: Partial<DomainRow> = {}): DomainRow => ({
+  ...{ name, httpsOnly: false, hstsSeconds: null },
+  ...more,
+});
 
 describe("planTables", () => {
   test("a service without a ready job keeps its site; the version starts at 1", () => {
@@ -35,7 +48,10 @@ describe("planTables", () => {
   });
 
   test("a service's own domains are sites with the same backends", () => {
-    const shop = { ...service("production", "shop"), domains: ["*.shop.example", "shop.example"] };
+    const shop = {
+      ...service("production", "shop"),
+      domains: [domain("*.shop.example"), domain("shop.example")],
+    };
     const backends = [backend(shop.serviceId, 1)];
     const [table] = planTables({ services: [shop], backends, stored: [], podDomain });
     expect(table?.sites).toMatchObject([
@@ -43,6 +59,29 @@ describe("planTables", () => {
       { hostname: "shop-production.berth.localhost", backends: [{ jobId: "job_1" }] },
       { hostname: "shop.example", backends: [{ jobId: "job_1" }] },
     ]);
+  });
+
+  test("HTTPS with a certificate only; a renewed one is a change", () => {
+    const domains = [domain("shop.example", { httpsOnly: true, hstsSeconds: 60 })];
+    const shop = { ...service("production", "shop"), domains };
+    const certificate = (id: string) => ({
+      ...{ id: id as CertificateId, environmentId: shop.environmentId, serviceId: null },
+      ...{ names: ["shop.example"], notBeforeMs: 0, notAfterMs: 2000 },
+    });
+    const input = { services: [shop], backends: [], podDomain };
+    const plain = planTables({ ...input, stored: [] });
+    expect(plain[0]?.sites[1]).toEqual({ hostname: "shop.example", serviceId: shop.serviceId, backends: [] });
+    const [first] = planTables({ ...input, certificates: [certificate("crt_1")], stored: plain });
+    expect(first).toMatchObject({ version: 2 });
+    expect(first?.sites[1]).toMatchObject({
+      ...{ tls: { certificateId: "crt_1", name: "shop.example" }, httpsOnly: true, hstsSeconds: 60 },
+    });
+    const both = [certificate("crt_1"), certificate("crt_2")];
+    const stored = first === undefined ? [] : [first];
+    expect(planTables({ ...input, certificates: both, stored })).toMatchObject([
+      { version: 3, sites: [{}, { tls: { certificateId: "crt_2" } }] },
+    ]);
+    expect(planTables({ ...input, certificates: [certificate("crt_1")], stored })).toEqual([]);
   });
 
   test("maintenance is part of a site, and its begin and end are changes; the backends stay", () => {

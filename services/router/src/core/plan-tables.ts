@@ -8,18 +8,25 @@
  */
 import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
 import type { EnvironmentId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
+import { type CertificateRow, chooseCertificate, podCertificate } from "./choose-certificate.ts";
 
 export interface ServiceRow {
   readonly environmentId: EnvironmentId;
   readonly serviceId: ServiceId;
   readonly hostnameLabel: string;
   /** Custom domains that it was seen to own. */
-  readonly domains: readonly string[];
+  readonly domains: readonly DomainRow[];
   /** Source networks that may reach it; null: everybody. */
   readonly allow: readonly string[] | null;
   /** Its newest sleep while it falls asleep, sleeps or wakes; else null. */
   readonly sleepEpoch: number | null;
   readonly maintenance: boolean;
+}
+
+export interface DomainRow {
+  readonly name: string;
+  readonly httpsOnly: boolean;
+  readonly hstsSeconds: number | null;
 }
 
 /** A job that may get traffic: web, running, ready and in rotation, with an address. */
@@ -40,7 +47,9 @@ export interface PlanTablesInput {
   readonly services: readonly ServiceRow[];
   readonly backends: readonly BackendRow[];
   readonly stored: readonly StoredTable[];
+  readonly certificates: readonly CertificateRow[];
   readonly podDomain: string;
+  readonly nowMs: number;
 }
 
 /** @returns only the tables that differ from the stored ones, each with the next version */
@@ -57,14 +66,13 @@ export function planTables(input: PlanTablesInput): RouteTable[] {
   return changed;
 }
 
-function wantedSites({ services, backends, podDomain }: PlanTablesInput): Map<EnvironmentId, RouteSite[]> {
+function wantedSites(input: PlanTablesInput): Map<EnvironmentId, RouteSite[]> {
+  const { services, backends } = input;
   const byService = Map.groupBy(backends, (backend) => backend.serviceId);
   const byEnvironment = Map.groupBy(services, (service) => service.environmentId);
   const wanted = new Map<EnvironmentId, RouteSite[]>();
   for (const [environmentId, rows] of byEnvironment) {
-    const sites = rows.flatMap((service) =>
-      sitesOf(service, byService.get(service.serviceId) ?? [], podDomain),
-    );
+    const sites = rows.flatMap((service) => sitesOf(service, byService.get(service.serviceId) ?? [], input));
     wanted.set(
       environmentId,
       sites.sort((a, b) => compare(a.hostname, b.hostname)),
@@ -74,31 +82,56 @@ function wantedSites({ services, backends, podDomain }: PlanTablesInput): Map<En
 }
 
 /** One site for its name under the pod's domain, and one for each of its own domains. */
-function sitesOf(service: ServiceRow, rows: readonly BackendRow[], podDomain: string): RouteSite[] {
+function sitesOf(service: ServiceRow, rows: readonly BackendRow[], input: PlanTablesInput): RouteSite[] {
   const { serviceId, allow, maintenance, sleepEpoch } = service;
-  const backends = rows
-    .map(({ jobId, address, port }) => ({ jobId, address, port }))
-    .sort((a, b) => compare(a.jobId, b.jobId));
-  return [`${service.hostnameLabel}.${podDomain}`.toLowerCase(), ...service.domains].map((hostname) => ({
-    hostname,
+  const common = {
     serviceId,
-    backends,
+    backends: rows
+      .map(({ jobId, address, port }) => ({ jobId, address, port }))
+      .sort((a, b) => compare(a.jobId, b.jobId)),
     ...(allow === null ? {} : { allow: allow.toSorted(compare) }),
     ...(sleepEpoch === null ? {} : { sleep: { epoch: sleepEpoch } }),
     ...(maintenance ? { maintenance } : {}),
-  }));
+  };
+  const hostname = `${service.hostnameLabel}.${input.podDomain}`.toLowerCase();
+  const tls = podCertificate(hostname, input.certificates);
+  return [
+    { hostname, ...common, ...(tls === undefined ? {} : { tls }) },
+    ...service.domains.map((domain) => ({
+      hostname: domain.name,
+      ...common,
+      ...httpsOf(domain, service, input),
+    })),
+  ];
+}
+
+/** Without a certificate nobody is led to HTTPS, which would not answer. */
+function httpsOf(
+  { name, httpsOnly, hstsSeconds }: DomainRow,
+  service: ServiceRow,
+  { certificates, nowMs }: PlanTablesInput,
+): Pick<RouteSite, "tls" | "httpsOnly" | "hstsSeconds"> {
+  const certificate = chooseCertificate(name, service, certificates, nowMs);
+  if (certificate === undefined) return {};
+  return {
+    tls: { certificateId: certificate.id, name },
+    ...(httpsOnly ? { httpsOnly } : {}),
+    ...(hstsSeconds === null ? {} : { hstsSeconds }),
+  };
 }
 
 /** Key order must not matter: what comes out of jsonb is ordered by the database. */
 function canonical(sites: readonly RouteSite[]): string {
   return JSON.stringify(
-    sites.map(({ hostname, serviceId, backends, allow = null, maintenance = false, sleep }) => [
+    sites.map(({ hostname, serviceId, backends, allow = null, maintenance = false, sleep, ...https }) => [
       hostname,
       serviceId,
       allow,
       sleep?.epoch ?? null,
       backends.map(({ jobId, address, port }) => [jobId, address, port]),
       maintenance,
+      [https.tls?.certificateId ?? null, https.tls?.name ?? null],
+      [https.httpsOnly ?? false, https.hstsSeconds ?? null],
     ]),
   );
 }

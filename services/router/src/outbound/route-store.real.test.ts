@@ -44,8 +44,10 @@ async function createTables(client: pg.Client): Promise<void> {
     "api/migrations/0009-tasks.sql",
     "api/migrations/0010-traffic-policy.sql",
     "api/migrations/0013-domains.sql",
+    "api/migrations/0014-certificates.sql",
     ...(await schedulerMigrations()),
     "router/migrations/0001-router.sql",
+    "router/migrations/0003-certificates.sql",
   ];
   for (const file of files) {
     const schema = file.split("/")[0];

@@ -4,11 +4,13 @@
  * A host counts as live while the scheduler does not call it lost: one place decides that. The tables are made
  * and stored in one transaction under a lock, so two routers can run without a version being given twice.
  */
+import type { CertificateInfo } from "@berth/shared/contracts/certificate.ts";
 import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
 import { RouteAcknowledged } from "@berth/shared/contracts/route.ts";
 import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import { type Kysely, sql, type Transaction } from "kysely";
+import type { CertificateRow } from "../core/choose-certificate.ts";
 import { type BackendRow, planTables, type ServiceRow, type StoredTable } from "../core/plan-tables.ts";
 import type { RouterTables } from "./tables.ts";
 
@@ -23,7 +25,9 @@ export function storeTables(db: Kysely<RouterTables>, podDomain: string): Promis
   return db.transaction().execute(async (trx) => {
     await sql`select pg_advisory_xact_lock(${TABLES_LOCK})`.execute(trx);
     const { services, backends } = await readWorld(trx);
-    const changed = planTables({ services, backends, stored: await readTables(trx), podDomain });
+    const certificates = await readCertificates(trx);
+    const stored = await readTables(trx);
+    const changed = planTables({ services, backends, certificates, stored, podDomain, nowMs: Date.now() });
     for (const table of changed) {
       const row = {
         environment_id: table.environmentId,
@@ -59,7 +63,7 @@ async function readWorld(
     allow: string[] | null;
     sleep_epoch: number | null;
     maintenance: boolean;
-    domains: string[];
+    domains: ServiceRow["domains"];
     job_id: BackendRow["jobId"] | null;
     address: string | null;
     port: number | null;
@@ -67,7 +71,10 @@ async function readWorld(
   const { rows } = await sql<Row>`
     select s.environment_id, s.id as service_id, s.hostname_label, coalesce(own.cidrs, whole.cidrs) as allow,
            z.epoch as sleep_epoch, s.maintenance_since is not null as maintenance,
-           array(select o.name from api.domain_owners o where o.service_id = s.id order by o.name) as domains, j.id as job_id, j.address, j.port
+           coalesce((
+             select jsonb_agg(jsonb_build_object('name', d.name, 'httpsOnly', d.https_only, 'hstsSeconds', d.hsts_seconds) order by d.name)
+               from api.domain_owners o join api.domains d on d.name = o.name and d.service_id = o.service_id
+              where o.service_id = s.id), '[]') as domains, j.id as job_id, j.address, j.port
       from api.services s
       join api.environments e on e.id = s.environment_id and e.deleted_at is null
       left join api.allow_lists own on own.target = s.id
@@ -94,6 +101,19 @@ async function readWorld(
     backends.push({ serviceId, jobId: row.job_id, address: row.address, port: row.port });
   }
   return { services: [...services.values()], backends };
+}
+
+/** Those of customers, and the pod's own. */
+async function readCertificates(trx: Transaction<RouterTables>): Promise<CertificateRow[]> {
+  type Row = Pick<CertificateRow, "id" | "environmentId" | "serviceId"> & { readonly info: CertificateInfo };
+  const { rows } = await sql<Row>`
+    select id, environment_id as "environmentId", service_id as "serviceId", info from api.certificates where removed_at is null
+    union all
+    select id, null, null, info from certificates where removed_at is null`.execute(trx);
+  return rows.map(({ info: { names, notBeforeMs, notAfterMs }, ...row }) => ({
+    ...row,
+    ...{ names, notBeforeMs, notAfterMs },
+  }));
 }
 
 export async function readTables(db: Kysely<RouterTables>): Promise<(StoredTable & RouteTable)[]> {

@@ -24,6 +24,14 @@ export interface VaultTables {
     request_id: string;
     changed_by: string;
   };
+  certificates: {
+    id: string;
+    owner: string;
+    chain: string;
+    key_sealed: Buffer;
+    info: unknown;
+    notes: unknown;
+  };
   service_keys: { name: string; wrapped: Buffer };
   deliveries: {
     job_id: string;
@@ -179,6 +187,18 @@ export class Vault {
       );
   }
 
+  /** Seals with the data key of an org, or of the pod. */
+  async sealFor(owner: string, clear: Buffer, what: string): Promise<Buffer> {
+    const key = await this.#db.transaction().execute((trx) => this.#dataKey(trx, owner));
+    return seal(key, clear, what, randomBytes(12));
+  }
+
+  /** @throws Error when it was not sealed for this owner and as this */
+  async openFor(owner: string, sealed: Buffer, what: string): Promise<Buffer> {
+    const key = await this.#db.transaction().execute((trx) => this.#dataKey(trx, owner));
+    return open(key, sealed, what);
+  }
+
   async recordDeliveries(deliveries: readonly Delivery[]): Promise<void> {
     const rows = deliveries.map(({ jobId, epoch, hostId, serviceId, version, outcome }) => ({
       ...{ job_id: jobId, epoch, host_id: hostId, service_id: serviceId, version, outcome },
@@ -186,7 +206,7 @@ export class Vault {
     await this.#db.insertInto("deliveries").values(rows).execute();
   }
 
-  async #dataKey(trx: Transaction<VaultTables>, orgId: OrgId): Promise<Buffer> {
+  async #dataKey(trx: Transaction<VaultTables>, orgId: string): Promise<Buffer> {
     const fresh = seal(this.#masterKey, randomBytes(32), `data-key/${orgId}`, randomBytes(12));
     await sql`insert into data_keys (org_id, wrapped) values (${orgId}, ${fresh}) on conflict (org_id) do nothing`.execute(
       trx,

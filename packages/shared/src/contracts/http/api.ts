@@ -2,6 +2,7 @@
 export * from "./accounts.ts";
 export * from "./alarms.ts";
 export * from "./allow.ts";
+export * from "./certificates.ts";
 export * from "./deploys.ts";
 export * from "./domains.ts";
 export * from "./egress.ts";

@@ -1,9 +1,20 @@
 /** Custom domains: claimed for a service, proved by a TXT record, then served by every edge. */
 import { z } from "zod";
 import { DomainName } from "../../domain/domain-name.ts";
+import { CertificateId } from "../../domain/ids.ts";
 import { ServiceName } from "../../domain/names.ts";
 import { ENVIRONMENT, EnvironmentPath, SERVICE, ServicePath } from "./paths.ts";
 import { route } from "./route.ts";
+
+const MOST_HSTS_SECONDS = 63_072_000;
+
+export const DomainSettings = z.strictObject({
+  /** Plain HTTP is led to HTTPS, once there is a certificate. */
+  httpsOnly: z.boolean(),
+  /** Browsers are told to use HTTPS alone for so long; null: they are told nothing. */
+  hstsSeconds: z.int().min(0).max(MOST_HSTS_SECONDS).nullable(),
+});
+export type DomainSettings = z.infer<typeof DomainSettings>;
 
 export const Domain = z.strictObject({
   name: z.string(),
@@ -13,6 +24,9 @@ export const Domain = z.strictObject({
   record: z.strictObject({ name: z.string(), value: z.string() }),
   /** Whether every live edge was seen to serve it. */
   routed: z.boolean(),
+  /** The certificate that every live edge was seen to serve it with; null: plain HTTP only. */
+  certificate: CertificateId.nullable(),
+  ...DomainSettings.shape,
   createdAt: z.string(),
 });
 export type Domain = z.infer<typeof Domain>;
@@ -54,6 +68,16 @@ export const verifyDomain = route({
   role: "member",
   summary: "Look for the TXT record now; once it was seen, edges serve the domain",
   params: DomainPath,
+  reply: Domain,
+});
+
+export const changeDomain = route({
+  method: "PATCH",
+  path: DOMAIN,
+  role: "member",
+  summary: "Change how a domain is served",
+  params: DomainPath,
+  body: DomainSettings.partial(),
   reply: Domain,
 });
 

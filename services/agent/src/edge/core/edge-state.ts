@@ -11,6 +11,7 @@
 import { RouteTable } from "@berth/shared/contracts/route.ts";
 import { formatCidr, parseCidr } from "@berth/shared/domain/cidr.ts";
 import { z } from "zod";
+import { isCertificateName } from "./edge-tls.ts";
 
 export const INITIAL_SLOTS = 256;
 /** HAProxy 2.6 checks a configuration with this many backends in well under a second. */
@@ -46,6 +47,7 @@ export type TableRefusal =
       readonly have: number;
     }
   | { readonly code: "bad-hostname"; readonly environmentId: string; readonly hostname: string }
+  | { readonly code: "bad-certificate-name"; readonly environmentId: string; readonly hostname: string }
   | { readonly code: "hostname-listed-twice"; readonly environmentId: string; readonly hostname: string }
   | { readonly code: "backend-listed-twice"; readonly environmentId: string; readonly hostname: string }
   | {
@@ -101,8 +103,10 @@ function refuseTable(table: RouteTable, have: RouteTable | undefined): TableRefu
     return { code: "older-version", environmentId, version, have: have.version };
   }
   const seen = new Set<string>();
-  for (const { hostname, backends } of table.sites) {
+  for (const { hostname, backends, tls } of table.sites) {
     if (!isHostname(hostname)) return { code: "bad-hostname", environmentId, hostname };
+    if (tls !== undefined && !isCertificateName(tls.name, hostname))
+      return { code: "bad-certificate-name", environmentId, hostname };
     if (seen.has(hostname)) return { code: "hostname-listed-twice", environmentId, hostname };
     seen.add(hostname);
     const names = new Set(backends.map((b) => serverName(b)));

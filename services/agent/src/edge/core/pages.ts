@@ -17,6 +17,7 @@ export const PAGES = {
     "Not ready yet",
     "The app has no instance that can answer right now. Please try again in a few seconds.",
   ),
+  misdirected: page("Another name", "This connection was opened for another name. Please try again."),
   maintenance: page(
     "Down for maintenance",
     "The app is being worked on and will be back soon. Please try again in a few minutes.",

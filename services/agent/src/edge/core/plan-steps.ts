@@ -140,7 +140,7 @@ function removal({ slot, name, admin }: ObservedServer, input: PlanInput): Step[
 }
 
 /** Tidying up may wait; everything else must be done before a table counts as applied. */
-export function isUrgent(step: Step): boolean {
+export function isUrgent(step: { readonly kind: string }): boolean {
   return step.kind !== "remove-server";
 }
 

@@ -17,6 +17,7 @@
  */
 import { SOURCE_BITS } from "@berth/shared/domain/source-list.ts";
 import { type EdgeState, MAINTENANCE, slotName, wantedImage } from "./edge-state.ts";
+import { certificatePath, listFile, type WantedTls } from "./edge-tls.ts";
 import { PAGES } from "./pages.ts";
 import { serverOptions, sourceKey } from "./runtime-text.ts";
 
@@ -24,12 +25,17 @@ export interface EdgeSettings {
   /** Where the public HTTP port listens, such as `*` or `127.0.0.1`. */
   readonly bindAddress: string;
   readonly port: number;
+  /** The public HTTPS port and the folder of its certificates; null for none. */
+  readonly tlsPort: number | null;
+  readonly tlsDir: string | null;
   /** 127.0.0.1:healthPort answers 200 on /-/edge/health; null for none. */
   readonly healthPort: number | null;
   readonly socketPath: string;
   readonly pidFile: string;
   readonly mapFile: string;
   readonly sourcesFile: string;
+  /** Keys of `wantedOptions`. */
+  readonly optionsFile: string;
   /** Load balancers that say with the PROXY protocol whom they speak for. */
   readonly trustedProxies: readonly string[];
   /** Whom the worker becomes; null when the proxy is not started by root. */
@@ -74,6 +80,29 @@ export function renderSources(state: EdgeState): string {
     .join("");
 }
 
+/** All files that are made from the state but the configuration. */
+export function renderFiles({ tlsDir }: EdgeSettings, state: EdgeState, tls: WantedTls) {
+  const { options } = tls;
+  const served = [...tls.certificates].flatMap(([name, certificate]) =>
+    certificate === null || tlsDir === null
+      ? []
+      : [{ name, path: certificatePath(tlsDir, name), ...certificate }],
+  );
+  return {
+    map: renderMap(state),
+    sources: renderSources(state),
+    options: [...options].map(([key, value]) => `${key} ${value}\n`).join(""),
+    tls:
+      tlsDir === null
+        ? null
+        : {
+            dir: tlsDir,
+            list: served.map(({ path, name }) => `${path} ${name}\n`).join(""),
+            files: new Map(served.map(({ path, pem }) => [path, pem])),
+          },
+  };
+}
+
 function globalSection({ socketPath, pidFile, runAs }: EdgeSettings): string {
   const identity = runAs === null ? "" : `\n  user ${runAs.user}\n  group ${runAs.group}`;
   return `global
@@ -90,6 +119,9 @@ function globalSection({ socketPath, pidFile, runAs }: EdgeSettings): string {
   tune.maxrewrite 2048
   tune.http.maxhdr 101
   hard-stop-after 15m
+  # Without tickets every connection has keys of its own; TLS 1.2 with forward secrecy and authenticated ciphers alone.
+  ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
+  ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20
 `;
 }
 
@@ -137,17 +169,16 @@ const LOG_FORMAT = [
   '"requestId":"%[unique-id]"',
 ].join(",");
 
-function frontend({
-  bindAddress,
-  port,
-  mapFile,
-  sourcesFile,
-  trustedProxies,
-  accessLog,
-}: EdgeSettings): string {
+function frontend(settings: EdgeSettings): string {
+  const { bindAddress, port, mapFile, sourcesFile, trustedProxies, accessLog } = settings;
+  const { tlsPort, tlsDir, optionsFile } = settings;
+  const https =
+    tlsPort === null || tlsDir === null
+      ? ""
+      : `  bind ${bindAddress}:${tlsPort} ssl crt-list ${listFile(tlsDir)} alpn h2,http/1.1 strict-sni\n`;
   return `frontend edge
   bind ${bindAddress}:${port}
-${trustedProxies.map((cidr) => `  tcp-request connection expect-proxy layer4 if { src ${cidr} }\n`).join("")}  # A reload ends idle client connections with an answer, never between two requests.
+${https}${trustedProxies.map((cidr) => `  tcp-request connection expect-proxy layer4 if { src ${cidr} }\n`).join("")}  # A reload ends idle client connections with an answer, never between two requests.
   option idle-close-on-response
   unique-id-format %[uuid()]
   ${accessLog ? `log-format '{${LOG_FORMAT}}'` : "no log"}
@@ -157,6 +188,8 @@ ${trustedProxies.map((cidr) => `  tcp-request connection expect-proxy layer4 if 
   http-request set-var(txn.path) path,bytes(0,512)
   http-request deny deny_status 400 if { req.fhdr(host) -m found } !{ req.fhdr(host) -m reg -i ^[a-z0-9._-]+(:[0-9]{1,5})?$ }
   http-request deny deny_status 405 if { method CONNECT } or { method TRACE }
+  # A connection is for the name that it was opened for: no certificate vouches for another one.
+  http-request return status 421 content-type "text/html; charset=utf-8" string '${PAGES.misdirected}' hdr Cache-Control no-store if { ssl_fc } !{ ssl_fc_sni,lower,strcmp(txn.host) eq 0 }
   # The name itself, else the wildcard that covers it.
   http-request set-var(txn.site) var(txn.host)
   http-request set-var(txn.slot) var(txn.site),map_str(${mapFile})
@@ -165,16 +198,27 @@ ${trustedProxies.map((cidr) => `  tcp-request connection expect-proxy layer4 if 
   http-request return status 404 content-type "text/html; charset=utf-8" string '${PAGES.unknownHost}' hdr Cache-Control no-store unless { var(txn.slot) -m found }
 ${sourceRules(sourcesFile)}
   http-request return status 503 content-type "text/html; charset=utf-8" string '${PAGES.maintenance}' hdr Cache-Control no-store hdr Retry-After 60 if { var(txn.slot) -m str ${MAINTENANCE} }
-  http-request del-header ^(x-forwarded-.*|forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|x-original-url|x-rewrite-url|x-host|proxy)$ -m reg
+${tlsPort === null ? "" : httpsRules(optionsFile, tlsPort)}  http-request del-header ^(x-forwarded-.*|forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|x-original-url|x-rewrite-url|x-host|proxy)$ -m reg
   http-request del-header upgrade if { req.fhdr(upgrade) -m found } !{ req.fhdr(upgrade) -i websocket }
   http-request set-header X-Forwarded-For %[src]
-  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
   http-request set-header X-Forwarded-Host %[req.fhdr(host)]
   http-request set-header X-Forwarded-Port %[dst_port]
   http-request set-header X-Request-Id %[unique-id]
   http-after-response set-header X-Request-Id %[unique-id]
   use_backend %[var(txn.slot)]
 `;
+}
+
+function httpsRules(optionsFile: string, tlsPort: number): string {
+  const port = tlsPort === 443 ? "" : `:${tlsPort}`;
+  const option = (name: string): string => `str(${name}@),concat(,txn.site),map_str(${optionsFile})`;
+  return [
+    `  http-request set-var(txn.hsts) ${option("hsts")} if { ssl_fc }`,
+    `  http-after-response set-header Strict-Transport-Security "max-age=%[var(txn.hsts)]" if { var(txn.hsts) -m found }`,
+    `  http-request redirect location https://%[var(txn.host)]${port}%[pathq] code 308 if !{ ssl_fc } { ${option("https")} -m found }`,
+    "",
+  ].join("\n");
 }
 
 /**

@@ -153,6 +153,24 @@ export function parseMap(text: string): Map<string, string> {
   return hosts;
 }
 
+/** `show ssl crt-list FILE`: lines of `FILE NAME`; @returns the names */
+export function parseCertificateList(text: string): string[] {
+  return text
+    .split("\n")
+    .filter((line) => line.trim() !== "" && !line.startsWith("#"))
+    .map((line) => {
+      const [file, name, ...rest] = line.trim().split(/\s+/);
+      if (!file?.startsWith("/") || name === undefined || rest.length > 0)
+        throw new Error(`show ssl crt-list: ${JSON.stringify(line.slice(0, 200))}`);
+      return name;
+    });
+}
+
+/** `show ssl cert FILE`; empty for one that holds nothing yet. */
+export function parseFingerprint(text: string): string {
+  return /^SHA1 FingerPrint: ([0-9A-F]{40})$/m.exec(text)?.[1] ?? "";
+}
+
 /** `show map` of the sources' file. */
 export function parseSources(text: string): Map<string, ObservedSources> {
   const keys = [...parseMap(text).keys()].map((key): [string, string] => {

@@ -4,10 +4,11 @@
  * `haproxy -c` accepted it; whatever fails leaves the last good one in place.
  */
 import { execFile } from "node:child_process";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { EdgeState, EMPTY_STATE } from "../core/edge-state.ts";
+import { listFile } from "../core/edge-tls.ts";
 
 const run = promisify(execFile);
 const CHECK_TIMEOUT_MS = 20_000;
@@ -18,6 +19,7 @@ export interface EdgePaths {
   readonly config: string;
   readonly map: string;
   readonly sources: string;
+  readonly options: string;
   readonly pid: string;
 }
 
@@ -28,6 +30,7 @@ export function edgePaths(dir: string): EdgePaths {
     config: join(dir, "haproxy.cfg"),
     map: join(dir, "hosts.map"),
     sources: join(dir, "sources.map"),
+    options: join(dir, "options.map"),
     pid: join(dir, "haproxy.pid"),
   };
 }
@@ -78,31 +81,76 @@ export async function readOrNull(path: string): Promise<string | null> {
   }
 }
 
+export interface RenderedFiles {
+  readonly config: string;
+  readonly map: string;
+  readonly sources: string;
+  readonly options: string;
+  /** Null: no HTTPS. Contents by path; what else is in the folder goes. */
+  readonly tls: {
+    readonly dir: string;
+    readonly list: string;
+    readonly files: ReadonlyMap<string, string>;
+  } | null;
+}
+
 /**
- * Puts map and configuration in place when they differ from what is there and the proxy accepts them.
- * @throws Error with the proxy's words when `haproxy -c` refuses; the files are then as before
+ * Puts maps, certificates and configuration in place when they differ from what is there and the proxy accepts them.
+ * @throws Error with the proxy's words when `haproxy -c` refuses; the configuration is then as before
  */
 export async function installConfig(
   paths: EdgePaths,
   binary: string,
-  files: { readonly config: string; readonly map: string; readonly sources: string },
+  files: RenderedFiles,
 ): Promise<"written" | "unchanged"> {
-  const before = [paths.config, paths.map, paths.sources].map(readOrNull);
-  const [config, map, sources] = await Promise.all(before);
-  if (sources !== files.sources) await writeAtomically(paths.sources, files.sources);
-  if (map !== files.map) await writeAtomically(paths.map, files.map);
-  if (config === files.config)
-    return map === files.map && sources === files.sources ? "unchanged" : "written";
-  const candidate = `${paths.config}.candidate`;
-  await writeAtomically(candidate, files.config);
-  try {
-    await checkConfig(binary, candidate);
-    await rename(candidate, paths.config);
-  } catch (error) {
-    await rm(candidate, { force: true });
-    throw error;
+  const changed = [
+    files.tls !== null && (await installCertificates(files.tls)),
+    await writeIfOther(paths.sources, files.sources),
+    await writeIfOther(paths.options, files.options),
+    await writeIfOther(paths.map, files.map),
+  ];
+  if ((await readOrNull(paths.config)) !== files.config) {
+    const candidate = `${paths.config}.candidate`;
+    await writeAtomically(candidate, files.config);
+    try {
+      await checkConfig(binary, candidate);
+      await rename(candidate, paths.config);
+      changed.push(true);
+    } catch (error) {
+      await rm(candidate, { force: true });
+      throw error;
+    }
   }
-  return "written";
+  if (files.tls !== null) await writeIfOther(tlsReadyFile(files.tls.dir), "");
+  return changed.includes(true) ? "written" : "unchanged";
+}
+
+/** It is there once a proxy may start: its other files are. */
+export function tlsReadyFile(dir: string): string {
+  return join(dir, "ready");
+}
+
+/** The list names only files that are there, at every moment. */
+async function installCertificates({
+  dir,
+  list,
+  files,
+}: NonNullable<RenderedFiles["tls"]>): Promise<boolean> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  let changed = false;
+  for (const [path, text] of files) changed = (await writeIfOther(path, text)) || changed;
+  changed = (await writeIfOther(listFile(dir), list)) || changed;
+  for (const name of await readdir(dir)) {
+    const path = join(dir, name);
+    if (name.endsWith(".pem") && !files.has(path)) await rm(path, { force: true });
+  }
+  return changed;
+}
+
+async function writeIfOther(path: string, text: string): Promise<boolean> {
+  if ((await readOrNull(path)) === text) return false;
+  await writeAtomically(path, text);
+  return true;
 }
 
 async function checkConfig(binary: string, path: string): Promise<void> {

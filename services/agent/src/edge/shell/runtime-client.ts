@@ -26,8 +26,11 @@ export class RuntimeClient {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** @throws RuntimeApiError unreachable, deadline or too-long */
-  ask(text: string): Promise<string> {
+  /**
+   * @param shown what an error says was asked: never a payload
+   * @throws RuntimeApiError unreachable, deadline or too-long
+   */
+  ask(text: string, shown = text): Promise<string> {
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -36,7 +39,7 @@ export class RuntimeClient {
         fail(
           new RuntimeApiError(
             "deadline",
-            `the edge's proxy gave no answer to "${text}" in ${this.#timeoutMs} ms`,
+            `the edge's proxy gave no answer to "${shown}" in ${this.#timeoutMs} ms`,
           ),
         );
       }, this.#timeoutMs);
@@ -49,7 +52,7 @@ export class RuntimeClient {
       socket.on("data", (chunk) => {
         chunks.push(chunk);
         bytes += chunk.length;
-        const limit = `the answer to "${text}" passed ${MAX_ANSWER_BYTES} bytes`;
+        const limit = `the answer to "${shown}" passed ${MAX_ANSWER_BYTES} bytes`;
         if (bytes > MAX_ANSWER_BYTES) fail(new RuntimeApiError("too-long", limit));
       });
       socket.on("error", (cause) => {

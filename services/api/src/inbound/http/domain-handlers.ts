@@ -5,7 +5,14 @@ import type { Domain } from "@berth/shared/contracts/http/domains.ts";
 import { isOfPod } from "@berth/shared/domain/domain-name.ts";
 import type { DomainJudgement } from "../../core/judge-domain.ts";
 import { audited } from "../../outbound/audited.ts";
-import { addClaim, readDomain, readDomains, releaseDomain, takeDomain } from "../../outbound/domain-store.ts";
+import {
+  addClaim,
+  readDomain,
+  readDomains,
+  releaseDomain,
+  takeDomain,
+  writeDomainSettings,
+} from "../../outbound/domain-store.ts";
 import type { Db } from "../../outbound/tables.ts";
 import type { TxtRecords } from "../../outbound/txt-records.ts";
 import { invalid, notFound } from "./errors.ts";
@@ -21,7 +28,7 @@ interface Given {
 
 type DomainHandlers = Pick<
   Handlers,
-  "listDomains" | "addDomain" | "showDomain" | "verifyDomain" | "removeDomain"
+  "listDomains" | "addDomain" | "showDomain" | "verifyDomain" | "changeDomain" | "removeDomain"
 >;
 
 export function domainHandlers(given: Given): DomainHandlers {
@@ -31,6 +38,16 @@ export function domainHandlers(given: Given): DomainHandlers {
     addDomain: (asked) => add(given, asked),
     showDomain: ({ object, params }) => find(db, object.serviceId, params.domain),
     verifyDomain: (asked) => verify(given, asked),
+    changeDomain: async ({ object, params, body, actor }) => {
+      const { serviceId: target, orgId } = object;
+      await audited(db, actor, async (trx) => {
+        if (!(await writeDomainSettings(trx, target, params.domain, body)))
+          throw notFound(`domain ${params.domain} of ${object.service}`);
+        const details = { name: params.domain, ...body };
+        return { result: null, act: { action: "domain.changed", target, orgId, details } };
+      });
+      return find(db, target, params.domain);
+    },
     removeDomain: async ({ object, params, actor }) =>
       audited(db, actor, async (trx) => {
         if (!(await releaseDomain(trx, object.serviceId, params.domain)))

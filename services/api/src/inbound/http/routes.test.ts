@@ -23,7 +23,7 @@ test.each(allRoutes())("%s: the path names what its reach looks for, and its rol
   }[AUTHORIZATION[name]];
   // Operators reach every host and pod, by its name. A release, a cron, a task, a domain is found inside its service,
   // a peer inside its environment.
-  const inside = ["host", "pod", "version", "cron", "task", "peer", "domain"];
+  const inside = ["host", "pod", "version", "cron", "task", "peer", "domain", "certificate"];
   expect(named.filter((one) => !inside.includes(one ?? ""))).toEqual(expected);
   expect(route.role === "anyone").toBe(AUTHORIZATION[name] === "anyone");
   expect(route.role === "operator").toBe(AUTHORIZATION[name] === "pod");

@@ -11,6 +11,7 @@ import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import { traceparent } from "@berth/shared/kit/telemetry.ts";
 import { planScale } from "../../core/plan-processes.ts";
 import { audited } from "../../outbound/audited.ts";
+import { removeCertificatesOf } from "../../outbound/certificate-store.ts";
 import { releaseDomains } from "../../outbound/domain-store.ts";
 import {
   currentImage,
@@ -62,6 +63,7 @@ export function serviceHandlers(given: Given): ServiceHandlers {
           .where("id", "=", object.serviceId)
           .execute();
         await releaseDomains(trx, object.serviceId);
+        await removeCertificatesOf(trx, object.serviceId);
         await tellServiceChanged(trx, object.serviceId);
         return {
           result: null,
