@@ -134,8 +134,8 @@ export class Bench {
   /** From the commit of all of them until each is accepted and that is stored. Leaves them placed. */
   async place(jobs: readonly NewJob[]): Promise<Trial> {
     const { record } = this.given;
-    const before = await this.usage();
     await record.request(jobs);
+    const before = await this.usage();
     const startedAtMs = performance.now();
     this.wake();
     const endAtMs = startedAtMs + trialTimeoutMs;

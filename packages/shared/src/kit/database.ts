@@ -1,5 +1,5 @@
 /** PostgreSQL through kysely and pg: one pool per process, its errors handled, its statements bounded in time. */
-import { Kysely, PostgresDialect } from "kysely";
+import { Kysely, PostgresDialect, sql } from "kysely";
 import pg from "pg";
 import type { Log } from "./log.ts";
 import { describeError } from "./log.ts";
@@ -23,6 +23,7 @@ export interface DatabaseOptions {
 
 export function connectDatabase<Tables>(options: DatabaseOptions): Database<Tables> {
   const pool = new pg.Pool({
+    Client: PreparingClient,
     connectionString: options.url,
     max: options.poolSize ?? 8,
     connectionTimeoutMillis: 5000,
@@ -44,6 +45,34 @@ export function connectDatabase<Tables>(options: DatabaseOptions): Database<Tabl
   });
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   return { db, close: () => db.destroy() };
+}
+
+/**
+ * Begins a statement that PostgreSQL parses and plans once per connection: for frequent ones whose text never changes but
+ * in their parameters.
+ */
+export const PREPARED = sql.raw("/* prepared */ ");
+const MARK = "/* prepared */";
+
+class PreparingClient extends pg.Client {
+  /** By text; as many as there are such statements. */
+  readonly #names = new Map<string, string>();
+
+  constructor(config?: string | pg.ClientConfig) {
+    super(config);
+    const plain = this.query.bind(this) as (...given: unknown[]) => unknown;
+    const query = (text: unknown, values?: unknown, ...rest: unknown[]): unknown =>
+      typeof text === "string" && text.startsWith(MARK)
+        ? plain({ name: this.#nameOf(text), text, values }, ...rest)
+        : plain(text, values, ...rest);
+    this.query = query as typeof this.query;
+  }
+
+  #nameOf(text: string): string {
+    const known = this.#names.get(text) ?? `berth-${this.#names.size + 1}`;
+    this.#names.set(text, known);
+    return known;
+  }
 }
 
 const TRANSIENT = new Set([

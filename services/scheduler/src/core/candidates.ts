@@ -58,13 +58,17 @@ function bidFor(host: HostState, lot: Lot): HostState {
     ...host,
     volumes: constraints.volumeId === null ? [] : host.volumes.filter((id) => id === constraints.volumeId),
     imageDigests: host.imageDigests.includes(imageDigest) ? [imageDigest] : [],
-    instancesByService: Object.fromEntries(
-      told.flatMap((id) => {
-        const count = host.instancesByService[id];
-        return count === undefined ? [] : [[id, count]];
-      }),
-    ),
+    instancesByService: countsOf(host, told),
   };
+}
+
+function countsOf(host: HostState, services: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const id of services) {
+    const count = host.instancesByService[id];
+    if (count !== undefined) counts[id] = count;
+  }
+  return counts;
 }
 
 export function unheard(silent: SilentHost, more = 0): Candidate {

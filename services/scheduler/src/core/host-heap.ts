@@ -13,22 +13,35 @@ export function byScore(a: Scored, b: Scored): number {
   return b.score - a.score || a.index - b.index;
 }
 
+const NOWHERE = -1;
+
 export class HostHeap {
-  readonly #order: Scored[] = [];
-  readonly #placeOf = new Map<number, number>();
+  /** Hosts, as a heap. */
+  readonly #order: number[] = [];
+  /** By host. */
+  readonly #scores: number[];
+  readonly #places: number[];
+
+  /** @param hostCount one more than the largest index */
+  constructor(hostCount: number) {
+    this.#scores = new Array<number>(hostCount).fill(0);
+    this.#places = new Array<number>(hostCount).fill(NOWHERE);
+  }
 
   set(index: number, score: number): void {
-    const place = this.#placeOf.get(index) ?? this.#order.length;
-    this.#put(place, { index, score });
+    const known = this.#places[index] as number;
+    const place = known === NOWHERE ? this.#order.length : known;
+    this.#scores[index] = score;
+    this.#put(place, index);
     this.#settle(place);
   }
 
   remove(index: number): void {
-    const place = this.#placeOf.get(index);
-    if (place === undefined) return;
-    this.#placeOf.delete(index);
-    const last = this.#order.pop() as Scored;
-    if (last.index === index) return;
+    const place = this.#places[index] as number;
+    if (place === NOWHERE) return;
+    this.#places[index] = NOWHERE;
+    const last = this.#order.pop() as number;
+    if (last === index) return;
     this.#put(place, last);
     this.#settle(place);
   }
@@ -39,50 +52,63 @@ export class HostHeap {
     const frontier = this.#order.length === 0 ? [] : [0];
     while (frontier.length > 0 && found.length < count) {
       const place = frontier.pop() as number;
-      const one = this.#order[place] as Scored;
-      if (!without.has(one.index)) found.push(one);
-      for (const child of [2 * place + 1, 2 * place + 2])
-        if (child < this.#order.length) this.#insert(frontier, child);
+      const index = this.#order[place] as number;
+      if (!without.has(index)) found.push({ index, score: this.#scores[index] as number });
+      const left = 2 * place + 1;
+      if (left < this.#order.length) this.#insert(frontier, left);
+      if (left + 1 < this.#order.length) this.#insert(frontier, left + 1);
     }
     return found;
   }
 
-  /** Keeps the frontier sorted, the best last. It is short: as long as what is told and what is left out. */
-  #insert(frontier: number[], place: number): void {
-    const one = this.#order[place] as Scored;
-    let at = frontier.length;
-    while (at > 0 && byScore(this.#order[frontier[at - 1] as number] as Scored, one) < 0) at -= 1;
-    frontier.splice(at, 0, place);
+  /** Whether host `a` comes before host `b`. */
+  #isBefore(a: number, b: number): boolean {
+    const [ofA, ofB] = [this.#scores[a] as number, this.#scores[b] as number];
+    return ofA > ofB || (ofA === ofB && a < b);
   }
 
-  #put(place: number, one: Scored): void {
-    this.#order[place] = one;
-    this.#placeOf.set(one.index, place);
+  /** Keeps the frontier sorted, the best last. It is short: as long as what is told and what is left out. */
+  #insert(frontier: number[], place: number): void {
+    const index = this.#order[place] as number;
+    let at = frontier.length;
+    frontier.push(place);
+    while (at > 0 && !this.#isBefore(index, this.#order[frontier[at - 1] as number] as number)) {
+      frontier[at] = frontier[at - 1] as number;
+      at -= 1;
+    }
+    frontier[at] = place;
+  }
+
+  #put(place: number, index: number): void {
+    this.#order[place] = index;
+    this.#places[index] = place;
   }
 
   #settle(from: number): void {
     let place = from;
-    const one = this.#order[place] as Scored;
+    const index = this.#order[place] as number;
     while (place > 0) {
       const parent = (place - 1) >> 1;
-      const above = this.#order[parent] as Scored;
-      if (byScore(above, one) < 0) break;
+      const above = this.#order[parent] as number;
+      if (this.#isBefore(above, index)) break;
       this.#put(place, above);
       place = parent;
     }
     for (;;) {
       const child = this.#betterChild(place);
-      if (child === null || byScore(this.#order[child] as Scored, one) >= 0) break;
-      this.#put(place, this.#order[child] as Scored);
+      if (child === null || !this.#isBefore(this.#order[child] as number, index)) break;
+      this.#put(place, this.#order[child] as number);
       place = child;
     }
-    this.#put(place, one);
+    this.#put(place, index);
   }
 
   #betterChild(place: number): number | null {
-    const left = this.#order[2 * place + 1];
-    const right = this.#order[2 * place + 2];
-    if (left === undefined) return null;
-    return right !== undefined && byScore(right, left) < 0 ? 2 * place + 2 : 2 * place + 1;
+    const left = 2 * place + 1;
+    if (left >= this.#order.length) return null;
+    const right = left + 1;
+    const isRight =
+      right < this.#order.length && this.#isBefore(this.#order[right] as number, this.#order[left] as number);
+    return isRight ? right : left;
   }
 }

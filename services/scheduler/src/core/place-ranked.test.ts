@@ -167,7 +167,7 @@ test("a heap of hosts gives the best in order while scores change and hosts go",
   );
   fc.assert(
     fc.property(steps, fc.uniqueArray(fc.nat(30), { maxLength: 6 }), (given, skip) => {
-      const heap = new HostHeap();
+      const heap = new HostHeap(31);
       const plain = new Map<number, number>();
       for (const { index, score, gone } of given) {
         if (gone) heap.remove(index);

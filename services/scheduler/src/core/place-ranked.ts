@@ -37,13 +37,11 @@ export function placeRanked(
   const judge = (lot: Lot, index: number, fewest: boolean, declined?: Refusal): Verdict =>
     judgeHost(hosts[index] as HostState, lot, weights, fewest, policies[index], declined);
   const classOf = (lot: BatchLot): ClassRanking => {
-    const stranger = asStranger(lot, anyDedicated);
-    const key = JSON.stringify(stranger);
+    const key = classKey(lot, anyDedicated);
     const known = classes.get(key);
     if (known !== undefined) return known;
-    const made = new ClassRanking(hosts, changes, (index, fewest) =>
-      judge({ ...lot, ...stranger }, index, fewest),
-    );
+    const stranger = asStranger(lot);
+    const made = new ClassRanking(hosts, changes, (index, fewest) => judge(stranger, index, fewest));
     classes.set(key, made);
     return made;
   };
@@ -73,23 +71,22 @@ function leanHost(host: HostState, digests: ReadonlySet<string>): HostState {
   return { ...host, imageDigests: host.imageDigests.filter((digest) => digests.has(digest)) };
 }
 
-/** The lot without all that names its own service: equal ones share a ranking. New fields of a lot count as they are. */
-function asStranger(lot: BatchLot, anyDedicated: boolean): Partial<Lot> & Pick<Lot, "constraints"> {
-  const {
-    jobId: _job,
-    slot: _slot,
-    process: _process,
-    declinedBy: _declined,
-    imageBytes: _bytes,
-    ...rest
-  } = lot;
-  const { orgId, constraints, ...same } = rest;
-  return {
-    ...same,
-    ...(anyDedicated ? { orgId } : {}),
-    ...{ serviceId: NOBODY, imageDigest: NO_IMAGE },
-    constraints: { ...constraints, nearServiceId: null, apart: false },
-  };
+/** What a host without any relation to a lot sees of it; equal ones share a ranking. */
+function classKey({ orgId, resources, constraints }: BatchLot, anyDedicated: boolean): string {
+  const { labels, runtime, volumeId } = constraints;
+  return JSON.stringify([resources, labels, runtime, volumeId, anyDedicated ? orgId : null]);
+}
+
+/** Fields that the key leaves out, because they name the lot's own service or its image. A new one must be put somewhere. */
+type LeftOut = "jobId" | "slot" | "process" | "declinedBy" | "imageBytes" | "imageDigest" | "serviceId";
+type Unplaced =
+  | Exclude<keyof BatchLot, LeftOut | "orgId" | "resources" | "constraints">
+  | Exclude<keyof Lot["constraints"], "labels" | "runtime" | "volumeId" | "nearServiceId" | "apart">;
+
+/** The lot without all that names its own service. */
+function asStranger(lot: BatchLot): Unplaced extends never ? Lot : never {
+  const constraints = { ...lot.constraints, nearServiceId: null, apart: false };
+  return { ...lot, serviceId: NOBODY, imageDigest: NO_IMAGE, constraints };
 }
 
 /** Which hosts have something to do with a lot. */
@@ -162,7 +159,7 @@ class ClassRanking {
     this.#judge = judge;
     this.#seen = changes.length;
     for (const zone of new Set(hosts.map((host) => host.zone)))
-      this.#heaps.set(zone, { fewest: new HostHeap(), more: new HostHeap() });
+      this.#heaps.set(zone, { fewest: new HostHeap(hosts.length), more: new HostHeap(hosts.length) });
     for (const index of hosts.keys()) this.#update(index);
   }
 
@@ -178,19 +175,22 @@ class ClassRanking {
         ? this.#rankAll(related, zoneHasFewest)
         : this.#bestStrangers(related, bestCount, zoneHasFewest);
     const own = [...related].map((index) => ({ index, verdict: verdictOf(index) }));
-    const bids = own.flatMap(({ index, verdict }) =>
-      typeof verdict === "number" ? [{ index, score: verdict }] : [],
-    );
-    const best = [...strangers, ...bids].sort(byScore).slice(0, bestCount);
+    const best = strangers;
+    for (const { index, verdict } of own)
+      if (typeof verdict === "number") best.push({ index, score: verdict });
+    best.sort(byScore);
+    if (best.length > bestCount) best.length = bestCount;
     const refused = this.#refusedGroups(related, own);
-    const refusedCount = refused.values().reduce((sum, { count }) => sum + count, 0);
-    return { best, bidders: this.#hosts.length - refusedCount, refused, verdictOf };
+    let bidders = this.#hosts.length;
+    for (const { count } of refused.values()) bidders -= count;
+    return { best, bidders, refused, verdictOf };
   }
 
   #catchUp(): void {
-    const changed = new Set(this.#changes.slice(this.#seen));
-    this.#seen = this.#changes.length;
-    for (const index of changed) this.#update(index);
+    const { length } = this.#changes;
+    if (length === this.#seen + 1) this.#update(this.#changes[this.#seen] as number);
+    else for (const index of new Set(this.#changes.slice(this.#seen))) this.#update(index);
+    this.#seen = length;
   }
 
   #update(index: number): void {

@@ -6,10 +6,12 @@
  */
 import { ACCEPTED_SEQUENCE } from "@berth/shared/contracts/job.ts";
 import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
-import type { Kysely, Transaction } from "kysely";
+import { PREPARED } from "@berth/shared/kit/database.ts";
+import type { Kysely, RawBuilder } from "kysely";
 import { sql } from "kysely";
 import type { Placement } from "../core/place-batch.ts";
 import { jsonLines } from "./json-lines.ts";
+import { StaleLeader } from "./leader.ts";
 import type { Tables } from "./tables.ts";
 
 export interface Decided {
@@ -20,9 +22,15 @@ export interface Decided {
   readonly placement: Placement;
 }
 
-/** @returns jobs whose award is stored: the others changed meanwhile, or their host takes no work any more */
+/**
+ * One statement, which is its own transaction.
+ * @param held `Leadership.held`
+ * @returns jobs whose award is stored: the others changed meanwhile, or their host takes no work any more
+ * @throws StaleLeader when another scheduler leads by now: then nothing is stored
+ */
 export async function storeDecisions(
-  trx: Transaction<Tables>,
+  db: Kysely<Tables>,
+  held: RawBuilder<unknown>,
   decided: readonly Decided[],
   leaseUntil: Date,
 ): Promise<ReadonlySet<JobId>> {
@@ -30,39 +38,48 @@ export async function storeDecisions(
     placement.outcome === "placed" ? [{ id: placement.jobId, hostId: placement.hostId, epoch }] : [],
   );
   const hosts = [...new Set(placed.map(({ hostId }) => hostId))];
-  const winner = ({ placement }: Decided): HostId | null =>
-    placement.outcome === "placed" ? placement.hostId : null;
-  const common = ({ placement }: Decided): string | null =>
-    placement.outcome === "placed" ? null : placement.commonRefusal;
-  const stored = await sql<{ id: JobId }>`
-    with open as materialized (
-      select id from jobs where id = any(${placed.map(({ id }) => id)}) order by id for update
+  const ids = placed.map(({ id }) => id);
+  const { rows } = await sql<{ leads: boolean; taken: JobId[] }>`${PREPARED}
+    with held as materialized (${held}
+    ), open as materialized (
+      select id from jobs where id = any(${ids}) and exists (select from held) order by id for update
     ), taking as (
       select id from api.hosts where id = any(${hosts}) and removed_at is null and not cordoned and not draining
     ), taken as (
-      -- The rows are locked before the first one changes.
       update jobs j set state = 'awarded', epoch = w.epoch + 1, host_id = w.host_id, observed_sequence = -1,
              lease_expires_at = ${leaseUntil}, updated_at = now()
-        from unnest(${placed.map(({ id }) => id)}::text[], ${placed.map(({ hostId }) => hostId)}::text[],
+        from unnest(${ids}::text[], ${placed.map(({ hostId }) => hostId)}::text[],
                     ${placed.map(({ epoch }) => epoch)}::int[]) as w(id, host_id, epoch)
              join taking on taking.id = w.host_id
-       where (select count(*) from open) > 0 and j.id = w.id and j.state = 'requested' and j.desired = 'run' and j.epoch = w.epoch
+       -- All rows are locked before the first one changes.
+       where (select count(*) from open) > 0
+         and j.id = w.id and j.state = 'requested' and j.desired = 'run' and j.epoch = w.epoch
       returning j.id
     ), told as (
       insert into decisions (id, job_id, service_id, epoch, outcome, winner_host_id, candidates, common_refusal)
       select n.id, n.job_id, n.service_id, n.epoch, n.outcome, n.winner, n.candidates, n.common
-        from rows from (unnest(${decided.map(({ decisionId }) => decisionId)}::text[],
+        from ${decisionRows(decided)}
+       where n.outcome = 'unplaceable' and exists (select from held)
+          or exists (select from taken where taken.id = n.job_id)
+    )
+    select exists (select from held) as leads, array(select id from taken) as taken`.execute(db);
+  if (rows[0]?.leads !== true) throw new StaleLeader("another scheduler leads");
+  return new Set(rows[0].taken);
+}
+
+function decisionRows(decided: readonly Decided[]): RawBuilder<unknown> {
+  const winner = ({ placement }: Decided): HostId | null =>
+    placement.outcome === "placed" ? placement.hostId : null;
+  const common = ({ placement }: Decided): string | null =>
+    placement.outcome === "placed" ? null : placement.commonRefusal;
+  return sql`rows from (unnest(${decided.map(({ decisionId }) => decisionId)}::text[],
                                ${decided.map(({ placement }) => placement.jobId)}::text[],
                                ${decided.map(({ serviceId }) => serviceId)}::text[],
                                ${decided.map(({ epoch }) => epoch + 1)}::int[],
                                ${decided.map(({ placement }) => placement.outcome)}::text[],
                                ${decided.map(winner)}::text[], ${decided.map(common)}::text[]),
                         string_to_table(${jsonLines(decided.map(({ placement }) => placement.candidates))}, E'\n'))
-             as n(id, job_id, service_id, epoch, outcome, winner, common, candidates)
-       where n.outcome = 'unplaceable' or exists (select 1 from taken where taken.id = n.job_id)
-    )
-    select id from taken`.execute(trx);
-  return new Set(stored.rows.map(({ id }) => id));
+             as n(id, job_id, service_id, epoch, outcome, winner, common, candidates)`;
 }
 
 export interface Answered {
@@ -86,7 +103,7 @@ export async function storeAnswers(db: Kysely<Tables>, answered: readonly Answer
        where d.job_id = s.job_id and d.id = s.decision_id and s.answer <> 'accepted'
     )`
     : sql``;
-  await sql`
+  await sql`${PREPARED}
     with said as materialized (
       select * from unnest(${answered.map(({ decisionId }) => decisionId)}::text[],
                            ${answered.map(({ jobId }) => jobId)}::text[],

@@ -8,6 +8,7 @@ import { JobSpec } from "@berth/shared/contracts/job.ts";
 import type { DeployId, HostId, JobId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
 import type { Lot } from "@berth/shared/domain/placement.ts";
+import { PREPARED } from "@berth/shared/kit/database.ts";
 import type { Kysely } from "kysely";
 import { sql } from "kysely";
 import { z } from "zod";
@@ -76,7 +77,7 @@ export const MOST_LOTS = 5000;
 
 /** @param quietMs an award younger than this is not read: its answer is on its way */
 export async function readAuctionJobs(db: Kysely<Tables>, quietMs: number): Promise<AuctionJob[]> {
-  const rows = await sql<JobRow>`
+  const rows = await sql<JobRow>`${PREPARED}
     select j.id, j.service_id, j.deploy_id, j.process, j.slot, j.state, j.desired, j.host_id, j.epoch, j.spec,
            (extract(epoch from j.lease_expires_at) * 1000)::float8 as lease_expires_at_ms,
            coalesce(e.pod, ${MAIN_POD}) as pod

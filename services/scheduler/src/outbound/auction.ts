@@ -177,10 +177,8 @@ export class Auctioneer {
       const { serviceId, epoch } = job;
       return [{ job, placement, serviceId, epoch, decisionId: newId("decision") }];
     });
-    const taken = await this.#given.db.transaction().execute(async (trx) => {
-      await this.#given.leadership.fence(trx);
-      return storeDecisions(trx, decided, leaseUntil);
-    });
+    const { db, leadership } = this.#given;
+    const taken = await storeDecisions(db, leadership.held, decided, leaseUntil);
     return decided.flatMap(({ job, placement, epoch, decisionId }): Award[] => {
       if (placement.outcome !== "placed" || !taken.has(job.id)) return [];
       const leaseExpiresAtMs = leaseUntil.getTime();

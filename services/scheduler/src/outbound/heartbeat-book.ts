@@ -6,6 +6,7 @@
  */
 import type { HostHeartbeat } from "@berth/shared/contracts/host.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
+import { PREPARED } from "@berth/shared/kit/database.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { sql } from "kysely";
@@ -120,7 +121,7 @@ export class HeartbeatBook {
 export async function storeBeats(db: Kysely<Tables>, beats: readonly Heartbeat[]): Promise<void> {
   const rows = beats.toSorted((a, b) => (a.hostId < b.hostId ? -1 : 1));
   const kept = jsonLines(rows.map(({ jobs: _jobs, ...rest }) => rest));
-  await sql`
+  await sql`${PREPARED}
     insert into hosts_seen (host_id, state, last_heartbeat_at, boot_id, heartbeat)
     select b->>'hostId', 'alive', now(), b->>'bootId', b
       from (select text::jsonb as b from string_to_table(${kept}, E'\n') as text) as beats

@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import type { Log } from "@berth/shared/kit/log.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
-import type { Kysely, Transaction } from "kysely";
+import type { Kysely, RawBuilder, Transaction } from "kysely";
 import { sql } from "kysely";
 import { contend as contendFor, type LeaderRow, mayCommit } from "../core/lead.ts";
 import type { Tables } from "./tables.ts";
@@ -21,6 +21,8 @@ export interface Leadership {
   readonly epoch: number | null;
   /** @throws StaleLeader when another scheduler leads by now */
   fence(trx: Transaction<Tables>): Promise<void>;
+  /** The same for a statement that is a transaction of its own: a row, locked until its commit, while this process leads. */
+  readonly held: RawBuilder<unknown>;
   close(): Promise<void>;
 }
 
@@ -87,6 +89,11 @@ export function contendForLeadership(given: {
     async fence(trx) {
       const row = await readLead(trx, "share");
       if (!mayCommit(row, holder, epoch)) throw new StaleLeader("another scheduler leads");
+    },
+    // As `mayCommit` has it.
+    get held() {
+      return sql`select 1 from leader where name = ${NAME} and holder = ${holder} and epoch = ${epoch}
+                    and expires_at > clock_timestamp() for share`;
     },
     async close() {
       closed = true;

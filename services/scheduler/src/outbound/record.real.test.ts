@@ -44,6 +44,7 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
     const first = await elected();
     expect(first.epoch).toBe(1);
     await database.db.transaction().execute((trx) => first.fence(trx));
+    expect((await first.held.execute(database.db)).rows).toHaveLength(1);
     await database.db
       .updateTable("leader")
       .set({ expires_at: new Date(0) })
@@ -51,6 +52,7 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
     const second = await elected();
     expect(second.epoch).toBe(2);
     await expect(database.db.transaction().execute((trx) => first.fence(trx))).rejects.toThrow(StaleLeader);
+    expect((await first.held.execute(database.db)).rows).toEqual([]);
     await Promise.all([first.close(), second.close()]);
   });
 
@@ -133,11 +135,12 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
       placement: { outcome: "placed" as const, jobId, hostId: at, bidders: 1, candidates: [] },
     });
     const decided = [decide(jobs.waits, hostId), decide(jobs.cordoned, away), decide(others.runs, hostId)];
-    const taken = await database.db
-      .transaction()
-      .execute((trx) =>
-        storeDecisions(trx, [...decided, decide(others.later, hostId, 7)], new Date(Date.now() + 10_000)),
-      );
+    const leaseUntil = new Date(Date.now() + 10_000);
+    const stale = storeDecisions(database.db, sql`select 1 where false`, decided, leaseUntil);
+    await expect(stale).rejects.toThrow(StaleLeader);
+    expect(await stateOf(jobs.waits)).toBe("requested");
+    const all = [...decided, decide(others.later, hostId, 7)];
+    const taken = await storeDecisions(database.db, sql`select 1`, all, leaseUntil);
     expect([...taken]).toEqual([jobs.waits]);
     expect(await stateOf(jobs.waits)).toBe("awarded");
     expect(await stateOf(jobs.cordoned)).toBe("requested");
