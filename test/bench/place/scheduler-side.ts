@@ -67,7 +67,7 @@ export async function startScheduler(parts: Parts, witness: Witness): Promise<Sc
   });
   wake = auction.wake;
   const placement = new Reconciler({
-    ...{ name: "placement", everyMs: 1000, log },
+    ...{ name: "placement", everyMs: 1000, restFactor: 2, log },
     run: () =>
       reconcile({
         ...{

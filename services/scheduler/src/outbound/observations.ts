@@ -3,6 +3,7 @@ import type { ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { DeployId, HostId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { JobState } from "@berth/shared/domain/job-state.ts";
 import { batched } from "@berth/shared/kit/batch.ts";
+import { PREPARED } from "@berth/shared/kit/database.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely, RawBuilder, Transaction } from "kysely";
 import { sql } from "kysely";
@@ -157,7 +158,7 @@ async function takeLists(
 }
 
 async function readListed(db: Db, where: RawBuilder<unknown>): Promise<ListedJob[]> {
-  const { rows } = await sql<ListedJob>`
+  const { rows } = await sql<ListedJob>`${PREPARED}
     select id, epoch, state, desired, host_id as "hostId", observed_sequence as "observedSequence",
            (extract(epoch from lease_expires_at) * 1000)::float8 as "leaseExpiresAtMs",
            (extract(epoch from updated_at) * 1000)::float8 as "updatedAtMs",
