@@ -22,20 +22,14 @@ export function placeEach(
   return {
     hosts,
     zoneHasFewest,
-    choose: (lot, bestCount) =>
-      rank(
-        hosts.map((host, index) =>
-          judgeHost(
-            host,
-            lot,
-            weights,
-            zoneHasFewest(lot, host),
-            policies[index],
-            lot.declinedBy.get(host.hostId),
-          ),
-        ),
-        bestCount,
-      ),
+    choose: (lot, bestCount) => {
+      const fewest = new Set(zones.zones.filter((zone) => zones.hasFewest(lot.serviceId, zone)));
+      const declined = lot.declinedBy.size === 0 ? null : lot.declinedBy;
+      const verdicts = hosts.map((host, index) =>
+        judgeHost(host, lot, weights, fewest.has(host.zone), policies[index], declined?.get(host.hostId)),
+      );
+      return rank(verdicts, bestCount);
+    },
     take: (lot, index) => {
       const host = hosts[index] as HostState;
       hosts[index] = reserve(host, lot);

@@ -39,12 +39,16 @@ export function placePods(
 ): Placement[] {
   const podOf = (host: { readonly hostId: HostId }) => pods.ofHost.get(host.hostId) ?? MAIN_POD;
   const lotsByPod = Map.groupBy(lots, (lot) => pods.ofService.get(lot.serviceId) ?? MAIN_POD);
+  const bidsByPod = Map.groupBy(bids, podOf);
   return [...lotsByPod].flatMap(([pod, ofPod]) => {
-    const own = bids.filter((bid) => podOf(bid) === pod);
+    const own = bidsByPod.get(pod) ?? [];
     const ownSilent = silent.filter((host) => podOf(host) === pod);
     const weights = WEIGHTS[pods.strategies.get(pod) ?? "spread"];
     const placements = placeBatch(ofPod, own, ownSilent, weights, policies);
-    const others = bids.filter((bid) => podOf(bid) !== pod).map((bid) => elsewhere(bid, podOf(bid), pod));
+    const others =
+      bids.length === own.length
+        ? []
+        : bids.filter((bid) => podOf(bid) !== pod).map((bid) => elsewhere(bid, podOf(bid), pod));
     if (others.length === 0) return placements;
     const told = others.length <= MOST_OTHERS ? others.map((one) => unheard(one)) : unheardByCode(others);
     return placements.map((placement) => ({ ...placement, candidates: [...placement.candidates, ...told] }));
