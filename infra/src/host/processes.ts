@@ -10,6 +10,7 @@ import { systemPath } from "../parts/part-files.ts";
 import { codeVersion, serviceMain } from "../pod/code.ts";
 import { nodeProcess, pick } from "../pod/services.ts";
 import type { ProcessSpecInput } from "../supervisor/process-spec.ts";
+import { activatorStateFolder } from "./activator-user.ts";
 
 export type HostProcessesOptions = {
   readonly hostDir: string;
@@ -21,6 +22,8 @@ export type HostProcessesOptions = {
   readonly logLevel?: string;
   /** Processes of the same supervisor that must be ready before: `dockerd` where we run it. */
   readonly dependsOn?: readonly string[];
+  /** Null: it runs as root. */
+  readonly activatorUser: string | null;
   /** Put before each name, for several hosts under one supervisor. */
   readonly namePrefix?: string;
   /** Put before each command: `nsenter …` for a host in a namespace. */
@@ -74,12 +77,12 @@ function edgeProcess(options: HostProcessesOptions, edge: EdgePaths): ProcessSpe
   };
 }
 
-/** Strangers' requests reach it: it gets no keys, no bus and no engine, and little memory. */
+/** Strangers' requests reach it: it gets no keys, no bus, no engine and no root, and little memory. */
 function activatorProcess(options: HostProcessesOptions): ProcessSpecInput | null {
   if (!existsSync(serviceMain("activator"))) return null;
   const spec = nodeProcess("activator");
   const [node = "", ...words] = spec.command;
-  const folder = join(options.hostDir, "activator");
+  const folder = join(options.hostDir, activatorStateFolder);
   return {
     ...spec,
     name: `${options.namePrefix ?? ""}activator`,
@@ -96,6 +99,7 @@ function activatorProcess(options: HostProcessesOptions): ProcessSpecInput | nul
       BERTH_CODE_VERSION: codeVersion("activator"),
       ...pick(options.env ?? {}, /^BERTH_ACTIVATOR_/),
     },
+    ...(options.activatorUser === null ? {} : { user: options.activatorUser }),
   };
 }
 

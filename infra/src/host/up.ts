@@ -15,6 +15,7 @@ import { readPodFile, refuseSharedNetwork, resolveSettings, writePodFile } from 
 import { type Progress, seconds } from "../progress.ts";
 import { startDetached } from "../supervisor/client.ts";
 import { writeProcesses } from "../supervisor/process-spec.ts";
+import { prepareActivator } from "./activator-user.ts";
 import { joinHost, readHostFile } from "./join.ts";
 import { hostProcesses } from "./processes.ts";
 
@@ -92,6 +93,7 @@ async function bringHostUp(options: HostUpOptions): Promise<void> {
   const specs = [
     ...(engine.kind === "own" ? await engineProcesses({ stateDir }) : []),
     ...hostProcesses({
+      activatorUser: await prepareActivator(hostDir),
       hostDir,
       dockerSocket,
       edgePort,

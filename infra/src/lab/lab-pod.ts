@@ -9,6 +9,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { createJoinToken, listHosts } from "@berth/shared/contracts/http/api.ts";
+import { activatorMayHaveUser, activatorUser, makeActivatorFolders } from "../host/activator-user.ts";
 import { callApi, defaultDockerCertsDir, joinHost, readHostFile, trustRegistry } from "../host/join.ts";
 import { hostProcesses } from "../host/processes.ts";
 import { ensureWireguardGo, giveWireguardGo } from "../install/wireguard-go.ts";
@@ -22,6 +23,7 @@ import { engineProcess, nodeInCheckout, setHostProcesses, supervisedBoot } from 
 import { type BootSite, checkout, type Lab, labDown, labUp } from "./lab.ts";
 import { labNames } from "./lab-names.ts";
 import { readRecord } from "./lab-record.ts";
+import { activatorIds } from "./lab-rootfs.ts";
 
 const hostReadyTimeoutMs = 90_000;
 const bidTimeoutMs = 30_000;
@@ -129,12 +131,15 @@ export function hostBerthDir(site: BootSite): string {
 
 async function prepareHost(site: BootSite, pod: RunningPod, progress: Progress): Promise<void> {
   const hostDir = hostBerthDir(site);
-  for (const folder of ["agent", "logshipper", "edge", "activator"])
+  for (const folder of ["agent", "logshipper", "edge"])
     mkdirSync(join(hostDir, folder), { recursive: true, mode: 0o700 });
   await giveWireguardGo(hostDir, await ensureWireguardGo(join(pod.settings.stateDir, "tools"), progress));
   const joined = (await readHostFile(hostDir)) ?? (await joinPod(site, pod, progress));
+  const mayHaveUser = activatorMayHaveUser();
+  if (mayHaveUser) await makeActivatorFolders(hostDir, activatorIds);
   const processes = hostProcesses({
     hostDir,
+    activatorUser: mayHaveUser ? activatorUser : null,
     dockerSocket: site.dockerSocket,
     edgePort: pod.settings.edgePort,
     edgeTlsPort: pod.settings.edgeTlsPort,

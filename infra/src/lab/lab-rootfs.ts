@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { activatorUser } from "../host/activator-user.ts";
 import { debianMirror } from "../install/debian-packages.ts";
 import { command } from "./command.ts";
 
@@ -30,12 +31,15 @@ const packages = [
 ];
 /** What nobody reads inside a lab host. A third of the size. */
 const excludedPaths = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"];
+/** The activator's user, known from outside: folders of a host are made before it runs. */
+export const activatorIds = { uid: 890, gid: 890 } as const;
+const makeUser = `chroot "$1" useradd --system --uid ${activatorIds.uid} --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin ${activatorUser}`;
 /** Change it when the way of making changes and the packages do not. */
 const recipeVersion = 1;
 const makeTimeoutMs = 600_000;
 
 export function rootfsPath(cacheDir: string): string {
-  const recipe = JSON.stringify([recipeVersion, suite, process.arch, packages, excludedPaths]);
+  const recipe = JSON.stringify([recipeVersion, suite, process.arch, packages, excludedPaths, makeUser]);
   const hash = createHash("sha256").update(recipe).digest("hex").slice(0, 12);
   return join(cacheDir, `lab-rootfs-${hash}`);
 }
@@ -64,6 +68,7 @@ export async function ensureRootfs(cacheDir: string, say: (line: string) => void
       `--include=${packages.join(",")}`,
       '--aptopt=Acquire::Languages "none"',
       ...excludedPaths.map((excluded) => `--dpkgopt=path-exclude=${excluded}`),
+      `--customize-hook=${makeUser}`,
       suite,
       half,
       `deb ${signedBy}${mirror.uri} ${suite} main`,

@@ -7,6 +7,7 @@
 import { copyFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createJoinToken } from "@berth/shared/contracts/http/api.ts";
+import { prepareActivator } from "../host/activator-user.ts";
 import { callApi, defaultDockerCertsDir, joinHost, readHostFile, trustRegistry } from "../host/join.ts";
 import { hostProcesses } from "../host/processes.ts";
 import { ensureStackImage } from "../images/stack.ts";
@@ -341,6 +342,7 @@ async function thisMachine(
   const { edgePort, edgeTlsPort, logLevel } = settings;
   return hostProcesses({
     hostDir,
+    activatorUser: await prepareActivator(hostDir),
     dockerSocket: parts.dockerSocket,
     edgePort,
     edgeTlsPort,

@@ -2,6 +2,7 @@
  * An app sleeps: nothing of it runs. Requests wake it, once, whatever is killed (`kill -9`) while it falls asleep and
  * while it wakes; and it falls asleep by itself when no edge saw a request for as long as its owner says.
  */
+import { activatorMayHaveUser, activatorUser } from "@berth/infra/host/activator-user.ts";
 import type { LabHost } from "@berth/infra/lab/lab.ts";
 import { connect } from "@berth/infra/supervisor/client.ts";
 import { until } from "../../faults/until.ts";
@@ -39,6 +40,7 @@ export const sleep: HostCase = {
         none("requests at every edge at once, after kills while it fell asleep", burst),
         none("requests while agent, router, scheduler and another host's edge are killed", throughKills),
         none("a request to one that fell asleep by itself, without the bus", alone),
+        await ownUser(host),
         level("sleeps, and ends of sleeps", "3 and 3", falls === 3 && wakes === 3, `${falls} and ${wakes}`),
       ];
     } finally {
@@ -160,14 +162,28 @@ async function ask(pod: HostPod, edges: readonly LabHost[], each: number): Promi
   return (await Promise.all(asked)).filter((failure) => failure !== null);
 }
 
+/** It reads strangers' bytes: whoever gets into it must not be root. */
+async function ownUser(host: LabHost): Promise<Finding> {
+  const pid = await pidOf(host, "activator");
+  const { stdout } = await host.exec(["stat", "--format", "%U", `/proc/${pid}`]);
+  const wanted = activatorMayHaveUser() ? activatorUser : "root";
+  return level("user of the activator", wanted, stdout.trim() === wanted, stdout.trim());
+}
+
 /** `kill -9` to a process of a host and to its children: its supervisor starts it again. */
 async function killPart(host: LabHost, name: "agent" | "activator" | "edge"): Promise<void> {
+  const pid = await pidOf(host, name);
+  const { code, stderr } = await host.exec(["kill", "-9", "--", `-${pid}`]);
+  if (code !== 0) throw new Error(`${name} of ${host.name}: ${stderr}`);
+}
+
+/** As the host sees it. */
+async function pidOf(host: LabHost, name: string): Promise<number> {
   const supervisor = await connect(host.supervisorDir);
   const status = await supervisor?.status();
   const pid = status?.processes.find((one) => one.name === name)?.pid;
   if (pid == null) throw new Error(`${name} of ${host.name} does not run`);
-  const { code, stderr } = await host.exec(["kill", "-9", "--", `-${pid}`]);
-  if (code !== 0) throw new Error(`${name} of ${host.name}: ${stderr}`);
+  return pid;
 }
 
 async function killControl(pod: HostPod, name: "router" | "scheduler"): Promise<void> {

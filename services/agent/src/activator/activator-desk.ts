@@ -1,5 +1,5 @@
 /** The host's activator on its socket: says where it listens, asks for host names, is told what changes. */
-import { chmod, mkdir, rm } from "node:fs/promises";
+import { chmod, chown, mkdir, rm, stat } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { ACTIVATOR_LINE_BYTES, ActivatorLine, type AgentLine } from "@berth/shared/contracts/activator.ts";
@@ -40,7 +40,7 @@ export class ActivatorDesk {
       server.once("error", reject);
       server.listen(socketPath, resolve);
     });
-    await chmod(socketPath, 0o600);
+    await openToActivator(socketPath);
     this.#server = server;
     this.#timer = setInterval(() => this.changed(), LOOK_MS);
   }
@@ -98,6 +98,13 @@ export class ActivatorDesk {
     asked.set(hostname, line);
     socket.write(`${line}\n`);
   }
+}
+
+/** Root's and, where the folder has a group, that group's: the activator's user is in it. */
+async function openToActivator(socketPath: string): Promise<void> {
+  const { gid } = await stat(dirname(socketPath));
+  await chown(socketPath, process.getuid?.() ?? 0, gid);
+  await chmod(socketPath, gid === 0 ? 0o600 : 0o660);
 }
 
 function parseJson(text: string): unknown {
