@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  AppAutoscale,
   AppCron,
   AppDeploy,
   AppFile,
@@ -18,7 +19,12 @@ const text = readFileSync(join(import.meta.dirname, "../../docs/BERTH-YAML.md"),
 test("every key is documented, and every documented key exists", () => {
   const documented = [...text.matchAll(/^\| `([a-zA-Z.-]+)` \|/gm)].map((match) => match[1]);
   const keys = Object.keys(AppFile.shape).flatMap((key) => {
-    if (key === "processes") return Object.keys(AppProcess.shape).map((one) => `processes.NAME.${one}`);
+    if (key === "processes")
+      return Object.keys(AppProcess.shape).flatMap((one) =>
+        (one === "autoscale" ? Object.keys(AppAutoscale.shape).map((part) => `${one}.${part}`) : [one]).map(
+          (name) => `processes.NAME.${name}`,
+        ),
+      );
     if (key === "cron") return Object.keys(AppCron.shape).map((one) => `cron.NAME.${one}`);
     const part = parts[key as keyof typeof parts];
     return part === undefined ? [key] : Object.keys(part.shape).map((one) => `${key}.${one}`);
@@ -33,6 +39,7 @@ test("the example uses every key and is right", () => {
   const names = [
     ...Object.keys(AppFile.shape),
     ...Object.keys(AppProcess.shape),
+    ...Object.keys(AppAutoscale.shape),
     ...Object.keys(AppCron.shape),
     ...Object.values(parts).flatMap(({ shape }) => Object.keys(shape)),
   ];

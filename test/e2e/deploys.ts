@@ -60,6 +60,34 @@ export function describeDeploys({ lab, customer }: Given): void {
       await customer().berth(["services", "rm", "ready", "--yes"]);
     });
   });
+  describe("a count that follows its load", () => {
+    test("requests in flight bring a second instance, and berth why says so", async () => {
+      const scaled = await customer().app("busy", {
+        ...dockerfileApp,
+        "berth.yaml": "processes:\n  web:\n    autoscale: {min: 1, max: 2, requests: 3, cooldown: 10s}\n",
+      });
+      const pushed = await scaled.push();
+      expect(pushed.code, pushed.output).toBe(0);
+      const slow = new URL("/slow", scaled.service.url).href;
+      let asking = true;
+      const visitors = lab().lab.hosts.flatMap(({ address }) =>
+        Array.from({ length: 4 }, async () => {
+          const statuses: number[] = [];
+          while (asking) statuses.push((await get(address, slow, 30_000)).status);
+          return statuses;
+        }),
+      );
+      await scaled.statusUntil(({ instances }) => instances.filter((one) => one.inRotation).length === 2);
+      const why = await customer().berth(["why", "busy"]);
+      console.log(`=== a count that follows its load\n${why}`);
+      expect(why).toMatch(
+        /web follows its load: 2 of 1 to 2 for .*requests in flight, 3 per instance, ask for/,
+      );
+      asking = false;
+      expect(new Set((await Promise.all(visitors)).flat())).toEqual(new Set([200]));
+      await customer().berth(["services", "rm", "busy", "--yes"]);
+    });
+  });
   describe("release phase, crons, commands", () => {
     let app: App;
 

@@ -4,7 +4,7 @@
  *
  *   bridge → control plane on 10.99.INDEX.254 → per host: join, process list, start → every host bids
  */
-import { mkdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -136,7 +136,10 @@ async function prepareHost(site: BootSite, pod: RunningPod, progress: Progress):
   await giveWireguardGo(hostDir, await ensureWireguardGo(join(pod.settings.stateDir, "tools"), progress));
   const joined = (await readHostFile(hostDir)) ?? (await joinPod(site, pod, progress));
   const mayHaveUser = activatorMayHaveUser();
-  if (mayHaveUser) await makeActivatorFolders(hostDir, activatorIds);
+  if (mayHaveUser) {
+    chmodSync(site.sharedDir, 0o711); // it has a user of its own in the host, who must get to its folder
+    await makeActivatorFolders(hostDir, activatorIds);
+  }
   const processes = hostProcesses({
     hostDir,
     activatorUser: mayHaveUser ? activatorUser : null,

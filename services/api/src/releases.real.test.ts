@@ -186,7 +186,15 @@ describe("what the repository says", () => {
       env: { COLOUR: "blue" },
     });
     expect(first).toMatchObject({ env: { COLOUR: "blue" } });
-    const given = { process: "web", ...web, stopGraceMs: 1000, canary: 1, batch: null, minReadyMs: 2000 };
+    const given = {
+      process: "web",
+      ...web,
+      stopGraceMs: 1000,
+      canary: 1,
+      batch: null,
+      minReadyMs: 2000,
+      autoscale: null,
+    };
     expect(first.process_settings).toContainEqual(given);
     expect((await call("showServicePolicy")).body).toMatchObject({
       policy: {

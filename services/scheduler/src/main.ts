@@ -13,11 +13,13 @@ import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { runService } from "@berth/shared/kit/service.ts";
 import { SchedulerConfig } from "./config.ts";
 import { ActivityBook } from "./core/activity-book.ts";
+import { LoadBook } from "./core/load-book.ts";
 import { onHostHeartbeat } from "./inbound/host-heartbeat.ts";
 import { onJobObserved } from "./inbound/job-observed.ts";
 import { onPlanRebalance } from "./inbound/plan-rebalance.ts";
 import { onWakeService } from "./inbound/wake-service.ts";
 import { Auctioneer } from "./outbound/auction.ts";
+import { AUTOSCALE_EVERY_MS, createAutoscaler } from "./outbound/autoscaler.ts";
 import { trimEvents } from "./outbound/events.ts";
 import { HeartbeatBook, storeBeats } from "./outbound/heartbeat-book.ts";
 import { DesiredSets } from "./outbound/host-desired.ts";
@@ -122,6 +124,15 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
       run: () => makeTasks({ db, leadership, wakeAuction: () => wakeAuction() }),
     }),
   );
+  const loads = new LoadBook();
+  scope.use(
+    new Reconciler({
+      name: "autoscale",
+      everyMs: AUTOSCALE_EVERY_MS,
+      log,
+      run: createAutoscaler({ db, leadership, bus, log, loads, changed: placement.wake }),
+    }),
+  );
   const trim = async () => {
     await trimEvents(db);
     await trimTasks(db);
@@ -135,9 +146,10 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
   };
   scope.use(bus.serve(PlanRebalance, {}, onPlanRebalance({ db, hosts, rebalancer })));
   scope.use(
-    bus.on(EdgeActivity, {}, async ({ hostId, watchId, active }) =>
-      activity.take(hostId, watchId, active, Date.now()),
-    ),
+    bus.on(EdgeActivity, {}, async ({ hostId, watchId, active, inFlight }) => {
+      activity.take(hostId, watchId, active, Date.now());
+      if (inFlight !== undefined) loads.take(hostId, inFlight, Date.now());
+    }),
   );
   scope.use(bus.serve(WakeService, {}, onWakeService({ db, bus, log, wake: placement.wake })));
   scope.use(bus.consume(ReleaseCreated, {}, wakeUp));

@@ -29,17 +29,18 @@ export const sleep: HostCase = {
     const play = { pod, host, timeline };
     try {
       const burst = await killedWhileItFalls(play);
-      await pod.rest();
+      const cause = await byIdleness(play);
       const throughKills = await killedWhileItWakes(play);
       await pod.rest();
-      const alone = await byIdleness(play);
+      const alone = await withoutTheBus(play);
       await pod.rest();
       const { falls, wakes } = await sleeps(pod, since);
       pod.say(timeline.draw());
       return [
         none("requests at every edge at once, after kills while it fell asleep", burst),
         none("requests while agent, router, scheduler and another host's edge are killed", throughKills),
-        none("a request to one that fell asleep by itself, without the bus", alone),
+        level("cause of the sleep that nobody ordered", "idle", cause === "idle", cause),
+        none("a request without the bus", alone),
         await ownUser(host),
         level("sleeps, and ends of sleeps", "3 and 3", falls === 3 && wakes === 3, `${falls} and ${wakes}`),
       ];
@@ -78,8 +79,6 @@ async function killedWhileItFalls({ pod, host, timeline }: Play): Promise<string
 /** What the killed edge and activator held is lost with them: nobody else knows of it. Who asks there later is answered. */
 async function killedWhileItWakes({ pod, host, timeline }: Play): Promise<string[]> {
   const [first, ...others] = pod.hosts.filter((one) => one !== host) as [LabHost, ...LabHost[]];
-  await pod.sleep("lone");
-  await isAsleep(pod, host, "exited");
   const held = ask(pod, [host, ...others], 1);
   const lost = ask(pod, [first], 1);
   await Promise.all([
@@ -98,8 +97,10 @@ async function killedWhileItWakes({ pod, host, timeline }: Play): Promise<string
   return [...failures, ...(await ask(pod, [first], 1))];
 }
 
-async function byIdleness({ pod, host, timeline }: Play): Promise<string[]> {
+/** @returns why it sleeps, by the record */
+async function byIdleness({ pod, host, timeline }: Play): Promise<string> {
   await pod.sleepAfter("lone", idleMs);
+  await pod.rest();
   await isAsleep(pod, host, "exited");
   const [row] = await pod.query<{ cause: string }>(
     "select cause from scheduler.sleeps where service_id = $1",
@@ -107,11 +108,17 @@ async function byIdleness({ pod, host, timeline }: Play): Promise<string[]> {
   );
   timeline.mark(`asleep because of ${row?.cause}, as its owner wants after ${idleMs / 1000} s`);
   await pod.sleepAfter("lone", null);
+  return row?.cause ?? "nothing";
+}
+
+async function withoutTheBus({ pod, host, timeline }: Play): Promise<string[]> {
+  await pod.sleep("lone");
+  await isAsleep(pod, host, "exited");
   const nats = (await pod.control.process("nats")).pid;
   process.kill(nats, "SIGSTOP");
   const alone = await ask(pod, [host], 1).finally(() => process.kill(nats, "SIGCONT"));
   timeline.mark(`woken by ${host.name} alone, without the bus`);
-  return row?.cause === "idle" ? alone : [...alone, `it slept because of ${row?.cause}`];
+  return alone;
 }
 
 function none(what: string, failures: readonly string[]): Finding {

@@ -1,6 +1,7 @@
 /** `berth status SERVICE` and `berth why`: what runs where, and why there. */
 import type { Command } from "commander";
 import type { Answer } from "../client.ts";
+import { autoscaleLines } from "../core/render-autoscale.ts";
 import { sleepLine } from "../core/render-sleep.ts";
 import { renderDecision } from "../core/render-why.ts";
 import { clean } from "../output/clean.ts";
@@ -51,6 +52,7 @@ async function status(name: string | undefined, flags: StatusFlags): Promise<voi
   if (service.maintenanceSince != null)
     print(colours.yellow(`in maintenance since ${service.maintenanceSince}: every edge answers 503`));
   print(service.processes.map((p) => `${p.process}=${p.scale}`).join(" "));
+  for (const line of autoscaleLines(reply.autoscale, Date.now())) print(line);
   if (sleep !== undefined && sleep.state !== "awake") print(sleepLine(sleep, Date.now()));
   if (latestDeploy !== null) {
     const reason = latestDeploy.reason === null ? "" : `: ${clean(latestDeploy.reason.split("\n")[0] ?? "")}`;
@@ -106,6 +108,7 @@ async function why(
   const decisions = shown.length > 0 ? shown : reply.decisions;
   for (const one of reply.waiting ?? [])
     print(`${clean(one.process)}.${one.slot} waits for ${clean(one.host)}: ${clean(one.reason)}`);
+  for (const line of autoscaleLines(reply.autoscale, Date.now())) print(line);
   if (decisions.length === 0) return say(`nothing of ${params.service} was ever placed; git push berth main`);
   const { policy } = await client.call("showServicePolicy", { params });
   for (const line of constraintLines(policy)) print(clean(line));

@@ -114,7 +114,7 @@ export type JobUsage = z.infer<typeof JobUsage>;
 export const GetHostUsage = defineRequest({
   name: "GetHostUsage",
   subject: "berth.v1.host.{hostId}.usage",
-  emittedBy: ["api"],
+  emittedBy: ["api", "scheduler"],
   consumedBy: ["agent"],
   about: "Asks a host what each of its jobs uses right now: memory, CPU over half a second, processes.",
   payload: z.strictObject({ hostId: HostId }),

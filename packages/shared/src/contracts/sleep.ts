@@ -54,5 +54,7 @@ export const EdgeActivity = defineSignal({
     /** Of the agent's and the proxy's life: with another one, what was before is unknown. */
     watchId: z.string().max(64),
     active: z.array(ServiceId).max(5000),
+    /** Requests in flight and open connections right now, of the services that have any. */
+    inFlight: z.record(ServiceId, z.int().min(0)).optional(),
   }),
 });

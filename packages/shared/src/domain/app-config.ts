@@ -5,6 +5,7 @@
  * in docs/BERTH-YAML.md, which is compared with this file both ways.
  */
 import { z } from "zod";
+import { Autoscale } from "./autoscale.ts";
 import { ProcessName, VariableName } from "./names.ts";
 import { GIB, MIB, parseBytes } from "./resources.ts";
 import {
@@ -94,6 +95,22 @@ const cronDeadline = measured(readDuration, [1000, MAX_TASK_DEADLINE_MS], {
   range: "1s to 24h",
 });
 
+const cooldown = measured(readDuration, [10_000, 3_600_000], { example: "1m", range: "10s to 1h" });
+
+export const AppAutoscale = z
+  .strictObject({
+    min: instances.optional(),
+    max: z.literal("off").or(instances),
+    requests: z.number("must be a number of requests").min(0.1).max(10_000).optional(),
+    cpu: z.int("must be a whole number of per cent up to 100, for example 70").min(1).max(100).optional(),
+    cooldown: cooldown.optional(),
+  })
+  .refine(({ min = 1, max }) => max === "off" || min <= max, "min must not be more than max")
+  .refine(
+    ({ max, requests, cpu }) => max === "off" || requests !== undefined || cpu !== undefined,
+    "needs requests or cpu: by what it is to scale",
+  );
+
 export const AppProcess = z.strictObject({
   command: CommandText.optional(),
   scale: z.int("must be a whole number").min(0).max(500).optional(),
@@ -114,6 +131,7 @@ export const AppProcess = z.strictObject({
   "min-ready": minReady.optional(),
   canary: instances.optional(),
   batch: instances.optional(),
+  autoscale: AppAutoscale.optional(),
   deadline: releaseDeadline.optional(),
 });
 
@@ -160,8 +178,9 @@ export const AppFile = z.strictObject({
     .refine(onlyWebHasHealth, "only web has a health path: other processes get no requests")
     .refine(
       releaseIsNotScaled,
-      "release runs once before a deploy: it has no scale, start-deadline, stop-grace, min-ready, canary or batch",
+      "release runs once before a deploy: it has no scale, autoscale, start-deadline, stop-grace, min-ready, canary or batch",
     )
+    .refine(onlyWebHasRequests, "only web is scaled by requests: other processes get none")
     .refine(onlyReleaseEnds, "only release has a deadline: other processes do not end")
     .optional(),
   cron: z
@@ -186,13 +205,29 @@ function onlyWebHasHealth(processes: Readonly<Record<string, { health?: string |
   return Object.entries(processes).every(([name, { health }]) => health === undefined || name === "web");
 }
 
+function onlyWebHasRequests(
+  processes: Readonly<Record<string, { autoscale?: { requests?: number | undefined } | undefined }>>,
+): boolean {
+  return Object.entries(processes).every(
+    ([name, { autoscale }]) => autoscale?.requests === undefined || name === "web",
+  );
+}
+
 type GivenProcesses = Readonly<Record<string, z.output<typeof AppProcess>>>;
 
 function releaseIsNotScaled(processes: GivenProcesses): boolean {
   const release = processes[RELEASE_PROCESS];
-  const { scale, canary, batch } = release ?? {};
+  const { scale, canary, batch, autoscale } = release ?? {};
   return [
-    ...[scale, canary, batch, release?.["start-deadline"], release?.["stop-grace"], release?.["min-ready"]],
+    ...[
+      scale,
+      canary,
+      batch,
+      autoscale,
+      release?.["start-deadline"],
+      release?.["stop-grace"],
+      release?.["min-ready"],
+    ],
   ].every((one) => one === undefined);
 }
 
@@ -216,6 +251,8 @@ export const ProcessWishes = z.strictObject({
   canary: Rollout.shape.canary.unwrap().optional(),
   batch: Rollout.shape.batch.unwrap().optional(),
   minReadyMs: Rollout.shape.minReadyMs.unwrap().optional(),
+  /** Null: no more. */
+  autoscale: Autoscale.nullable().optional(),
 });
 export type ProcessWishes = z.infer<typeof ProcessWishes>;
 
@@ -261,6 +298,7 @@ export function toWishes(file: AppFile): AppWishes {
       startDeadlineMs: given["start-deadline"],
       stopGraceMs: given["stop-grace"],
       minReadyMs: given["min-ready"],
+      autoscale: given.autoscale === undefined ? undefined : toAutoscale(given.autoscale),
     });
   }
   const { placement, env } = file;
@@ -268,6 +306,16 @@ export function toWishes(file: AppFile): AppWishes {
   const sleep = { afterMs: file.sleep?.after, level: file.sleep?.level };
   const config = { processes, placement, deploy, sleep, env, tasks: toTasks(file) };
   return { commands, config: AppConfig.parse(config) };
+}
+
+function toAutoscale({
+  max,
+  min = 1,
+  requests,
+  cpu,
+  cooldown,
+}: z.output<typeof AppAutoscale>): Autoscale | null {
+  return max === "off" ? null : Autoscale.parse({ min, max, requests, cpu, cooldownMs: cooldown });
 }
 
 function toTasks({ processes, cron = {} }: AppFile): z.input<typeof ReleaseTasks> {

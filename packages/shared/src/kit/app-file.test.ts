@@ -21,7 +21,8 @@ test("every key becomes what the platform works with", () => {
     min-ready: 5s
     canary: 1
     batch: 2
-  worker: {}
+    autoscale: {min: 2, max: 6, requests: 20, cpu: 70, cooldown: 2m}
+  worker: {autoscale: {max: off}}
   release: {deadline: 90s}
 cron:
   tidy: {schedule: "@daily", command: rm -rf tmp}
@@ -45,8 +46,9 @@ env:
             ...{ scale: 2, memoryBytes: 512 * 1024 ** 2, cpuMillis: 500, healthPath: "/up" },
             ...{ startDeadlineMs: 120_000, stopGraceMs: 30_000 },
             ...{ minReadyMs: 5000, canary: 1, batch: 2 },
+            autoscale: { min: 2, max: 6, requests: 20, cpu: 70, cooldownMs: 120_000 },
           },
-          worker: {},
+          worker: { autoscale: null },
           release: {},
         },
         tasks: {
@@ -77,7 +79,7 @@ test.each([
     "release is no process that goes on, others do not end",
     "processes:\n  release: {scale: 1}\n  web: {deadline: 1m}\n",
     [
-      "2:3 processes: release runs once before a deploy: it has no scale, start-deadline, stop-grace, min-ready, canary or batch",
+      "2:3 processes: release runs once before a deploy: it has no scale, autoscale, start-deadline, stop-grace, min-ready, canary or batch",
       "2:3 processes: only release has a deadline: other processes do not end",
     ],
   ],
@@ -114,6 +116,18 @@ test.each([
       '3:3 unknown key "progres-deadline" in deploy; did you mean progress-deadline?',
       "5:16 processes.web.batch: must be a whole number from 1 to 500",
       "5:30 processes.web.min-ready: 10 needs a number with a unit, for example 10s",
+    ],
+  ],
+  [
+    "how it scales",
+    "processes:\n  web:\n    autoscale: {min: 3, max: 2, cpus: 70}\n  worker:\n    autoscale: {max: 2, requests: 5, cpu: 150}\n  clock:\n    autoscale: {max: 2}\n",
+    [
+      "2:3 processes: only web is scaled by requests: other processes get none",
+      "3:16 processes.web.autoscale: min must not be more than max",
+      "3:16 processes.web.autoscale: needs requests or cpu: by what it is to scale",
+      '3:33 unknown key "cpus" in processes.web.autoscale; did you mean cpu?',
+      "5:43 processes.worker.autoscale.cpu: must be a whole number of per cent up to 100, for example 70",
+      "7:16 processes.clock.autoscale: needs requests or cpu: by what it is to scale",
     ],
   ],
   ["never by itself", "sleep:\n  after: off\n", []],

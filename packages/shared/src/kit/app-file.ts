@@ -6,6 +6,7 @@ import type { Document, Node } from "yaml";
 import { isMap, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import {
+  AppAutoscale,
   AppCron,
   AppDeploy,
   AppFile,
@@ -104,6 +105,7 @@ function unknownKey(key: string, path: readonly (string | number)[], known: read
 
 function knownKeys(path: readonly (string | number)[]): string[] {
   if (path.length === 0) return Object.keys(AppFile.shape);
+  if (path[0] === "processes" && path[2] === "autoscale") return Object.keys(AppAutoscale.shape);
   if (path[0] === "processes") return Object.keys(AppProcess.shape);
   if (path[0] === "cron") return Object.keys(AppCron.shape);
   const parts = { placement: AppPlacement, deploy: AppDeploy, sleep: AppSleep };

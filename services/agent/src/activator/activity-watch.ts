@@ -42,6 +42,8 @@ export class ActivityWatch {
       if (times > 1) this.#active.set(serviceId, times - 1);
       else this.#active.delete(serviceId);
     }
-    bus.signal(EdgeActivity, { hostId, watchId: `${this.#life}.${traffic.proxyPid}`, active });
+    const open = [...traffic.services].filter(([, { openNow }]) => openNow > 0).slice(0, MOST_ACTIVE);
+    const inFlight = Object.fromEntries(open.map(([serviceId, { openNow }]) => [serviceId, openNow]));
+    bus.signal(EdgeActivity, { hostId, watchId: `${this.#life}.${traffic.proxyPid}`, active, inFlight });
   };
 }

@@ -47,6 +47,7 @@ function sentence(what: string, step: string, event: EventFacts, details: Told):
       : "hosts are judged as always again";
   }
   if (what === "sleep") return describeSleep(step, event.details);
+  if (what === "scale") return describeScale(event.details);
   if (what === "act") return `${event.actor ?? "somebody"}: ${step}${settings(event.details)}`;
   return `${event.kind}${why(details)}`;
 }
@@ -81,6 +82,15 @@ function describeJob(step: string, { instance, host }: EventFacts, details: Told
 function describeTask(step: string, { instance }: EventFacts, details: Told): string {
   const name = `${instance ?? "a task"}${details.name === undefined ? "" : ` (${details.name})`}`;
   return step === "succeeded" ? `${name} ended well` : `${name} is ${step}${why(details)}`;
+}
+
+const Scale = z.looseObject({ process: z.string(), from: z.number(), to: z.number(), reason: z.string() });
+
+function describeScale(told: EventFacts["details"]): string {
+  const read = Scale.safeParse(told);
+  if (!read.success) return "a count followed its load";
+  const { process, from, to, reason } = read.data;
+  return `${process} goes from ${from} to ${to}: ${reason}`;
 }
 
 const Sleep = z.looseObject({

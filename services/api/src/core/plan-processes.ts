@@ -1,10 +1,13 @@
 /** Number and size of a service's processes: what a new release adds, and what a scale request changes. */
 import type { ProcessTable } from "@berth/shared/contracts/build.ts";
 import type { ProcessWishes } from "@berth/shared/domain/app-config.ts";
+import type { Autoscale } from "@berth/shared/domain/autoscale.ts";
 import { DEFAULT_RESOURCES } from "@berth/shared/domain/resources.ts";
 import { ALL_AT_ONCE, type Rollout } from "@berth/shared/domain/rollout.ts";
 
 export interface ProcessSetting extends Rollout {
+  /** Null: only its owner changes the count. */
+  readonly autoscale: Autoscale | null;
   readonly process: string;
   readonly scale: number;
   readonly memoryBytes: number;
@@ -35,6 +38,7 @@ export function defaultSetting(process: string, healthPath: string | null): Proc
     startDeadlineMs: null,
     stopGraceMs: null,
     ...ALL_AT_ONCE,
+    autoscale: null,
   };
 }
 
@@ -71,13 +75,16 @@ export function snapshot(table: ProcessTable, settings: readonly ProcessSetting[
   return settings.filter((setting) => setting.process in table).toSorted(byProcess);
 }
 
-/** Sizes and health checks as an earlier release had them; counts stay as they are today. */
+/** Sizes and health checks as an earlier release had them; counts, and what they follow, stay as they are today. */
 export function restoreSizes(
   current: readonly ProcessSetting[],
   earlier: readonly ProcessSetting[],
 ): ProcessSetting[] {
-  const scales = new Map(current.map((setting) => [setting.process, setting.scale]));
-  return earlier.map((setting) => ({ ...setting, scale: scales.get(setting.process) ?? setting.scale }));
+  const today = new Map(current.map((setting) => [setting.process, setting]));
+  return earlier.map((setting) => {
+    const { scale, autoscale } = today.get(setting.process) ?? setting;
+    return { ...setting, scale, autoscale };
+  });
 }
 
 export function byProcess(a: { process: string }, b: { process: string }): number {

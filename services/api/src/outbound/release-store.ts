@@ -70,6 +70,7 @@ export async function readSettings(trx: Trx, serviceId: string): Promise<Process
       "canary",
       "batch",
       "min_ready_ms as minReadyMs",
+      "autoscale",
     ])
     .where("service_id", "=", serviceId)
     .execute();
@@ -91,6 +92,7 @@ export async function writeSettings(
       canary: setting.canary,
       batch: setting.batch,
       min_ready_ms: setting.minReadyMs,
+      autoscale: setting.autoscale === null ? null : JSON.stringify(setting.autoscale),
     };
     await trx
       .insertInto("processes")

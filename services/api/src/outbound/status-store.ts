@@ -1,4 +1,5 @@
 /** What runs and why it runs where it does, read from the scheduler's tables. */
+import type { AutoscaleState } from "@berth/shared/contracts/http/services.ts";
 import { HostState } from "@berth/shared/domain/placement.ts";
 import { sql } from "kysely";
 import type { Reply } from "../inbound/http/routes.ts";
@@ -104,5 +105,17 @@ export async function readWaiting(db: Db, serviceId: string): Promise<Reply<"why
       from scheduler.jobs j left join api.hosts h on h.id = j.host_id
      where j.service_id = ${serviceId} and j.task_id is null and j.state = 'lost' and j.desired = 'run' and not j.away
      order by j.process, j.slot limit 200`.execute(db);
+  return found.rows;
+}
+
+/** Counts that follow their load; those that were not looked at yet are left out. */
+export async function readAutoscales(db: Db, serviceId: string): Promise<AutoscaleState[]> {
+  const found = await sql<AutoscaleState>`
+    select a.process, a.scale, (p.autoscale->>'min')::int as min, (p.autoscale->>'max')::int as max, a.reason,
+           (extract(epoch from a.changed_at) * 1000)::float8 as "changedAtMs"
+      from scheduler.autoscales a join api.processes p on p.service_id = a.service_id and p.process = a.process
+     where a.service_id = ${serviceId} and p.autoscale is not null and p.scale > 0 order by a.process`.execute(
+    db,
+  );
   return found.rows;
 }

@@ -1,5 +1,6 @@
 /** The api's own tables as kysely types; other services' tables are read with plain SQL by qualified name. */
 import type { ReleaseCause } from "@berth/shared/contracts/release.ts";
+import type { Autoscale } from "@berth/shared/domain/autoscale.ts";
 import type { OutboxTable } from "@berth/shared/kit/outbox.ts";
 import type { ColumnType, Generated, Kysely, Transaction } from "kysely";
 
@@ -55,6 +56,7 @@ export interface ApiTables {
     canary: Generated<number | null>;
     batch: Generated<number | null>;
     min_ready_ms: Generated<number | null>;
+    autoscale: ColumnType<Autoscale | null, string | null | undefined, string | null>;
   };
   task_orders: {
     id: string;

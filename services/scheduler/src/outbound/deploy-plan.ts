@@ -16,7 +16,7 @@ export async function planInWords(
     select s.policy,
            (select r.version from serving v join api.releases r on r.id = v.release_id where v.service_id = s.id) as serving,
            (select jsonb_agg(jsonb_build_object('process', p.process, 'scale', p.scale))
-              from api.processes p where p.service_id = s.id) as wishes
+              from wishes p where p.service_id = s.id) as wishes
       from api.services s where s.id = ${serviceId}`.execute(trx);
   const row = found.rows[0];
   if (row === undefined) throw new Error(`service ${serviceId} is not stored`);

@@ -253,7 +253,7 @@ async function readServices(
     service_id: ServiceId;
     process: string;
     scale: number;
-  }>`select service_id, process, scale from api.processes`.execute(trx);
+  }>`select service_id, process, scale from wishes`.execute(trx);
   const deploys = await sql<{
     id: DeployId;
     service_id: ServiceId;

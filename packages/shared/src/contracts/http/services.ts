@@ -1,5 +1,6 @@
 /** Services: make, scale, look at, ask why; their variables and logs. */
 import { z } from "zod";
+import { Autoscale } from "../../domain/autoscale.ts";
 import { DeployId, HostId, JobId, ServiceId } from "../../domain/ids.ts";
 import { JobState } from "../../domain/job-state.ts";
 import { EnvironmentName, OrgName, ProcessName, ServiceName, VariableName } from "../../domain/names.ts";
@@ -27,6 +28,8 @@ export const ProcessSettings = z.strictObject({
   stopGraceMs: z.int().nullable().default(null),
   /** How its instances are replaced in a deploy. */
   ...Rollout.shape,
+  /** Null: only its owner changes the count. */
+  autoscale: Autoscale.nullable().default(null),
 });
 
 export const Service = z.strictObject({
@@ -157,9 +160,21 @@ export const serviceStatus = route({
     service: Service,
     instances: z.array(Instance),
     sleep: ServiceSleep.optional(),
+    autoscale: z.lazy(() => z.array(AutoscaleState)).default([]),
     latestDeploy: z.lazy(() => Deploy).nullable(),
   }),
 });
+
+/** A count that follows its load, and why it is what it is. */
+export const AutoscaleState = z.strictObject({
+  process: ProcessName,
+  scale: z.int(),
+  min: z.int(),
+  max: z.int(),
+  reason: z.string(),
+  changedAtMs: z.number(),
+});
+export type AutoscaleState = z.infer<typeof AutoscaleState>;
 
 /** A stored decision of the auction. */
 export const Decision = z.strictObject({
@@ -201,6 +216,7 @@ export const whyService = route({
     waiting: z
       .array(z.strictObject({ process: ProcessName, slot: z.int(), host: z.string(), reason: z.string() }))
       .default([]),
+    autoscale: z.array(AutoscaleState).default([]),
   }),
 });
 export const listVars = route({

@@ -18,7 +18,13 @@ import type { Addresses } from "../../outbound/service-store.ts";
 import { readService, serviceUrl } from "../../outbound/service-store.ts";
 import { readSleep } from "../../outbound/sleep-store.ts";
 import { readTrace } from "../../outbound/span-store.ts";
-import { readBuild, readDecisions, readInstances, readWaiting } from "../../outbound/status-store.ts";
+import {
+  readAutoscales,
+  readBuild,
+  readDecisions,
+  readInstances,
+  readWaiting,
+} from "../../outbound/status-store.ts";
 import type { Db } from "../../outbound/tables.ts";
 import { notFound } from "./errors.ts";
 import type { Asked, Handlers } from "./handler.ts";
@@ -38,18 +44,20 @@ export function deployHandlers(given: Given): DeployHandlers {
   const { db, addresses } = given;
   return {
     serviceStatus: async ({ object }) => {
-      const [service, instances, deploys, sleep] = await Promise.all([
+      const [service, instances, deploys, sleep, autoscale] = await Promise.all([
         readService(db, object.serviceId, addresses),
         readInstances(db, object.serviceId),
         readDeploys(db, object.serviceId, 1),
         readSleep(db, object.serviceId),
+        readAutoscales(db, object.serviceId),
       ]);
       if (service === undefined) throw notFound(`service ${object.service}`);
-      return { service, instances, sleep, latestDeploy: deploys[0] ?? null };
+      return { service, instances, sleep, autoscale, latestDeploy: deploys[0] ?? null };
     },
     whyService: async ({ object, query }) => ({
       decisions: await readDecisions(db, object.serviceId, query.limit),
       waiting: await readWaiting(db, object.serviceId),
+      autoscale: await readAutoscales(db, object.serviceId),
     }),
     listDeploys: async ({ object, query }) => ({
       deploys: await readDeploys(db, object.serviceId, query.limit),
