@@ -20,6 +20,7 @@ import { onPlanRebalance } from "./inbound/plan-rebalance.ts";
 import { onWakeService } from "./inbound/wake-service.ts";
 import { Auctioneer } from "./outbound/auction.ts";
 import { AUTOSCALE_EVERY_MS, createAutoscaler } from "./outbound/autoscaler.ts";
+import { ColdStartBook } from "./outbound/cold-start-book.ts";
 import { trimEvents } from "./outbound/events.ts";
 import { HeartbeatBook, storeBeats } from "./outbound/heartbeat-book.ts";
 import { DesiredSets } from "./outbound/host-desired.ts";
@@ -101,6 +102,7 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
           activity,
           limits,
           readinessDeadlineMs: config.readinessDeadlineMs,
+          coldStarts: new ColdStartBook(),
           committed: relay.wake,
           wakeAuction: () => wakeAuction(),
         }),

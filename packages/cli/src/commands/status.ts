@@ -53,7 +53,8 @@ async function status(name: string | undefined, flags: StatusFlags): Promise<voi
     print(colours.yellow(`in maintenance since ${service.maintenanceSince}: every edge answers 503`));
   print(service.processes.map((p) => `${p.process}=${p.scale}`).join(" "));
   for (const line of autoscaleLines(reply.autoscale, Date.now())) print(line);
-  if (sleep !== undefined && sleep.state !== "awake") print(sleepLine(sleep, Date.now()));
+  if (sleep !== undefined && (sleep.state !== "awake" || sleep.lastColdStartMs !== null))
+    print(sleepLine(sleep, Date.now()));
   if (latestDeploy !== null) {
     const reason = latestDeploy.reason === null ? "" : `: ${clean(latestDeploy.reason.split("\n")[0] ?? "")}`;
     print(`latest deploy ${latestDeploy.id}, ${latestDeploy.state}${reason}`);

@@ -7,6 +7,7 @@ interface Sleep {
   readonly cause: "asked" | "idle";
   readonly sinceMs: number;
   readonly lastColdStartMs: number | null;
+  readonly lastColdStart: readonly { readonly name: string; readonly ms: number }[];
 }
 
 const LEVELS = {
@@ -15,8 +16,9 @@ const LEVELS = {
   away: "its containers are removed, the image stays",
 } as const;
 
-export function sleepLine({ state, level, cause, sinceMs, lastColdStartMs }: Sleep, nowMs: number): string {
-  const last = lastColdStartMs === null ? "" : `; it last woke in ${Math.round(lastColdStartMs)} ms`;
+export function sleepLine(sleep: Sleep, nowMs: number): string {
+  const { state, level, cause, sinceMs } = sleep;
+  const last = lastWake(sleep);
   switch (state) {
     case "awake":
       return `awake${last}`;
@@ -27,4 +29,10 @@ export function sleepLine({ state, level, cause, sinceMs, lastColdStartMs }: Sle
     case "waking":
       return "waking";
   }
+}
+
+function lastWake({ lastColdStartMs, lastColdStart }: Sleep): string {
+  if (lastColdStartMs === null) return "";
+  const stages = lastColdStart.map(({ name, ms }) => `${name} ${Math.round(ms)}`).join(", ");
+  return `; it last woke in ${Math.round(lastColdStartMs)} ms${stages === "" ? "" : ` (${stages})`}`;
 }

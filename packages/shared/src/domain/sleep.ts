@@ -22,6 +22,18 @@ export type SleepCause = z.infer<typeof SleepCause>;
 export const SleepOrder = z.strictObject({ epoch: z.int().min(1), level: SleepLevel });
 export type SleepOrder = z.infer<typeof SleepOrder>;
 
+/** Names of a job's stages in its newest wake. */
+export const WAKE_START = "wake-start";
+export const WAKE_LISTEN = "wake-listen";
+
+/** A part of the time from the wish to wake a service to one instance that answers. */
+export const ColdStartStage = z.strictObject({
+  /** Until a host knew; until the container ran; until the app answered; until the scheduler knew. */
+  name: z.enum(["notice", "start", "listen", "settle"]),
+  ms: z.number().min(0),
+});
+export type ColdStartStage = z.infer<typeof ColdStartStage>;
+
 /** Edges tell every 2 s what they saw, each thing three times: less would be nothing. */
 export const LEAST_SLEEP_AFTER_MS = 10_000;
 export const MAX_SLEEP_AFTER_MS = 7 * 24 * 3_600_000;

@@ -10,6 +10,7 @@ import { isFinal, type JobState } from "@berth/shared/domain/job-state.ts";
 import type { SleepOrder } from "@berth/shared/domain/sleep.ts";
 import { backOffMs, RESET_AFTER_MS } from "./back-off.ts";
 import { taskEnd } from "./task-end.ts";
+import { wakeEnds, wakeStarted } from "./wake-stages.ts";
 
 export interface SealedEnvelope {
   readonly senderKey: string;
@@ -148,11 +149,12 @@ export function started(record: JobRecord, attempt: number, address: string, sta
   // A task is never ready: it works from its start on.
   const state = record.spec.task === null ? "starting" : "running";
   const now = { address, startedAtMs, firstStartedAtMs, resume: false };
-  return change(record, { attempt, state, ready: false, ...now });
+  const stages = wakeStarted(record.stages, startedAtMs);
+  return change(record, { attempt, state, stages, ready: false, ...now });
 }
 
 export function becameReady(record: JobRecord, nowMs: number): JobRecord {
-  const stages = withStage(record, "ready", record.startedAtMs ?? nowMs, nowMs);
+  const stages = wakeEnds(withStage(record, "ready", record.startedAtMs ?? nowMs, nowMs), nowMs);
   return change(record, {
     state: "running",
     ready: true,

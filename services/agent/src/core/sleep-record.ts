@@ -8,6 +8,7 @@ import { isFinal } from "@berth/shared/domain/job-state.ts";
 import type { SleepOrder } from "@berth/shared/domain/sleep.ts";
 import type { DesiredSet } from "./decide-stops.ts";
 import { change, finished, type JobRecord } from "./job-record.ts";
+import { wakeBegins } from "./wake-stages.ts";
 
 /** @returns the record as the order of a whole desired set makes it; the same one when nothing changes */
 export function ordered(record: JobRecord, order: SleepOrder | null): JobRecord {
@@ -77,6 +78,7 @@ export function awoke(record: JobRecord, bootId: string, nowMs: number): JobReco
     notBeforeMs: 0,
     startedAtMs: thawed ? nowMs : null,
     firstStartedAtMs: null,
+    stages: wakeBegins(record.stages, nowMs),
   });
 }
 

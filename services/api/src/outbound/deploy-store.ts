@@ -1,6 +1,7 @@
 /** Deploys as the customer sees them: composed from what git, builder, api, scheduler and router stored. */
 
 import type { Stage } from "@berth/shared/domain/deploy-state.ts";
+import { WAKE_LISTEN, WAKE_START } from "@berth/shared/domain/sleep.ts";
 import { sql } from "kysely";
 import type { OwnedStage, Timeline } from "../core/timeline.ts";
 import { makeTimeline } from "../core/timeline.ts";
@@ -71,6 +72,11 @@ interface StagesRow {
   readonly stages: Stage[] | null;
 }
 
+/** A job's later wakes are none of its deploy's. */
+function isOfDeploy({ name }: Stage): boolean {
+  return name !== WAKE_START && name !== WAKE_LISTEN;
+}
+
 /** Every service's stored stages of one deploy. A job's carry its process and slot in their names. */
 async function readStages(db: Db, deployId: string): Promise<OwnedStage[]> {
   const found = await sql<StagesRow>`
@@ -82,7 +88,9 @@ async function readStages(db: Db, deployId: string): Promise<OwnedStage[]> {
                where deploy_id = ${deployId} and (task_id is null or process = 'release') order by created_at limit 50)
   `.execute(db);
   return found.rows.flatMap(({ owner, prefix, stages }) =>
-    (stages ?? []).map((stage) => ({ ...stage, owner, name: `${prefix}${stage.name}`.slice(0, 40) })),
+    (stages ?? [])
+      .filter(isOfDeploy)
+      .map((stage) => ({ ...stage, owner, name: `${prefix}${stage.name}`.slice(0, 40) })),
   );
 }
 

@@ -13,12 +13,13 @@ const NEVER_SLEPT: Sleep = {
   cause: "asked",
   sinceMs: 0,
   lastColdStartMs: null,
+  lastColdStart: [],
 };
 
 export async function readSleep(db: Db | Trx, serviceId: string): Promise<Sleep> {
   const found = await sql<Sleep>`
     select state, epoch, level, cause, (extract(epoch from state_since) * 1000)::float8 as "sinceMs",
-           last_cold_start_ms as "lastColdStartMs"
+           last_cold_start_ms as "lastColdStartMs", last_cold_start as "lastColdStart"
       from scheduler.sleeps where service_id = ${serviceId}`.execute(db);
   return found.rows[0] ?? NEVER_SLEPT;
 }

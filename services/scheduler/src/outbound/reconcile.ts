@@ -15,6 +15,7 @@ import type { PlanLimits } from "../core/views.ts";
 import type { Auctioneer } from "./auction.ts";
 import { readAuctionJobs } from "./auction-view.ts";
 import { BoardReader, NO_BOARD } from "./board-reader.ts";
+import type { ColdStartBook } from "./cold-start-book.ts";
 import type { DesiredSets } from "./host-desired.ts";
 import type { HostRegistry } from "./host-registry.ts";
 import type { Leadership } from "./leader.ts";
@@ -38,6 +39,7 @@ export interface RoundGiven {
   readonly activity: ActivityBook;
   readonly limits: PlanLimits;
   readonly readinessDeadlineMs: number;
+  readonly coldStarts?: ColdStartBook;
   /** The outbox has something. */
   readonly committed: () => void;
   /** Jobs may wait for a host. */

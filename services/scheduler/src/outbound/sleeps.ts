@@ -3,10 +3,12 @@
  * sleep at once one does it, and the other finds that it is done.
  */
 import { RouteTable } from "@berth/shared/contracts/route.ts";
+import type { Stage } from "@berth/shared/domain/deploy-state.ts";
 import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
-import type { SleepCause, SleepLevel, SleepState } from "@berth/shared/domain/sleep.ts";
+import type { ColdStartStage, SleepCause, SleepLevel, SleepState } from "@berth/shared/domain/sleep.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
+import { coldStartStages } from "../core/cold-start.ts";
 import { AWAKE, type SleepView } from "../core/plan-sleep.ts";
 import type { Step } from "../core/views.ts";
 import type { Tables } from "./tables.ts";
@@ -68,13 +70,13 @@ export async function stepSleep(
   trx: Transaction<Tables>,
   serviceId: ServiceId,
   step: Extract<Step, { kind: "step-sleep" }>,
-): Promise<void> {
+): Promise<readonly ColdStartStage[]> {
   const { from, to, level, cause, wokenBy } = step;
   await sql`insert into sleeps (service_id) values (${serviceId}) on conflict (service_id) do nothing`.execute(
     trx,
   );
   const changes = from.state !== to;
-  const { rows } = await sql<{ epoch: number }>`
+  const { rows } = await sql<{ woken_at: Date | null }>`
     update sleeps set state = ${to}, level = ${level}, cause = ${cause},
            epoch = epoch + ${from.state === "awake" && to === "falling" ? 1 : 0},
            state_since = case when ${changes} then clock_timestamp() else state_since end,
@@ -85,10 +87,32 @@ export async function stepSleep(
            order_at = coalesce((select requested_at from api.sleep_orders o where o.service_id = sleeps.service_id
              and (extract(epoch from o.requested_at) * 1000)::float8 = ${step.orderAtMs}), order_at)
      where service_id = ${serviceId} and state = ${from.state} and epoch = ${from.epoch}
-    returning epoch`.execute(trx);
-  if (rows.length === 0) return;
+    returning woken_at`.execute(trx);
+  const [row] = rows;
+  if (row === undefined) return [];
   if (to === "asleep") await layDown(trx, serviceId, level);
   else if (changes) await raise(trx, serviceId);
+  if (from.state !== "waking" || to !== "awake" || row.woken_at === null) return [];
+  return await keepColdStart(trx, serviceId, row.woken_at.getTime());
+}
+
+async function keepColdStart(
+  trx: Transaction<Tables>,
+  serviceId: ServiceId,
+  wokenAtMs: number,
+): Promise<readonly ColdStartStage[]> {
+  const { rows } = await sql<{ stages: Stage[]; now_ms: number }>`
+    select stages, (extract(epoch from clock_timestamp()) * 1000)::float8 as now_ms
+      from jobs where service_id = ${serviceId} and ready and state = 'running'`.execute(trx);
+  const stages = coldStartStages(
+    wokenAtMs,
+    rows.map((row) => row.stages),
+    rows[0]?.now_ms ?? wokenAtMs,
+  );
+  await sql`update sleeps set last_cold_start = ${JSON.stringify(stages)}::jsonb where service_id = ${serviceId}`.execute(
+    trx,
+  );
+  return stages;
 }
 
 /** Ready again is what its host says of it after the sleep: not what it said before, and not while it stops. */

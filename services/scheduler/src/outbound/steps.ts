@@ -9,6 +9,7 @@ import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
 import type { ReleaseView, Step } from "../core/views.ts";
+import type { ColdStartBook } from "./cold-start-book.ts";
 import { createJob } from "./create-job.ts";
 import { planInWords } from "./deploy-plan.ts";
 import type { Leadership } from "./leader.ts";
@@ -26,6 +27,7 @@ export interface StepContext {
   readonly db: Kysely<Tables>;
   readonly leadership: Leadership;
   readonly readinessDeadlineMs: number;
+  readonly coldStarts?: ColdStartBook;
 }
 
 /** @returns what to tell the pushers, once it is committed */
@@ -94,7 +96,7 @@ async function applyStep(
         );
       return [];
     case "step-sleep":
-      await stepSleep(trx, serviceId, step);
+      given.coldStarts?.note(serviceId, await stepSleep(trx, serviceId, step));
       return [];
     case "step-deploy":
       return stepDeploy(trx, serviceId, step);

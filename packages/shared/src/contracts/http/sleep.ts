@@ -1,6 +1,6 @@
 /** Sleep of a service: order it, end it. `status` tells of it. */
 import { z } from "zod";
-import { SleepCause, SleepLevel, SleepState } from "../../domain/sleep.ts";
+import { ColdStartStage, SleepCause, SleepLevel, SleepState } from "../../domain/sleep.ts";
 import { SERVICE, ServicePath } from "./paths.ts";
 import { route } from "./route.ts";
 
@@ -13,6 +13,8 @@ export const ServiceSleep = z.strictObject({
   sinceMs: z.number(),
   /** From the request that ended the last sleep to an instance that answers; null before the first. */
   lastColdStartMs: z.number().nullable(),
+  /** Where that time went; empty where no host told. */
+  lastColdStart: z.array(ColdStartStage).default([]),
 });
 
 /** An order is kept and carried out when it can be: after a deploy under way, for example. */

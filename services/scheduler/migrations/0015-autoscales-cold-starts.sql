@@ -21,6 +21,9 @@ $$;
 create trigger autoscales_are_recorded after update of scale on autoscales for each row
   when (old.scale <> new.scale) execute function record_autoscale_event();
 
+-- Where the time of the last wake went: ColdStartStage[].
+alter table sleeps add column last_cold_start jsonb not null default '[]';
+
 -- How many instances of each process are wished for now.
 create view wishes as
 select p.service_id, p.process,
