@@ -20,4 +20,5 @@ test("the instance that answered first tells; what it does not explain is before
 test("a host that woke before the record knew, and a wake that no host tells of", () => {
   expect(coldStartStages(1000, [wake(990)], 1400)).toMatchObject([{ ms: 0 }, {}, {}, { ms: 0 }]);
   expect(coldStartStages(1000, [[stage("ready", 1, 2)], []], 1400)).toEqual([]);
+  expect(coldStartStages(100_000, [wake(1000)], 100_500)).toEqual([]);
 });

@@ -2,6 +2,9 @@
 import type { Stage } from "@berth/shared/domain/deploy-state.ts";
 import { type ColdStartStage, WAKE_LISTEN, WAKE_START } from "@berth/shared/domain/sleep.ts";
 
+/** Hosts' clocks may differ by so much from the record's. */
+const SKEW_MS = 5000;
+
 /**
  * @param wokenAtMs by the record's clock; a host's may differ, and a host may wake before the record knows: then the stage
  *   between them is 0
@@ -16,7 +19,9 @@ export function coldStartStages(
   const wakes = jobs.flatMap((stages) => {
     const start = stages.find(({ name }) => name === WAKE_START);
     const listen = stages.find(({ name }) => name === WAKE_LISTEN);
-    return start === undefined || listen === undefined ? [] : [{ start, listen }];
+    if (start === undefined || listen === undefined) return [];
+    // An earlier wake's, of an instance that did not sleep since.
+    return listen.endedAtMs < wokenAtMs - SKEW_MS ? [] : [{ start, listen }];
   });
   const [first] = wakes.toSorted((a, b) => a.listen.endedAtMs - b.listen.endedAtMs);
   if (first === undefined) return [];
