@@ -1,4 +1,5 @@
 /** Carries out one planned act, and undoes it when its time is over. */
+import type { Rollout } from "@berth/shared/domain/rollout.ts";
 import { deployId, releaseId, serviceId } from "./ids.ts";
 import type { Endpoint } from "./network.ts";
 import type { Act, Way } from "./plan.ts";
@@ -149,7 +150,7 @@ function deploy(
     version,
     deployId: deployId(service, version),
     processes: new Set(["web"]),
-    rollouts: new Map(),
+    rollouts: pacedEach(version),
   };
   const release = { view, serviceId: serviceId(service), memoryBytes: JOB_MEMORY_BYTES, quality };
   store.now.releases.set(id, release);
@@ -163,4 +164,11 @@ export function describeAct(act: Act): string {
     ([name, value]) => `${name}=${Array.isArray(value) ? value.join("+") : value}`,
   );
   return [kind, ...words].join(" ");
+}
+
+/** Every third release takes over slot by slot, every sixth with a canary first. */
+function pacedEach(version: number): ReadonlyMap<string, Rollout> {
+  if (version % 3 !== 0) return new Map();
+  const canary = version % 6 === 0 ? 1 : null;
+  return new Map([["web", { canary, batch: 1, minReadyMs: null }]]);
 }

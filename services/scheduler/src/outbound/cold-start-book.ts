@@ -23,7 +23,10 @@ export class ColdStartBook {
 
   points(): Point[] {
     return [...this.#last].flatMap(([service, stages]) =>
-      stages.map(({ name: stage, ms: value }) => ({ value, attributes: { service, stage } })),
+      stages.map(({ name: stage, ms: value }) => ({
+        value,
+        attributes: { "berth.service_id": service, stage },
+      })),
     );
   }
 }
