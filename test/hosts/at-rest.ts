@@ -3,11 +3,12 @@
  * believes what an agent or an edge tells of itself: containers are asked of the engine, routes of the proxy.
  */
 
-import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { edgePaths } from "@berth/infra/host/processes.ts";
 import type { LabHost } from "@berth/infra/lab/lab.ts";
 import { hostBerthDir } from "@berth/infra/lab/lab-pod.ts";
 import { z } from "zod";
+import { edgePaths as edgeFiles } from "../../services/agent/src/edge/shell/edge-files.ts";
 import { observeImage } from "../../services/agent/src/edge/shell/proxy-process.ts";
 import { RuntimeClient } from "../../services/agent/src/edge/shell/runtime-client.ts";
 import type { HostPod } from "./host-pod.ts";
@@ -87,8 +88,7 @@ export async function runningJobs(hosts: readonly LabHost[]): Promise<string[]> 
 /** Where an edge sends the requests for a host name, as its proxy says: `address:port`, sorted. */
 export async function edgeBackends(host: LabHost, hostname: string): Promise<string[]> {
   const { config, socket } = edgePaths(hostBerthDir(host));
-  const text = readFileSync(config, "utf8");
-  const [mapFile = "", sourcesFile = ""] = [...text.matchAll(/map_str\(([^)]+)\)/g)].map(([, path]) => path);
+  const { map: mapFile, sources: sourcesFile } = edgeFiles(dirname(config));
   const { hosts, servers } = await observeImage(new RuntimeClient(socket), { mapFile, sourcesFile });
   const slot = hosts.get(hostname);
   if (slot === undefined) return [];
