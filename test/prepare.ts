@@ -19,7 +19,7 @@ if (process.argv[2] === "git") {
     [
       ...["ca-certificates", "curl", "git", "haproxy", "docker-registry", "docker.io", "busybox-static"],
       ...["iptables", "nftables", "iproute2", "mmdebstrap", "zstd", "xz-utils", "util-linux", "procps"],
-      ...["dnsmasq-base", "wireguard-tools"],
+      ...["dnsmasq-base", "wireguard-tools", "pebble"],
     ],
     progress,
   );

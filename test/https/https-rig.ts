@@ -33,16 +33,19 @@ export interface HttpsRig {
 
 const LOOK_MS = 200;
 
-export async function startHttpsRig(routerEnv: Readonly<Record<string, string>>): Promise<HttpsRig> {
+/** @param prepare what the router's environment needs; it may start what has to be there before */
+export async function startHttpsRig(
+  prepare: (given: { httpPort: number; dnsServer: string }) => Promise<Readonly<Record<string, string>>>,
+): Promise<HttpsRig> {
   const api = await LiveApi.start();
+  const ports = { httpPort: await freePort(), httpsPort: await freePort() };
   await api.berth(["services", "create", "shop"]);
-  await api.startRouter(routerEnv);
+  await api.startRouter(await prepare({ httpPort: ports.httpPort, dnsServer: api.pod.dns.address }));
   const host = await api.joinHost("h1");
   const app = createServer((req, res) => res.end(JSON.stringify(req.headers))).listen(0, "127.0.0.1");
   await once(app, "listening");
   await storeInstance(api, host, (app.address() as AddressInfo).port);
   const dir = mkdtempSync("/tmp/berth-https-");
-  const ports = { httpPort: await freePort(), httpsPort: await freePort() };
   const edge = await startEdge(host, dir, ports);
   return {
     ...{ api, dir, ...ports },

@@ -35,6 +35,11 @@ export async function ensureSigner(files: CertificateFiles, commonName: string):
   await readOrCreate(files.certFile, async () => await selfSigned(keyPem, commonName, extensions), 0o644);
 }
 
+/** A key that others know by its public half only, such as that of an account. */
+export async function ensureKeyFile(keyFile: string): Promise<void> {
+  await readOrCreate(keyFile, newKeyPem);
+}
+
 export type ServerCertificate = CertificateFiles & {
   readonly ca: CertificateFiles;
   readonly commonName: string;

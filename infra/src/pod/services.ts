@@ -13,7 +13,7 @@ import { ensureSystemUser } from "../install/system-user.ts";
 import type { DatabaseService } from "../migrate.ts";
 import { ensureFolder, systemPath } from "../parts/part-files.ts";
 import { registryTokenAudience, registryTokenIssuer } from "../parts/registry.ts";
-import { type CertificateFiles, ensureServerCertificate } from "../pki/certificates.ts";
+import { type CertificateFiles, ensureKeyFile, ensureServerCertificate } from "../pki/certificates.ts";
 import { ensureCreds } from "../pki/nats-accounts.ts";
 import type { PodPki } from "../pki/pod-pki.ts";
 import type { ProcessSpecInput } from "../supervisor/process-spec.ts";
@@ -49,6 +49,7 @@ type Row = {
 /** Services whose code is there, each with its folder, user and credentials made. */
 export async function serviceProcesses(given: ServicesGiven): Promise<readonly ProcessSpecInput[]> {
   await ensurePodCertificate(given);
+  await ensureKeyFile(acmeKeyFile(given.pki));
   const table = serviceTable(given);
   const present = controlPlane.filter((name) => existsSync(serviceMain(name)));
   const specs: ProcessSpecInput[] = [];
@@ -124,11 +125,12 @@ function serviceTable(given: ServicesGiven): Readonly<Record<ControlPlaneService
     },
     router: {
       tuning: /^BERTH_ROUTER_/,
-      keys: [podCertificateFiles(pki).keyFile],
+      keys: [podCertificateFiles(pki).keyFile, acmeKeyFile(pki)],
       env: {
         ...urls,
         BERTH_ROUTER_POD_CERT_FILE: podCertificateFiles(pki).certFile,
         BERTH_ROUTER_POD_KEY_FILE: podCertificateFiles(pki).keyFile,
+        BERTH_ROUTER_ACME_KEY_FILE: acmeKeyFile(pki),
       },
     },
     network: {
@@ -140,6 +142,11 @@ function serviceTable(given: ServicesGiven): Readonly<Record<ControlPlaneService
 
 function podCertificateFiles({ dir }: PodPki): CertificateFiles {
   return { keyFile: join(dir, "edge.key"), certFile: join(dir, "edge.crt") };
+}
+
+/** Of the pod's account at the authority that certificates are ordered from. */
+function acmeKeyFile({ dir }: PodPki): string {
+  return join(dir, "acme-account.key");
 }
 
 /** For names under the pod's domain, of the pod's own authority: no browser knows it, `curl --cacert` does. */

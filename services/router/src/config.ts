@@ -37,6 +37,17 @@ export const RouterConfig = {
     why: "certificate for names under the pod's domain, with its intermediates; none: they answer plain HTTP only",
   }),
   podKeyFile: key("BERTH_ROUTER_POD_KEY_FILE", path.optional(), { why: "its key" }),
+  acmeDirectory: key("BERTH_ROUTER_ACME_DIRECTORY", z.url().startsWith("https://").optional(), {
+    why: "directory of the authority that certificates for proved domains are ordered from; none: none are ordered",
+  }),
+  acmeContact: key("BERTH_ROUTER_ACME_CONTACT", z.email().optional(), {
+    why: "whom the authority writes to about the account",
+  }),
+  acmeKeyFile: key("BERTH_ROUTER_ACME_KEY_FILE", path.optional(), { why: "key of the account, in PEM" }),
+  acmeAtOnce: key("BERTH_ROUTER_ACME_AT_ONCE", z.coerce.number().int().min(1).max(50), {
+    default: "3",
+    why: "most orders under way; authorities limit how many they take",
+  }),
   probeTimeoutMs: key("BERTH_ROUTER_PROBE_TIMEOUT_MS", milliseconds, {
     default: "10000",
     why: "how long the first answer of a deploy's URL may take",

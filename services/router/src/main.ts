@@ -1,4 +1,5 @@
 /** The router: wiring only. */
+import { readFile } from "node:fs/promises";
 import { HostHeartbeat } from "@berth/shared/contracts/host.ts";
 import { ServiceChanged } from "@berth/shared/contracts/release.ts";
 import { GetRouteTables, RotationChanged, RouteApplied } from "@berth/shared/contracts/route.ts";
@@ -11,12 +12,17 @@ import { RouterConfig } from "./config.ts";
 import { FirstResponses } from "./inbound/first-responses.ts";
 import { onGetRouteTables } from "./inbound/get-route-tables.ts";
 import { HostAcks } from "./inbound/host-acks.ts";
+import { orderCertificates } from "./inbound/order-certificates.ts";
 import { reconcileAcknowledgements } from "./inbound/reconcile-acknowledgements.ts";
 import { reconcilePodCertificate } from "./inbound/reconcile-pod-certificate.ts";
 import { reconcileTables, repeatLagging } from "./inbound/reconcile-tables.ts";
+import { watchExpiry } from "./inbound/watch-expiry.ts";
+import { createAcmeAuthority } from "./outbound/acme-authority.ts";
 import { removeReplaced } from "./outbound/certificate-store.ts";
 import { readWatermark } from "./outbound/route-store.ts";
 import type { RouterTables } from "./outbound/tables.ts";
+
+const EXPIRY_LOOK_MS = 10 * 60_000;
 
 await runService("router", RouterConfig, async ({ config, log, scope, clock }) => {
   const { db } = scope.use(
@@ -107,6 +113,20 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
     );
     void bus.ready.then(podCertificate.wake);
   }
+  const { acmeDirectory: directory, acmeKeyFile, acmeContact: contact, acmeAtOnce: atOnce } = config;
+  if (directory !== undefined && acmeKeyFile !== undefined) {
+    const accountKey = await readFile(acmeKeyFile, "utf8");
+    const authority = createAcmeAuthority({ directory, accountKey, contact });
+    scope.use(
+      new Reconciler({
+        name: "orders",
+        everyMs: 2000,
+        log,
+        run: () => orderCertificates({ db, bus, log, authority, atOnce, changed: tables.wake }),
+      }),
+    );
+  }
+  scope.use(new Reconciler({ name: "expiry", everyMs: EXPIRY_LOOK_MS, log, run: watchExpiry({ db, log }) }));
   void bus.ready.then(tables.wake);
   const acks = new HostAcks(db, acknowledgements.wake);
   bus.consume(ServiceChanged, {}, async () => tables.wake());

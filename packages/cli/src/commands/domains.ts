@@ -179,10 +179,11 @@ async function remove(service: string, domain: string, flags: EnvFlags): Promise
 function printDomain(domain: Domain): void {
   print(`${clean(domain.name)} of ${clean(domain.service)}: ${stateOf(domain)}`);
   const { name, value } = domain.record;
-  const { certificate, httpsOnly, hstsSeconds } = domain;
+  const { certificate, httpsOnly, hstsSeconds, orderProblem } = domain;
   const served = [
     `  HTTPS  ${certificate === null ? "no certificate: plain HTTP only" : `with ${certificate}`}`,
     `  HTTP   ${httpsOnly && certificate !== null ? "is led to HTTPS" : "is served"}`,
+    ...(orderProblem === null ? [] : [`  the last order of a certificate failed: ${clean(orderProblem)}`]),
     ...(hstsSeconds === null ? [] : [`  HSTS   ${hstsSeconds} s`]),
   ];
   printLines(domain.state === "pending" ? [`  ${name}.  TXT  "${value}"`] : served);

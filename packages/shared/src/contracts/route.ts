@@ -6,6 +6,14 @@ import { z } from "zod";
 import { CertificateId, DeployId, EnvironmentId, HostId, JobId, ServiceId } from "../domain/ids.ts";
 import { defineEvent, defineRequest, defineSignal } from "./event.ts";
 
+const Base64Url = z.string().regex(/^[A-Za-z0-9_-]{1,128}$/);
+
+export const AcmeChallenge = z.strictObject({
+  token: Base64Url,
+  keyAuthorization: z.string().regex(/^[A-Za-z0-9_-]{1,128}\.[A-Za-z0-9_-]{1,128}$/),
+});
+export type AcmeChallenge = z.infer<typeof AcmeChallenge>;
+
 export const RouteSite = z.strictObject({
   /** Lower-case host name, such as `shop-production.berth.localhost`, or `*.` before one: what it covers is served. */
   hostname: z.string().max(253),
@@ -26,6 +34,8 @@ export const RouteSite = z.strictObject({
   httpsOnly: z.literal(true).optional(),
   /** Browsers are told to use HTTPS alone for so long. */
   hstsSeconds: z.int().min(0).max(63_072_000).optional(),
+  /** What edges answer over plain HTTP while an authority looks who has the name (ACME, RFC 8555, HTTP-01). */
+  challenge: AcmeChallenge.optional(),
   /** Edges answer 503 themselves; the backends stay known, so that the end of it is at once. */
   maintenance: z.literal(true).optional(),
 });

@@ -11,7 +11,7 @@ import { freePort } from "@berth/shared/testing/free-port.ts";
 import { afterEach, expect, test, vi } from "vitest";
 import { runCommand } from "../outbound/run-command.ts";
 import type { EdgeCertificate } from "./core/edge-tls.ts";
-import { closeAll, closers, ENV, endProxy, get, startApp, startRig, table } from "./testing/edge-rig.ts";
+import { closeAll, closers, ENV, endProxy, get, raw, startApp, startRig, table } from "./testing/edge-rig.ts";
 
 const BINARY = process.env.BERTH_TEST_HAPROXY ?? "haproxy";
 const OTHER = "env_00000000000000000000000002";
@@ -175,6 +175,27 @@ test("a proxy that starts by itself serves HTTPS from its files; a transaction l
   await again.verify();
   expect(again.status().applied).toEqual({ [ENV]: 2 });
   expect(servedBy(await open(tlsPort, "b.example", root))).toBe(second.fingerprint);
+});
+
+test("answers an authority's challenge over plain HTTP, before allow-lists and the way to HTTPS, for its name alone", async () => {
+  const { rig, issue } = await startTlsRig();
+  const app = await startApp("one");
+  await issue("crt_1", "a.example");
+  const challenge = { token: "tok_EN-1", keyAuthorization: "tok_EN-1.thumb_PRINT-1" };
+  const more = { httpsOnly: true, allow: ["203.0.113.7/32"], challenge };
+  const theirs = table(1, { "b.example": [app.port] }, OTHER);
+  expect(await rig.edge.apply([secured(1, { "a.example": [app.port, "crt_1"] }, more), theirs])).toHaveLength(
+    2,
+  );
+  const ask = (host: string, token: string) =>
+    raw(rig.port, `GET /.well-known/acme-challenge/${token} HTTP/1.0\r\nHost: ${host}\r\n\r\n`);
+  expect(await ask("a.example", challenge.token)).toMatch(
+    /^HTTP\/1\.\d 200[\s\S]*\r\n\r\ntok_EN-1\.thumb_PRINT-1$/,
+  );
+  expect(await ask("a.example", "other")).toMatch(/^HTTP\/1\.\d 403/);
+  expect(await ask("b.example", challenge.token)).not.toContain("thumb_PRINT");
+  await rig.edge.apply([secured(2, { "a.example": [app.port, "crt_1"] })], new Set([ENV, OTHER]));
+  expect(await ask("a.example", challenge.token)).not.toContain("thumb_PRINT");
 });
 
 test("garbage on the HTTPS port costs nobody else", async () => {

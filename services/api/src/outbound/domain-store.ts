@@ -19,6 +19,7 @@ interface DomainRow {
   readonly verified: boolean;
   readonly routed: boolean;
   readonly certificate: Domain["certificate"];
+  readonly problem: string | null;
   readonly https_only: boolean;
   readonly hsts_seconds: number | null;
   readonly created_at: Date;
@@ -26,10 +27,12 @@ interface DomainRow {
 
 const DOMAIN = sql`
   select d.name, s.name as service, d.token, d.created_at, d.https_only, d.hsts_seconds, o.name is not null as verified,
-         o.name is not null and served.site is not null as routed, served.site #>> '{tls,certificateId}' as certificate
+         o.name is not null and served.site is not null as routed, served.site #>> '{tls,certificateId}' as certificate,
+         a.last_error as problem
     from api.domains d
     join api.services s on s.id = d.service_id and s.deleted_at is null
     left join api.domain_owners o on o.name = d.name and o.service_id = d.service_id
+    left join router.acme_orders a on a.name = o.name and a.service_id = o.service_id
     left join lateral (
       select site from router.route_tables t, jsonb_array_elements(t.sites) site
        where t.environment_id = s.environment_id and t.acknowledged_version = t.version
@@ -53,6 +56,7 @@ function toDomain(row: DomainRow): Domain {
     ...{ name, service, routed, certificate },
     state: row.verified ? "verified" : "pending",
     record: { name: proofName(name), value: proofValue(row.token) },
+    orderProblem: row.problem,
     httpsOnly: row.https_only,
     hstsSeconds: row.hsts_seconds,
     createdAt: row.created_at.toISOString(),

@@ -8,6 +8,7 @@ const row = (id: string, more: Partial<CertificateRow> = {}): CertificateRow => 
   id: id as CertificateId,
   environmentId: asker.environmentId,
   serviceId: null,
+  isOrdered: false,
   names: ["shop.example"],
   notBeforeMs: 0,
   notAfterMs: 2000,
@@ -25,6 +26,11 @@ describe("chooseCertificate", () => {
     ["an expired one before none", [row("a", { notAfterMs: 999 })], "a"],
     ["not valid yet", [row("z", { notBeforeMs: 1001, notAfterMs: 9000 }), row("a")], "a"],
     ["the service's own", [row("z", { notAfterMs: 9000 }), row("a", { serviceId: asker.serviceId })], "a"],
+    [
+      "what was brought before what was ordered",
+      [row("z", { isOrdered: true, serviceId: asker.serviceId, notAfterMs: 9000 }), row("a")],
+      "a",
+    ],
     ["the longest", [row("z"), row("a", { notAfterMs: 3000 })], "a"],
     ["the newest of equals", [row("a"), row("b")], "b"],
   ])("%s", (_what, rows, id) => {

@@ -1,8 +1,8 @@
 /**
  * Which certificate a custom domain is served with.
  *
- * Pure. One that is valid now goes before one that is not; the service's own before its environment's; a name before a
- * wildcard; then the one that lasts longest. Equal ones are told apart by id, so that every router chooses the same.
+ * Pure. One that is valid now goes before one that is not; one that a customer brought before one that was ordered; the
+ * service's own before its environment's; a name before a wildcard; then the one that lasts longest. Equal ones are told apart by id, so that every router chooses the same.
  */
 import { covers } from "@berth/shared/domain/domain-name.ts";
 import type { CertificateId, EnvironmentId, ServiceId } from "@berth/shared/domain/ids.ts";
@@ -13,6 +13,8 @@ export interface CertificateRow {
   readonly environmentId: EnvironmentId | null;
   /** Null: every service of the environment. */
   readonly serviceId: ServiceId | null;
+  /** By the router, of an authority. */
+  readonly isOrdered: boolean;
   readonly names: readonly string[];
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
@@ -37,6 +39,7 @@ export function chooseCertificate(
   );
   const rank = (one: CertificateRow): readonly number[] => [
     Number(one.notBeforeMs <= nowMs && nowMs < one.notAfterMs),
+    Number(!one.isOrdered),
     Number(one.serviceId !== null),
     Number(one.names.includes(name)),
     one.notAfterMs,

@@ -31,7 +31,7 @@ const podDomain = "berth.localhost";
 const planTables = (input: Omit<PlanTablesInput, "certificates" | "nowMs"> & Partial<PlanTablesInput>) =>
   planAll({ certificates: [], nowMs: 1000, ...input });
 const domain = (name: string, more: Partial<DomainRow> = {}): DomainRow => ({
-  ...{ name, httpsOnly: false, hstsSeconds: null },
+  ...{ name, httpsOnly: false, hstsSeconds: null, challenge: null },
   ...more,
 });
 
@@ -66,7 +66,7 @@ describe("planTables", () => {
     const shop = { ...service("production", "shop"), domains };
     const certificate = (id: string) => ({
       ...{ id: id as CertificateId, environmentId: shop.environmentId, serviceId: null },
-      ...{ names: ["shop.example"], notBeforeMs: 0, notAfterMs: 2000 },
+      ...{ isOrdered: false, names: ["shop.example"], notBeforeMs: 0, notAfterMs: 2000 },
     });
     const input = { services: [shop], backends: [], podDomain };
     const plain = planTables({ ...input, stored: [] });

@@ -6,7 +6,7 @@
  * (not yet), while an unknown host name answers 404. An environment whose services are gone gets a table without
  * sites: what is not mentioned is never taken away.
  */
-import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
+import type { AcmeChallenge, RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
 import type { EnvironmentId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { type CertificateRow, chooseCertificate, podCertificate } from "./choose-certificate.ts";
 
@@ -27,6 +27,8 @@ export interface DomainRow {
   readonly name: string;
   readonly httpsOnly: boolean;
   readonly hstsSeconds: number | null;
+  /** While a certificate is ordered. */
+  readonly challenge: AcmeChallenge | null;
 }
 
 /** A job that may get traffic: web, running, ready and in rotation, with an address. */
@@ -101,6 +103,7 @@ function sitesOf(service: ServiceRow, rows: readonly BackendRow[], input: PlanTa
       hostname: domain.name,
       ...common,
       ...httpsOf(domain, service, input),
+      ...(domain.challenge === null ? {} : { challenge: domain.challenge }),
     })),
   ];
 }
@@ -132,6 +135,7 @@ function canonical(sites: readonly RouteSite[]): string {
       maintenance,
       [https.tls?.certificateId ?? null, https.tls?.name ?? null],
       [https.httpsOnly ?? false, https.hstsSeconds ?? null],
+      https.challenge?.keyAuthorization ?? null,
     ]),
   );
 }

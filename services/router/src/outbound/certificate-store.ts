@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto";
 import type { CertificateInfo } from "@berth/shared/contracts/certificate.ts";
 import type { CertificateId } from "@berth/shared/domain/ids.ts";
 import { type Kysely, sql } from "kysely";
+import type { ServedCertificate } from "../core/find-expiring.ts";
 import type { RouterTables } from "./tables.ts";
 
 /** Of the first certificate in PEM, as CertificateInfo has it. @throws Error when there is none */
@@ -27,6 +28,20 @@ export async function replacePodCertificate(
   await sql`insert into certificates (id, source, info) values (${id}, 'pod', ${JSON.stringify(info)}::jsonb)`.execute(
     db,
   );
+}
+
+/** Certificates that route tables name, with the host names that they are served for. */
+export async function readServed(db: Kysely<RouterTables>): Promise<ServedCertificate[]> {
+  const { rows } = await sql<{ id: string; hostnames: string[]; info: CertificateInfo }>`
+    with served as (
+      select site #>> '{tls,certificateId}' as id, array_agg(site ->> 'hostname' order by site ->> 'hostname') as hostnames
+        from route_tables t, jsonb_array_elements(t.sites) site where site ? 'tls' group by 1)
+    select s.id, s.hostnames[1:10] as hostnames, coalesce(a.info, r.info) as info
+      from served s left join api.certificates a on a.id = s.id left join certificates r on r.id = s.id
+     where coalesce(a.info, r.info) is not null`.execute(db);
+  return rows.map(({ id, hostnames, info }) => ({
+    ...{ id, hostnames, notBeforeMs: info.notBeforeMs, notAfterMs: info.notAfterMs },
+  }));
 }
 
 /** Removes those that a newer one replaced an hour ago. */

@@ -48,6 +48,7 @@ async function createTables(client: pg.Client): Promise<void> {
     ...(await schedulerMigrations()),
     "router/migrations/0001-router.sql",
     "router/migrations/0003-certificates.sql",
+    "router/migrations/0004-acme.sql",
   ];
   for (const file of files) {
     const schema = file.split("/")[0];

@@ -72,8 +72,9 @@ async function readWorld(
     select s.environment_id, s.id as service_id, s.hostname_label, coalesce(own.cidrs, whole.cidrs) as allow,
            z.epoch as sleep_epoch, s.maintenance_since is not null as maintenance,
            coalesce((
-             select jsonb_agg(jsonb_build_object('name', d.name, 'httpsOnly', d.https_only, 'hstsSeconds', d.hsts_seconds) order by d.name)
+             select jsonb_agg(jsonb_build_object('name', d.name, 'httpsOnly', d.https_only, 'hstsSeconds', d.hsts_seconds, 'challenge', a.challenge) order by d.name)
                from api.domain_owners o join api.domains d on d.name = o.name and d.service_id = o.service_id
+               left join acme_orders a on a.name = d.name and a.service_id = d.service_id
               where o.service_id = s.id), '[]') as domains, j.id as job_id, j.address, j.port
       from api.services s
       join api.environments e on e.id = s.environment_id and e.deleted_at is null
@@ -104,12 +105,16 @@ async function readWorld(
 }
 
 /** Those of customers, and the pod's own. */
-async function readCertificates(trx: Transaction<RouterTables>): Promise<CertificateRow[]> {
-  type Row = Pick<CertificateRow, "id" | "environmentId" | "serviceId"> & { readonly info: CertificateInfo };
+export async function readCertificates(trx: Kysely<RouterTables>): Promise<CertificateRow[]> {
+  type Row = Pick<CertificateRow, "id" | "environmentId" | "serviceId" | "isOrdered"> & {
+    readonly info: CertificateInfo;
+  };
   const { rows } = await sql<Row>`
-    select id, environment_id as "environmentId", service_id as "serviceId", info from api.certificates where removed_at is null
+    select id, environment_id as "environmentId", service_id as "serviceId", false as "isOrdered", info from api.certificates where removed_at is null
     union all
-    select id, null, null, info from certificates where removed_at is null`.execute(trx);
+    select id, environment_id, service_id, source = 'acme', info from certificates where removed_at is null`.execute(
+    trx,
+  );
   return rows.map(({ info: { names, notBeforeMs, notAfterMs }, ...row }) => ({
     ...row,
     ...{ names, notBeforeMs, notAfterMs },

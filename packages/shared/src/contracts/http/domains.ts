@@ -26,6 +26,8 @@ export const Domain = z.strictObject({
   routed: z.boolean(),
   /** The certificate that every live edge was seen to serve it with; null: plain HTTP only. */
   certificate: CertificateId.nullable(),
+  /** Why the last try to order a certificate for it failed; null: it did not. */
+  orderProblem: z.string().nullable(),
   ...DomainSettings.shape,
   createdAt: z.string(),
 });

@@ -42,13 +42,20 @@ export function wantedCertificates({ tables, hosts }: EdgeState): Map<string, st
 export function wantedOptions({ tables, hosts }: EdgeState): Map<string, string> {
   const options = new Map<string, string>();
   for (const { environmentId, sites } of Object.values(tables)) {
-    for (const { hostname, tls, httpsOnly, hstsSeconds } of sites) {
-      if (hosts[hostname]?.environmentId !== environmentId || tls === undefined) continue;
+    for (const { hostname, tls, httpsOnly, hstsSeconds, challenge } of sites) {
+      if (hosts[hostname]?.environmentId !== environmentId) continue;
+      if (challenge !== undefined)
+        options.set(challengeKey(hostname, challenge.token), challenge.keyAuthorization);
+      if (tls === undefined) continue;
       if (httpsOnly === true) options.set(`https@${hostname}`, "1");
       if (hstsSeconds !== undefined) options.set(`hsts@${hostname}`, String(hstsSeconds));
     }
   }
   return options;
+}
+
+export function challengeKey(hostname: string, token: string): string {
+  return `acme@${hostname}/${token}`;
 }
 
 /** The file of a name, in the folder of certificates. */

@@ -196,7 +196,7 @@ ${https}${trustedProxies.map((cidr) => `  tcp-request connection expect-proxy la
   http-request set-var(txn.site) var(txn.host),regsub(^[^.]+,*) unless { var(txn.slot) -m found }
   http-request set-var(txn.slot) var(txn.site),map_str(${mapFile}) unless { var(txn.slot) -m found }
   http-request return status 404 content-type "text/html; charset=utf-8" string '${PAGES.unknownHost}' hdr Cache-Control no-store unless { var(txn.slot) -m found }
-${sourceRules(sourcesFile)}
+${tlsPort === null ? "" : challengeRules(optionsFile)}${sourceRules(sourcesFile)}
   http-request return status 503 content-type "text/html; charset=utf-8" string '${PAGES.maintenance}' hdr Cache-Control no-store hdr Retry-After 60 if { var(txn.slot) -m str ${MAINTENANCE} }
 ${tlsPort === null ? "" : httpsRules(optionsFile, tlsPort)}  http-request del-header ^(x-forwarded-.*|forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|x-original-url|x-rewrite-url|x-host|proxy)$ -m reg
   http-request del-header upgrade if { req.fhdr(upgrade) -m found } !{ req.fhdr(upgrade) -i websocket }
@@ -208,6 +208,17 @@ ${tlsPort === null ? "" : httpsRules(optionsFile, tlsPort)}  http-request del-he
   http-after-response set-header X-Request-Id %[unique-id]
   use_backend %[var(txn.slot)]
 `;
+}
+
+/** Before allow-lists and the way to HTTPS: the authority comes from anywhere, over plain HTTP. */
+function challengeRules(optionsFile: string): string {
+  const answer = `str(acme@),concat(,txn.site,/),concat(,txn.token),map_str(${optionsFile})`;
+  return [
+    "  http-request set-var(txn.token) path,field(4,/) if { path_beg /.well-known/acme-challenge/ }",
+    `  http-request set-var(txn.challenge) ${answer} if { var(txn.token) -m found }`,
+    `  http-request return status 200 content-type text/plain lf-string "%[var(txn.challenge)]" hdr Cache-Control no-store if { var(txn.challenge) -m found }`,
+    "",
+  ].join("\n");
 }
 
 function httpsRules(optionsFile: string, tlsPort: number): string {
