@@ -62,10 +62,19 @@ function whole(
 
 const say = (line: string): void => console.error(line);
 const closing: (() => Promise<void>)[] = [];
+/** As far as it came. */
+const measured = {
+  same: [] as Pair[],
+  alone: [] as Pair[],
+  crowded: [] as Pair[],
+  variants: [] as Variant[],
+};
+let versions: Readonly<Record<string, string>> = {};
 
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.once(signal, () => {
     say(`${signal}: removing the labs`);
+    print();
     void closeAll().finally(() => process.exit(1));
   });
 try {
@@ -85,30 +94,31 @@ async function main(): Promise<void> {
   if (tool === null)
     throw new Error("this kernel has WireGuard: the floor of this benchmark is wireguard-go");
   const bare = await bareLab();
-  const variants = parts.has("variants") ? await measureVariants(bare, tool) : [];
+  versions = { "wireguard-go": tool.version };
+  if (parts.has("variants")) measured.variants.push(...(await measureVariants(bare, tool)));
   const floor = await handArm({ lab: bare, program: tool.path, mtu: berthMtu, name: "by hand" });
   closing.push(floor.close);
-  let same: readonly Pair[] = [];
-  let alone: readonly Pair[] = [];
-  let crowded: readonly Pair[] = [];
   if (parts.has("O1") || parts.has("O5")) {
     const lab = await berthLab();
     const app = await lab.app("bench", "app");
     const berth = await berthPath(lab, app);
-    same = await takeTurns(floor, { ...floor, name: "by hand again" }, Math.min(pairs, 3));
-    alone = await takeTurns(berth, floor, pairs);
+    await takeTurns(floor, { ...floor, name: "by hand again" }, Math.min(pairs, 3), measured.same);
+    await takeTurns(berth, floor, pairs, measured.alone);
     if (parts.has("O5")) {
       await makeEnvironments(lab, app, { count: environments, instances: 2, say });
-      crowded = await takeTurns(berth, floor, pairs);
+      await takeTurns(berth, floor, pairs, measured.crowded);
     }
   }
-  const measured: Measured = { same, alone, crowded, variants, environments };
-  for (const line of reportOverlay(measured, { "wireguard-go": tool.version })) console.log(line);
+  print();
+}
+
+function print(): void {
+  const all: Measured = { ...measured, environments };
+  for (const line of reportOverlay(all, versions)) console.log(line);
 }
 
 /** The order changes from pair to pair, so that what the machine does in between hits both. */
-async function takeTurns(one: Path, other: Path, count: number): Promise<Pair[]> {
-  const done: Pair[] = [];
+async function takeTurns(one: Path, other: Path, count: number, done: Pair[]): Promise<void> {
   for (let i = 0; i < count; i += 1) {
     const order = i % 2 === 0 ? [one, other] : [other, one];
     const seen = new Map<Path, Transfer>();
@@ -119,7 +129,6 @@ async function takeTurns(one: Path, other: Path, count: number): Promise<Pair[]>
     );
     done.push([a, b]);
   }
-  return done;
 }
 
 async function measureVariants(lab: Lab, tool: { path: string; version: string }): Promise<Variant[]> {

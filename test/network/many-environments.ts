@@ -29,6 +29,8 @@ export interface ManyEnvironments {
 }
 
 const readyTimeoutMs = 600_000;
+/** The record is asked; what is measured has the machine for itself between. */
+const lookEveryMs = 200;
 const name = "idle";
 
 export async function makeEnvironments(
@@ -127,6 +129,7 @@ async function openRecord(lab: NetworkLab) {
           return Number(rows[0]?.count) >= wanted ? true : undefined;
         },
         timeoutMs,
+        lookEveryMs,
       );
     },
   };

@@ -11,13 +11,15 @@ import { callRoute } from "@berth/shared/contracts/http/client.ts";
 import { median } from "../../bench/kit/statistics.ts";
 import { until } from "../../git/until.ts";
 import { type Finding, level } from "../../hosts/case.ts";
-import { makeEnvironments } from "../many-environments.ts";
+import { type ManyEnvironments, makeEnvironments } from "../many-environments.ts";
 import type { NetworkCase, NetworkStage } from "../network-case.ts";
 
 const counts = { short: 20, full: 100 };
 const goal = 1.3;
 /** Joins around the tenth and around the last: one alone says more of the machine than of the join. */
 const around = 5;
+/** Joins of a crowded and of an empty host in turns: what else the machine does is in both. */
+const rounds = { short: 3, full: 7 };
 const leaveTimeoutMs = 600_000;
 /** Traces that are named; the others are counted. */
 const mostNamed = 8;
@@ -30,20 +32,19 @@ export const environmentsCase: NetworkCase = {
     const count = counts[length];
     const before = await traces(stage);
     // Two hosts are in each, so that each has a tunnel; what is measured is the first one.
-    await cordonOthers(stage, true);
-    const made = await makeEnvironments(lab, apps[0], { count, instances: 2, atOnce: 1, say }).finally(() =>
-      cordonOthers(stage, false),
+    const [first, second] = lab.lab.hosts.map(({ name }) => name);
+    const made = await onlyOn(stage, [first, second], () =>
+      makeEnvironments(lab, apps[0], { count, instances: 2, atOnce: 1, say }),
     );
     const joins = await joinTimes(lab.lab.host("h1"), new Set(made.environments.map(({ id }) => id)));
     const [tenth, last] = [median(joins.slice(5, 5 + around * 2)), median(joins.slice(-around * 2))];
     const ratio = last / tenth;
     for (let i = 9; i < joins.length; i += 10) say(`join ${i + 1}: ${Math.round(joins[i] ?? 0)} ms`);
+    const turns = await inTurns(stage, rounds[length]);
     await made.remove();
-    const left = await nothingLeft(
-      stage,
-      before,
-      made.environments.map(({ id }) => id),
-    );
+    await turns.remove();
+    const ids = [...made.environments.map(({ id }) => id), ...turns.ids];
+    const left = await nothingLeft(stage, before, ids);
     const findings: Finding[] = [
       level("environments that were joined", String(count), joins.length === count, String(joins.length)),
       {
@@ -53,6 +54,7 @@ export const environmentsCase: NetworkCase = {
         kept: ratio <= goal,
         kind: "time",
       },
+      ...turns.findings(count),
       level(
         "left after their removal: interfaces, engine networks, rules, routes, processes, keys, names, table elements",
         "nothing",
@@ -64,10 +66,54 @@ export const environmentsCase: NetworkCase = {
   },
 };
 
-async function cordonOthers({ lab }: NetworkStage, cordoned: boolean): Promise<void> {
+/** Work goes to these hosts alone meanwhile. */
+async function onlyOn<T>(
+  { lab }: NetworkStage,
+  names: readonly (string | undefined)[],
+  work: () => Promise<T>,
+): Promise<T> {
   const call = { apiUrl: lab.pod.apiUrl, token: lab.pod.adminToken };
-  for (const { name } of lab.lab.hosts.slice(2))
-    await callRoute(call, changeHost, { params: { host: name }, body: { cordoned } });
+  const others = lab.lab.hosts.map(({ name }) => name).filter((name) => !names.includes(name));
+  const cordon = async (cordoned: boolean): Promise<void> => {
+    for (const host of others) await callRoute(call, changeHost, { params: { host }, body: { cordoned } });
+  };
+  await cordon(true);
+  return await work().finally(() => cordon(false));
+}
+
+/** One environment after the other, with one instance: on the first host, which is full of them, and on the last. */
+async function inTurns(stage: NetworkStage, count: number) {
+  const { lab, apps } = stage;
+  const hosts = [lab.lab.hosts[0], lab.lab.hosts.at(-1)] as [LabHost, LabHost];
+  const made: ManyEnvironments[] = [];
+  const took = async (host: LabHost): Promise<number> => {
+    const given = { count: 1, instances: 1, say: () => undefined };
+    const one = await onlyOn(stage, [host.name], () => makeEnvironments(lab, apps[0], given));
+    made.push(one);
+    return (await joinTimes(host, new Set(one.environments.map(({ id }) => id))))[0] ?? 0;
+  };
+  const pairs: { crowded: number; empty: number }[] = [];
+  // Where all hosts are full there is nothing to compare with.
+  for (let i = 0; i < count && lab.lab.hosts.length > 2; i += 1)
+    pairs.push({ crowded: await took(hosts[0]), empty: await took(hosts[1]) });
+  return {
+    ids: made.flatMap(({ environments }) => environments.map(({ id }) => id)),
+    remove: async () => {
+      for (const one of made) await one.remove();
+    },
+    findings: (beside: number): Finding[] => {
+      if (pairs.length === 0) return [];
+      const ratio = median(pairs.map(({ crowded, empty }) => crowded / empty));
+      const [crowded, empty] = [pairs.map((one) => one.crowded), pairs.map((one) => one.empty)].map(median);
+      const measured = `${ratio.toFixed(2)}: ${Math.round(crowded ?? 0)} ms and ${Math.round(empty ?? 0)} ms`;
+      return [
+        {
+          ...{ what: `a join beside ${beside} environments / beside few, in turns`, promise: `≤ ${goal}` },
+          ...{ measured, kept: ratio <= goal, kind: "time" },
+        },
+      ];
+    },
+  };
 }
 
 /** In the order in which they were joined, from the agent's own log. */
