@@ -62,12 +62,16 @@ export class Resolvers {
     await mkdir(folder, { recursive: true, mode: 0o755 });
     const files = filesOf(folder);
     const otherNames = await replace(files.hostsFile, text);
-    const otherServers = await this.#ensureRecords(folder, gateway, srv);
-    const otherConfig = await replace(
-      files.configFile,
-      resolverConfig({ gateway, isAskingOutside, ...files }),
+    const [records] = await Promise.allSettled([this.#ensureRecords(folder, gateway, srv)]);
+    const otherServers = records.status === "fulfilled" && records.value;
+    const config = resolverConfig({ gateway, isAskingOutside, ...files });
+    const done = await this.#follow(
+      files,
+      await replace(files.configFile, config),
+      otherNames || otherServers,
     );
-    const done = await this.#follow(files, otherConfig, otherNames || otherServers);
+    // Names are told all the same.
+    if (records.status === "rejected") throw records.reason;
     this.#told.set(key, told);
     return done;
   }
