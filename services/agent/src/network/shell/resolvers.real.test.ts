@@ -64,7 +64,7 @@ test("no question is unanswered while the set of ready slots changes, and the an
   })();
   const stopped = asks.catch(() => undefined);
   try {
-    for (const slots of [[1, 2], [2], [2, 3], [1, 2, 3], [3]]) {
+    for (const slots of [[1, 2], [2, 3], [3]]) {
       expect(await resolvers.ensure("one", view(slots), "known")).toBe("told");
       const names = slots.map((slot) => `${slot}.web.shop.internal`);
       await expect.poll(slotsOf, { timeout: 20_000 }).toEqual(names);
@@ -76,7 +76,7 @@ test("no question is unanswered while the set of ready slots changes, and the an
     await stopped;
   }
   await asks;
-  expect(asked).toBeGreaterThan(5);
+  expect(asked).toBeGreaterThan(3);
   // The process that is not asked any more is gone.
   const { stdout } = await run(`ip netns pids ${namespace} | wc -l`);
   expect(Number(stdout)).toBe(2);
