@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { countRules } from "./host-use.ts";
+import { countRules, ownKibOf } from "./host-use.ts";
 
 test("rules are counted, not tables, chains, sets and their elements", () => {
   const ruleset = `table inet berth { # handle 3
@@ -20,4 +20,15 @@ table ip filter { # handle 20
 	}
 }`;
   expect(countRules(ruleset)).toBe(3);
+});
+
+test("memory of a process is its own and its share of what it shares, without pages of files", () => {
+  const rollup = `55d0-7ffe ---p 00000000 00:00 0 [rollup]
+Rss:               20196 kB
+Pss:                9000 kB
+Pss_Anon:           4012 kB
+Pss_File:           4900 kB
+Pss_Shmem:            88 kB
+`;
+  expect(ownKibOf(rollup)).toBe(4100);
 });

@@ -3,7 +3,7 @@
  * does it: an interface per host, one peer, a route to the other host's bridge. No packet rules but the engine's.
  */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { command } from "@berth/infra/lab/command.ts";
 import type { Lab, LabHost } from "@berth/infra/lab/lab.ts";
@@ -57,12 +57,14 @@ async function makeEnd(
 ): Promise<End> {
   const device = `bench${lab.index}-${i}`;
   const netns = netnsOf(host, 1);
+  const socket = `/var/run/wireguard/${device}.sock`;
+  rmSync(socket, { force: true }); // of a run that was killed
   const child = spawn("nsenter", [`--net=${netns}`, program, "-f", device], {
     ...{ detached: true, stdio: "ignore", cwd: "/", env: { LOG_LEVEL: "error", ...env } },
   });
   child.unref();
   const deadlineMs = performance.now() + standTimeoutMs;
-  while (!existsSync(`/var/run/wireguard/${device}.sock`)) {
+  while (!existsSync(socket)) {
     if (performance.now() > deadlineMs) throw new Error(`${program} did not bring ${device} up`);
     await delay(20);
   }

@@ -140,7 +140,7 @@ const look = [
   "ip route show table 7421",
   "ip rule show | grep -c .",
   "nft list table inet berth | grep -oE '(bn|wb)-[a-z0-9]+' | sort -u",
-  "nft list table bridge berth | grep -oE 'veth[a-z0-9]+' | sort | uniq -c | wc -l",
+  "test $(nft list table bridge berth | grep -oE 'veth[a-z0-9]+' | sort -u | wc -l) -le $(docker ps -q | wc -l) || echo 'ports without containers'",
   "iptables-save | grep -oE 'bn-[a-z0-9]+' | sort -u",
 ].join("; ");
 
