@@ -24,6 +24,7 @@ import { askFrom } from "../network/probe.ts";
 import { bareBytes } from "./density/bare-arm.ts";
 import { packetRules, usedBytes } from "./density/host-use.ts";
 import { startTimes } from "./density/start-times.ts";
+import { wholeFlag } from "./kit/flags.ts";
 import { type Figure, figureLines, reportLine } from "./kit/report.ts";
 import { estimate, median, ratios } from "./kit/statistics.ts";
 
@@ -50,14 +51,7 @@ const { values: flags } = parseArgs({
 const parts = new Set(flags.only.split(","));
 for (const part of parts)
   if (!known.includes(part)) throw new Error(`--only takes ${known.join(", ")}, not ${part}`);
-const index = whole("index", 0, 98);
-
-function whole(name: Exclude<keyof typeof flags, "only">, least: number, most: number): number {
-  const value = Number(flags[name]);
-  if (!Number.isInteger(value) || value < least || value > most)
-    throw new Error(`--${name} must be a whole number from ${least} to ${most}, not ${flags[name]}`);
-  return value;
-}
+const index = wholeFlag(flags, "index", 0, 98);
 
 const say = (line: string): void => console.error(line);
 const closing: (() => Promise<void>)[] = [];
@@ -88,7 +82,7 @@ console.log(reportLine("density", figures, details, {}));
 async function berthLab(hosts: number): Promise<{ lab: NetworkLab; app: NetworkApp }> {
   const stateDir = join(tmpdir(), `berth-density-${process.pid}`);
   const agentEnv = { BERTH_AGENT_JOB_SLOTS: "1100", BERTH_AGENT_NETWORKS_COUNT: "500" };
-  const postgresPort = whole("postgres-port", 1, 65_535);
+  const postgresPort = wholeFlag(flags, "postgres-port", 1, 65_535);
   const lab = await startNetworkLab({ hosts, index, postgresPort, stateDir, agentEnv });
   closing.push(lab.close);
   const app = await lab.app("bench", "app", sizes);
@@ -97,7 +91,7 @@ async function berthLab(hosts: number): Promise<{ lab: NetworkLab; app: NetworkA
 
 /** One host from ten containers to many; between the two the same is measured. */
 async function crowdedHost(): Promise<void> {
-  const many = whole("containers", few + singles + 1, 1000);
+  const many = wholeFlag(flags, "containers", few + singles + 1, 1000);
   const { lab, app } = await berthLab(1);
   const host = lab.lab.host("h1");
   await app.scale(few);
@@ -149,7 +143,7 @@ function spread(count: number): { readonly environments: number; readonly instan
 }
 
 async function memory(): Promise<void> {
-  const count = whole("memory-apps", 5, 500);
+  const count = wholeFlag(flags, "memory-apps", 5, 500);
   const { lab, app } = await berthLab(1);
   const bare = await bareLab();
   const host = lab.lab.host("h1");
@@ -168,7 +162,7 @@ async function memory(): Promise<void> {
 }
 
 async function idleApps(): Promise<void> {
-  const wanted = whole("apps", 3, 1500);
+  const wanted = wholeFlag(flags, "apps", 3, 1500);
   const { lab, app } = await berthLab(3);
   const { environments, instances } = spread(wanted);
   const startMs = performance.now();

@@ -22,12 +22,12 @@ import { ensurePackages } from "@berth/infra/install/debian-packages.ts";
 import type { LabHost } from "@berth/infra/lab/lab.ts";
 import { hostBerthDir, type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
 import { run } from "@berth/infra/run-command.ts";
-import { z } from "zod";
 import { HandProxy, processesWith } from "./deploy/hand-proxy.ts";
 import type { WindowReport } from "./deploy/load.ts";
 import { LoadProcess } from "./deploy/load-process.ts";
 import { type DeploySite, makeSite } from "./deploy/site.ts";
 import { cpuSecondsOf } from "./kit/cpu.ts";
+import { wholeFlag } from "./kit/flags.ts";
 import { type Figure, figureLines, reportLine } from "./kit/report.ts";
 import { estimate, ratios } from "./kit/statistics.ts";
 
@@ -48,13 +48,6 @@ const { values: flags } = parseArgs({
     "nats-monitor-port": { type: "string", default: "7802" },
   },
 });
-const whole = (name: keyof typeof flags, least: number, most: number): number =>
-  z.coerce
-    .number()
-    .int()
-    .min(least)
-    .max(most)
-    .parse(flags[name], { error: () => `--${name}` });
 const stateDir = flags["state-dir"];
 const only = new Set(flags.only.split(","));
 const say = (line: string): void => console.error(line);
@@ -77,11 +70,11 @@ async function main(): Promise<void> {
   try {
     if (only.has("Z4")) await ensurePackages(["wrk"], say);
     const labPod = await labPodUp({
-      ...{ hosts: 2, stateDir, index: whole("index", 0, 99) },
+      ...{ hosts: 2, stateDir, index: wholeFlag(flags, "index", 0, 99) },
       ...(flags["cache-dir"] === undefined ? {} : { cacheDir: flags["cache-dir"] }),
       settings: {
-        postgresPort: whole("postgres-port", 1, 65_535),
-        natsMonitorPort: whole("nats-monitor-port", 1, 65_535),
+        postgresPort: wholeFlag(flags, "postgres-port", 1, 65_535),
+        natsMonitorPort: wholeFlag(flags, "nats-monitor-port", 1, 65_535),
       },
       environment: {},
       progress: say,
@@ -115,18 +108,24 @@ async function measure(labPod: LabPod, folder: string): Promise<void> {
 }
 
 async function deployUnderLoad({ lab, pod }: LabPod, site: DeploySite) {
-  const rate = whole("rate", 1, 10_000) / 3;
+  const rate = wholeFlag(flags, "rate", 1, 10_000) / 3;
   const load = new LoadProcess({
     ...{
       edges: lab.hosts.map(({ address }) => address),
       port: pod.settings.edgePort,
       hostname: site.hostname,
     },
-    rates: { "keep-alive": rate, close: rate, h2: rate, stream: whole("streams", 0, 100), websocket: 0 },
-    webSockets: whole("websockets", 0, 2000),
+    rates: {
+      "keep-alive": rate,
+      close: rate,
+      h2: rate,
+      stream: wholeFlag(flags, "streams", 0, 100),
+      websocket: 0,
+    },
+    webSockets: wholeFlag(flags, "websockets", 0, 2000),
   });
-  const deploys = whole("deploys", 1, 1000);
-  const steadyMs = whole("steady", 1, 600) * 1000;
+  const deploys = wholeFlag(flags, "deploys", 1, 1000);
+  const steadyMs = wholeFlag(flags, "steady", 1, 600) * 1000;
   const [steady, during, took]: [WindowReport[], WindowReport[], number[]] = [[], [], []];
   try {
     await delay(2000);
@@ -215,7 +214,7 @@ async function perCore(
   const one = (proxy: Proxy) => requestsPerCpuSecond(host.address, hostname, proxy);
   const twice = [await one(plain), await one(plain)] as const;
   say(`Z4: A–A ${(twice[0] / twice[1]).toFixed(3)}`);
-  for (let pair = 1; pair <= whole("pairs", 1, 100); pair++) {
+  for (let pair = 1; pair <= wholeFlag(flags, "pairs", 1, 100); pair++) {
     measured.edge.push(await one(edge));
     measured.plain.push(await one(plain));
     measured.duties.push(await one(duties));
@@ -248,7 +247,7 @@ async function requestsPerCpuSecond(address: string, hostname: string, proxy: Pr
 }
 
 async function routeChanges(site: DeploySite, plain: HandProxy): Promise<Figure> {
-  const changes = whole("changes", blocks, 10_000);
+  const changes = wholeFlag(flags, "changes", blocks, 10_000);
   const [routed, reloaded]: [number[], number[]] = [[], []];
   for (let block = 1; block <= blocks; block++) {
     const [routes, reloads]: [number[], number[]] = [[], []];

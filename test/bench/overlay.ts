@@ -22,6 +22,7 @@ import { type Lab, labDown, labUp } from "@berth/infra/lab/lab.ts";
 import { hostNames } from "@berth/infra/lab/lab-names.ts";
 import { makeEnvironments } from "../network/many-environments.ts";
 import { type NetworkLab, startNetworkLab } from "../network/network-lab.ts";
+import { wholeFlag } from "./kit/flags.ts";
 import { berthPath } from "./overlay/berth-arm.ts";
 import { handArm } from "./overlay/hand-arm.ts";
 import { type Measured, type Pair, reportOverlay, type Variant } from "./overlay/report-overlay.ts";
@@ -43,22 +44,11 @@ const parts = new Set(flags.only.split(","));
 for (const part of parts)
   if (!["O1", "O5", "variants"].includes(part))
     throw new Error(`--only takes O1, O5 and variants, not ${part}`);
-const pairs = whole("pairs", 1, 50);
-const seconds = whole("seconds", 1, 60);
-const environments = whole("environments", 1, 300);
+const pairs = wholeFlag(flags, "pairs", 1, 50);
+const seconds = wholeFlag(flags, "seconds", 1, 60);
+const environments = wholeFlag(flags, "environments", 1, 300);
 /** The floor's lab has the next index. */
-const index = whole("index", 0, 98);
-
-function whole(
-  name: "pairs" | "seconds" | "environments" | "index" | "postgres-port",
-  least: number,
-  most: number,
-) {
-  const value = Number(flags[name]);
-  if (!Number.isInteger(value) || value < least || value > most)
-    throw new Error(`--${name} must be a whole number from ${least} to ${most}, not ${flags[name]}`);
-  return value;
-}
+const index = wholeFlag(flags, "index", 0, 98);
 
 const say = (line: string): void => console.error(line);
 const closing: (() => Promise<void>)[] = [];
@@ -184,7 +174,7 @@ async function berthLab(): Promise<NetworkLab> {
   const lab = await startNetworkLab({
     hosts: 2,
     index,
-    postgresPort: whole("postgres-port", 1, 65_535),
+    postgresPort: wholeFlag(flags, "postgres-port", 1, 65_535),
     stateDir,
     agentEnv,
   });

@@ -13,6 +13,7 @@ import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { type BareConnection, connectBare } from "@berth/shared/kit/bare-connection.ts";
+import { wholeFlag } from "./kit/flags.ts";
 import { type Figure, figureLines, reportLine } from "./kit/report.ts";
 import { estimate, median, ratios } from "./kit/statistics.ts";
 import { tableLines } from "./kit/table.ts";
@@ -41,23 +42,17 @@ const { values: flags } = parseArgs({
 const say = (line: string): void => console.error(line);
 const print = (line: string): void => console.log(line);
 
-function whole(
-  name: "pairs" | "jobs" | "agents" | "postgres-port" | "nats-monitor-port" | "nats-port",
-): number {
-  const value = Number(flags[name]);
-  if (!Number.isInteger(value) || value < 1)
-    throw new Error(`--${name} must be a whole number from 1, not ${flags[name]}`);
-  return value;
-}
-
 await main();
 
 async function main(): Promise<void> {
   const stateDir = flags["state-dir"];
   const made = !existsSync(stateDir);
   const ports = {
-    ...{ postgres: whole("postgres-port"), nats: whole("nats-port") },
-    natsMonitor: whole("nats-monitor-port"),
+    ...{
+      postgres: wholeFlag(flags, "postgres-port", 1, 1_000_000),
+      nats: wholeFlag(flags, "nats-port", 1, 1_000_000),
+    },
+    natsMonitor: wholeFlag(flags, "nats-monitor-port", 1, 1_000_000),
   };
   const closing: (() => Promise<unknown>)[] = [];
   const { promise: stopped, reject: stop } = Promise.withResolvers<never>();
@@ -103,7 +98,11 @@ async function startAndMeasure(
 
 async function measure(bench: Bench, bare: BareConnection, parts: Parts): Promise<void> {
   const only = new Set(flags.only.split(","));
-  const [pairs, jobs, agents] = [whole("pairs"), whole("jobs"), whole("agents")];
+  const [pairs, jobs, agents] = [
+    wholeFlag(flags, "pairs", 1, 1_000_000),
+    wholeFlag(flags, "jobs", 1, 1_000_000),
+    wholeFlag(flags, "agents", 1, 1_000_000),
+  ];
   const figures: Figure[] = [];
   const extra: { [name: string]: unknown } = {};
   await bench.setHosts(agents, say);

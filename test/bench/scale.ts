@@ -15,6 +15,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
+import { wholeFlag } from "./kit/flags.ts";
 import { Answering } from "./scale/answering.ts";
 import { type Arm, appPath, appPort, type Sample, type Site, scaleTimeoutMs } from "./scale/arm.ts";
 import { bareArm, bareNetworkUp } from "./scale/bare-arm.ts";
@@ -41,28 +42,17 @@ const { values: flags } = parseArgs({
   },
 });
 const stateDir = flags["state-dir"];
-const replicas = whole("replicas", 2, 300);
-const rounds = whole("rounds", 1, 50);
+const replicas = wholeFlag(flags, "replicas", 2, 300);
+const rounds = wholeFlag(flags, "rounds", 1, 50);
 const atOnceTried = flags["at-once"].split(",").map(Number);
 if (!atOnceTried.every((count) => Number.isInteger(count) && count >= 1 && count <= 64))
   throw new Error(`--at-once must be whole numbers from 1 to 64 with commas, not ${flags["at-once"]}`);
 const ports = {
-  postgresPort: whole("postgres-port", 1, 65_535),
-  natsMonitorPort: whole("nats-monitor-port", 1, 65_535),
+  postgresPort: wholeFlag(flags, "postgres-port", 1, 65_535),
+  natsMonitorPort: wholeFlag(flags, "nats-monitor-port", 1, 65_535),
 };
 
 const say = (line: string): void => console.error(line);
-
-function whole(
-  name: "replicas" | "rounds" | "index" | "postgres-port" | "nats-monitor-port",
-  least: number,
-  most: number,
-): number {
-  const value = Number(flags[name]);
-  if (!Number.isInteger(value) || value < least || value > most)
-    throw new Error(`--${name} must be a whole number from ${least} to ${most}, not ${flags[name]}`);
-  return value;
-}
 
 await main();
 
@@ -76,7 +66,7 @@ async function main(): Promise<void> {
   const folder = join(stateDir, "bench");
   try {
     const labPod = await labPodUp({
-      ...{ hosts: 3, stateDir, index: whole("index", 0, 99) },
+      ...{ hosts: 3, stateDir, index: wholeFlag(flags, "index", 0, 99) },
       ...(flags["cache-dir"] === undefined ? {} : { cacheDir: flags["cache-dir"] }),
       settings: {
         ...{ ...ports, stackImage: false },

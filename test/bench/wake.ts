@@ -18,6 +18,7 @@ import { parseArgs } from "node:util";
 import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
 import type { SleepLevel } from "@berth/shared/domain/sleep.ts";
 import { z } from "zod";
+import { wholeFlag } from "./kit/flags.ts";
 import { type Figure, figureLines, reportLine } from "./kit/report.ts";
 import { estimate, ratios } from "./kit/statistics.ts";
 import { appPort, limits, type Site } from "./scale/arm.ts";
@@ -38,9 +39,8 @@ const { values: flags } = parseArgs({
     "nats-monitor-port": { type: "string", default: "7792" },
   },
 });
-const count = z.coerce.number().int().min(1);
 const stateDir = flags["state-dir"];
-const [pairs, cycles] = [count.max(200).parse(flags.pairs), count.max(1000).parse(flags.cycles)];
+const [pairs, cycles] = [wholeFlag(flags, "pairs", 1, 200), wholeFlag(flags, "cycles", 1, 1000)];
 const only = new Set(flags.only.split(","));
 const say = (line: string): void => console.error(line);
 
@@ -76,11 +76,11 @@ async function main(): Promise<void> {
   const folder = join(stateDir, "bench");
   try {
     const labPod = await labPodUp({
-      ...{ hosts: 2, stateDir, index: z.coerce.number().int().min(0).max(99).parse(flags.index) },
+      ...{ hosts: 2, stateDir, index: wholeFlag(flags, "index", 0, 99) },
       ...(flags["cache-dir"] === undefined ? {} : { cacheDir: flags["cache-dir"] }),
       settings: {
-        postgresPort: count.parse(flags["postgres-port"]),
-        natsMonitorPort: count.parse(flags["nats-monitor-port"]),
+        postgresPort: wholeFlag(flags, "postgres-port", 1, 65_535),
+        natsMonitorPort: wholeFlag(flags, "nats-monitor-port", 1, 65_535),
         stackImage: false,
         // How long what is open may last before a sleep is not measured.
         serviceEnv: { scheduler: { BERTH_DRAIN_MS: "500" } },
