@@ -3,6 +3,7 @@ import { newId } from "@berth/shared/kit/ids.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { moveHost } from "./outbound/host-address-store.ts";
 import { readPeers } from "./outbound/host-store.ts";
+import { readDecisions } from "./outbound/status-store.ts";
 import { ApiUnderTest, sampleBody } from "./testing/api-under-test.ts";
 
 let api: ApiUnderTest;
@@ -54,6 +55,26 @@ test("a customer sees the own org's history only, an operator the pod's", async 
   expect((await events(api.own.owner)).events[0]?.kind).toBe("evictions.frozen");
   expect((await events(api.foreign.owner, { service: "shop" })).events).toEqual([]);
   expect((await events(api.own.member, { service: "shop" })).events.length).toBeGreaterThan(1);
+});
+
+test("that a host took its job is read off the job, not off the decision", async () => {
+  const service = await api.serviceId("shop");
+  const job = await storeJob(service, api.own.orgId);
+  await api.admin.query(
+    `insert into scheduler.decisions (id, job_id, service_id, epoch, outcome, candidates) values ($1, $2, $3, 1, 'placed', '[]')`,
+    [newId("decision"), job, service],
+  );
+  const answer = async (state: string, epoch: number, sequence: number) => {
+    await api.admin.query(
+      "update scheduler.jobs set state = $2, epoch = $3, observed_sequence = $4 where id = $1",
+      [job, state, epoch, sequence],
+    );
+    return (await readDecisions(api.pod.db, service, 1))[0]?.answer;
+  };
+  expect(await answer("awarded", 1, -1)).toBe("none");
+  expect(await answer("accepted", 1, 1)).toBe("accepted");
+  expect(await answer("running", 2, 3)).toBe("none");
+  expect(await answer("failed", 1, 4)).toBe("accepted");
 });
 
 test("pages neither repeat nor leave out", async () => {
