@@ -12,15 +12,13 @@
  *   node test/bench/deploy.ts [--deploys 50] [--rate 150] [--websockets 200] [--streams 5] [--steady 3]
  *     [--pairs 7] [--changes 100] [--only Z1,Z4,Z5] [--state-dir DIR] [--index 24]
  */
-import { existsSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { edgePaths } from "@berth/infra/host/processes.ts";
 import { ensurePackages } from "@berth/infra/install/debian-packages.ts";
 import type { LabHost } from "@berth/infra/lab/lab.ts";
-import { hostBerthDir, type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
+import { hostBerthDir, type LabPod } from "@berth/infra/lab/lab-pod.ts";
 import { run } from "@berth/infra/run-command.ts";
 import { HandProxy, processesWith } from "./deploy/hand-proxy.ts";
 import type { WindowReport } from "./deploy/load.ts";
@@ -28,6 +26,7 @@ import { LoadProcess } from "./deploy/load-process.ts";
 import { type DeploySite, makeSite } from "./deploy/site.ts";
 import { cpuSecondsOf } from "./kit/cpu.ts";
 import { wholeFlag } from "./kit/flags.ts";
+import { withLab } from "./kit/lab-run.ts";
 import { type Figure, figureLines, reportLine } from "./kit/report.ts";
 import { estimate, ratios } from "./kit/statistics.ts";
 
@@ -48,7 +47,6 @@ const { values: flags } = parseArgs({
     "nats-monitor-port": { type: "string", default: "7802" },
   },
 });
-const stateDir = flags["state-dir"];
 const only = new Set(flags.only.split(","));
 const say = (line: string): void => console.error(line);
 
@@ -57,37 +55,8 @@ const handPorts = { plain: 18_080, duties: 18_081 } as const;
 const wrkSeconds = 4;
 const blocks = 5;
 
-await main();
-
-async function main(): Promise<void> {
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => {
-      say(`${signal}: removing the lab`);
-      void labPodDown(stateDir, say).finally(() => process.exit(1));
-    });
-  const made = !existsSync(stateDir);
-  const folder = join(stateDir, "bench");
-  try {
-    if (only.has("Z4")) await ensurePackages(["wrk"], say);
-    const labPod = await labPodUp({
-      ...{ hosts: 2, stateDir, index: wholeFlag(flags, "index", 0, 99) },
-      ...(flags["cache-dir"] === undefined ? {} : { cacheDir: flags["cache-dir"] }),
-      settings: {
-        postgresPort: wholeFlag(flags, "postgres-port", 1, 65_535),
-        natsMonitorPort: wholeFlag(flags, "nats-monitor-port", 1, 65_535),
-      },
-      environment: {},
-      progress: say,
-      writeCredentials: false,
-    });
-    await mkdir(folder, { recursive: true });
-    await measure(labPod, folder);
-  } finally {
-    await labPodDown(stateDir, say);
-    await rm(folder, { recursive: true, force: true });
-    if (made) await rm(stateDir, { recursive: true, force: true });
-  }
-}
+if (only.has("Z4")) await ensurePackages(["wrk"], say);
+await withLab({ hosts: 2, flags, settings: {}, say }, measure);
 
 async function measure(labPod: LabPod, folder: string): Promise<void> {
   const site = await makeSite(labPod, folder, instances);

@@ -10,12 +10,10 @@
  *
  *   node test/bench/scale.ts [--replicas 90] [--rounds 3] [--at-once 1,2,4,8] [--state-dir DIR] [--index 5] [--cache-dir DIR]
  */
-import { existsSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
+import type { LabPod } from "@berth/infra/lab/lab-pod.ts";
 import { wholeFlag } from "./kit/flags.ts";
+import { withLab } from "./kit/lab-run.ts";
 import { Answering } from "./scale/answering.ts";
 import { type Arm, appPath, appPort, type Sample, type Site, scaleTimeoutMs } from "./scale/arm.ts";
 import { bareArm, bareNetworkUp } from "./scale/bare-arm.ts";
@@ -41,50 +39,22 @@ const { values: flags } = parseArgs({
     "nats-monitor-port": { type: "string", default: "7762" },
   },
 });
-const stateDir = flags["state-dir"];
 const replicas = wholeFlag(flags, "replicas", 2, 300);
 const rounds = wholeFlag(flags, "rounds", 1, 50);
 const atOnceTried = flags["at-once"].split(",").map(Number);
 if (!atOnceTried.every((count) => Number.isInteger(count) && count >= 1 && count <= 64))
   throw new Error(`--at-once must be whole numbers from 1 to 64 with commas, not ${flags["at-once"]}`);
-const ports = {
-  postgresPort: wholeFlag(flags, "postgres-port", 1, 65_535),
-  natsMonitorPort: wholeFlag(flags, "nats-monitor-port", 1, 65_535),
-};
 
 const say = (line: string): void => console.error(line);
 
-await main();
-
-async function main(): Promise<void> {
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => {
-      say(`${signal}: removing the lab`);
-      void labPodDown(stateDir, say).finally(() => process.exit(1));
-    });
-  const made = !existsSync(stateDir);
-  const folder = join(stateDir, "bench");
-  try {
-    const labPod = await labPodUp({
-      ...{ hosts: 3, stateDir, index: wholeFlag(flags, "index", 0, 99) },
-      ...(flags["cache-dir"] === undefined ? {} : { cacheDir: flags["cache-dir"] }),
-      settings: {
-        ...{ ...ports, stackImage: false },
-        // The way back to one replica is not measured; it only has to be over before the next arm's turn.
-        serviceEnv: { scheduler: { BERTH_DRAIN_MS: "500" } },
-      },
-      environment: {},
-      progress: say,
-      writeCredentials: false,
-    });
-    await mkdir(folder, { recursive: true });
-    await measure(labPod, folder);
-  } finally {
-    await labPodDown(stateDir, say);
-    await rm(folder, { recursive: true, force: true });
-    if (made) await rm(stateDir, { recursive: true, force: true });
-  }
-}
+await withLab(
+  {
+    ...{ hosts: 3, flags, say },
+    // The way back to one replica is not measured; it only has to be over before the next arm's turn.
+    settings: { stackImage: false, serviceEnv: { scheduler: { BERTH_DRAIN_MS: "500" } } },
+  },
+  measure,
+);
 
 async function measure(labPod: LabPod, folder: string): Promise<void> {
   const sites = sitesOf(labPod.lab);

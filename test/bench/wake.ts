@@ -10,15 +10,13 @@
  *
  *   node test/bench/wake.ts [--pairs 9] [--cycles 40] [--only W1,W1b,W2,W3] [--state-dir DIR] [--index 19]
  */
-import { existsSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
+import type { LabPod } from "@berth/infra/lab/lab-pod.ts";
 import type { SleepLevel } from "@berth/shared/domain/sleep.ts";
 import { z } from "zod";
 import { wholeFlag } from "./kit/flags.ts";
+import { withLab } from "./kit/lab-run.ts";
 import { type Figure, figureLines, reportLine } from "./kit/report.ts";
 import { estimate, ratios } from "./kit/statistics.ts";
 import { appPort, limits, type Site } from "./scale/arm.ts";
@@ -39,7 +37,6 @@ const { values: flags } = parseArgs({
     "nats-monitor-port": { type: "string", default: "7792" },
   },
 });
-const stateDir = flags["state-dir"];
 const [pairs, cycles] = [wholeFlag(flags, "pairs", 1, 200), wholeFlag(flags, "cycles", 1, 1000)];
 const only = new Set(flags.only.split(","));
 const say = (line: string): void => console.error(line);
@@ -64,39 +61,14 @@ interface Rig {
   readonly bareId: string;
 }
 
-await main();
-
-async function main(): Promise<void> {
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => {
-      say(`${signal}: removing the lab`);
-      void labPodDown(stateDir, say).finally(() => process.exit(1));
-    });
-  const made = !existsSync(stateDir);
-  const folder = join(stateDir, "bench");
-  try {
-    const labPod = await labPodUp({
-      ...{ hosts: 2, stateDir, index: wholeFlag(flags, "index", 0, 99) },
-      ...(flags["cache-dir"] === undefined ? {} : { cacheDir: flags["cache-dir"] }),
-      settings: {
-        postgresPort: wholeFlag(flags, "postgres-port", 1, 65_535),
-        natsMonitorPort: wholeFlag(flags, "nats-monitor-port", 1, 65_535),
-        stackImage: false,
-        // How long what is open may last before a sleep is not measured.
-        serviceEnv: { scheduler: { BERTH_DRAIN_MS: "500" } },
-      },
-      environment: {},
-      progress: say,
-      writeCredentials: false,
-    });
-    await mkdir(folder, { recursive: true });
-    await measure(labPod, folder);
-  } finally {
-    await labPodDown(stateDir, say);
-    await rm(folder, { recursive: true, force: true });
-    if (made) await rm(stateDir, { recursive: true, force: true });
-  }
-}
+await withLab(
+  {
+    ...{ hosts: 2, flags, say },
+    // How long what is open may last before a sleep is not measured.
+    settings: { stackImage: false, serviceEnv: { scheduler: { BERTH_DRAIN_MS: "500" } } },
+  },
+  measure,
+);
 
 async function measure(labPod: LabPod, folder: string): Promise<void> {
   const sites = sitesOf(labPod.lab);
