@@ -106,7 +106,8 @@ async function openRecord(lab: NetworkLab) {
              select (jsonb_populate_record(p, jsonb_build_object('service_id', $2::text, 'scale', $5::int))).*
                from api.processes p where p.service_id = $1
              on conflict (service_id, process) do update set scale = excluded.scale,
-               memory_bytes = excluded.memory_bytes, cpu_millis = excluded.cpu_millis returning 1),
+               memory_bytes = excluded.memory_bytes, cpu_millis = excluded.cpu_millis,
+               disk_bytes = excluded.disk_bytes returning 1),
            release as (
              insert into api.releases
              select (jsonb_populate_record(r, jsonb_build_object('id', $3::text, 'service_id', $2::text,

@@ -88,6 +88,7 @@ export interface NetworkApp {
 export interface Sizes {
   readonly memoryBytes: number;
   readonly cpuMillis: number;
+  readonly diskBytes?: number;
 }
 
 export const ORG = "acme";

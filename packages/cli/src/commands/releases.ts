@@ -130,7 +130,7 @@ function printRelease(release: Answer<"showRelease">): void {
     const limits =
       size === undefined
         ? ""
-        : `, ${formatBytes(size.memoryBytes)}, ${size.cpuMillis / 1000} CPU${healthOf(size)}`;
+        : `, ${formatBytes(size.memoryBytes)}, ${size.cpuMillis / 1000} CPU, disk ${formatBytes(size.diskBytes)}${healthOf(size)}`;
     print(`process    ${process}: ${command === "" ? "the image's own command" : clean(command)}${limits}`);
   }
   for (const line of release.notes === "" ? [] : release.notes.split("\n"))

@@ -14,6 +14,7 @@ import { examples, withEnv } from "./common.ts";
 interface ScaleFlags extends EnvFlags {
   readonly memory?: string;
   readonly cpu?: string;
+  readonly disk?: string;
   readonly health?: string;
 }
 
@@ -23,6 +24,10 @@ export function registerScaleCommand(program: Command): void {
       .description("set how many of each process run, and how large they are; alone it shows what is set")
       .option("-m, --memory <size>", "memory of each named process, such as 512MB; a new release")
       .option("--cpu <count>", "CPUs of each named process, such as 0.5; a new release")
+      .option(
+        "--disk <size>",
+        "disk kept free for each named process's own files, such as 1GB; a new release",
+      )
       .option(
         "--health <path>",
         "path that answers 2xx or 3xx when ready, or `none` for a TCP connect; a new release",
@@ -94,6 +99,7 @@ function countOf(
 function readSizes(flags: ScaleFlags): {
   memoryBytes?: number;
   cpuMillis?: number;
+  diskBytes?: number;
   healthPath?: string | null;
 } {
   const memoryBytes = flags.memory === undefined ? undefined : parseBytes(flags.memory);
@@ -102,10 +108,14 @@ function readSizes(flags: ScaleFlags): {
   const cpuMillis = flags.cpu === undefined ? undefined : parseCpus(flags.cpu);
   if (cpuMillis === null)
     throw usageError(`${JSON.stringify(flags.cpu)} is not a number of CPUs`, "Write it like 0.5 or 2.");
+  const diskBytes = flags.disk === undefined ? undefined : parseBytes(flags.disk);
+  if (diskBytes === null)
+    throw usageError(`${JSON.stringify(flags.disk)} is not a size`, "Write it like 512MB or 1.5GB.");
   const healthPath = flags.health === "none" ? null : flags.health;
   return {
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(cpuMillis === undefined ? {} : { cpuMillis }),
+    ...(diskBytes === undefined ? {} : { diskBytes }),
     ...(healthPath === undefined ? {} : { healthPath }),
   };
 }
@@ -117,7 +127,7 @@ function show(reply: Answer<"scaleService">, flags: EnvFlags): void {
   }
   for (const p of reply.processes) {
     print(
-      `${p.process}=${p.scale}  ${formatBytes(p.memoryBytes)}, ${p.cpuMillis / 1000} CPU${p.healthPath === null ? "" : `, health ${p.healthPath}`}`,
+      `${p.process}=${p.scale}  ${formatBytes(p.memoryBytes)}, ${p.cpuMillis / 1000} CPU, disk ${formatBytes(p.diskBytes)}${p.healthPath === null ? "" : `, health ${p.healthPath}`}`,
     );
   }
 }

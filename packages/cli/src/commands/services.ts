@@ -121,7 +121,7 @@ async function showService(name: string | undefined, flags: EnvFlags): Promise<v
   print(`release   ${service.currentRelease === null ? "none yet" : `v${service.currentRelease}`}`);
   for (const p of service.processes) {
     print(
-      `process   ${p.process}=${p.scale}, ${formatBytes(p.memoryBytes)}, ${p.cpuMillis / 1000} CPU${p.healthPath === null ? "" : `, health ${clean(p.healthPath)}`}`,
+      `process   ${p.process}=${p.scale}, ${formatBytes(p.memoryBytes)}, ${p.cpuMillis / 1000} CPU, disk ${formatBytes(p.diskBytes)}${p.healthPath === null ? "" : `, health ${clean(p.healthPath)}`}`,
     );
   }
 }

@@ -7,7 +7,7 @@
 import { z } from "zod";
 import { Autoscale } from "./autoscale.ts";
 import { ProcessName, VariableName } from "./names.ts";
-import { GIB, MIB, parseBytes } from "./resources.ts";
+import { GIB, MIB, parseBytes, Resources } from "./resources.ts";
 import {
   LEAST_PROGRESS_DEADLINE_MS,
   MAX_MIN_READY_MS,
@@ -61,6 +61,8 @@ function measured(
 }
 
 const memory = measured(parseBytes, [16 * MIB, 1024 * GIB], { example: "512MB", range: "16MB to 1024GB" });
+
+const disk = measured(parseBytes, [0, 1024 * GIB], { example: "1GB", range: "0 to 1024GB" });
 const startDeadline = measured(readDuration, [1000, MAX_START_DEADLINE_MS], {
   example: "90s",
   range: "1s to 5m: a deploy has five minutes",
@@ -115,6 +117,7 @@ export const AppProcess = z.strictObject({
   command: CommandText.optional(),
   scale: z.int("must be a whole number").min(0).max(500).optional(),
   memory: memory.optional(),
+  disk: disk.optional(),
   cpu: z
     .number("must be a number of CPUs, for example 0.5")
     .min(0.01)
@@ -245,6 +248,7 @@ export const ProcessWishes = z.strictObject({
     .min(16 * MIB)
     .optional(),
   cpuMillis: z.int().min(10).optional(),
+  diskBytes: Resources.shape.diskBytes.optional(),
   healthPath: z.string().max(500).optional(),
   startDeadlineMs: z.int().min(1000).max(MAX_START_DEADLINE_MS).optional(),
   stopGraceMs: z.int().min(0).max(MAX_STOP_GRACE_MS).optional(),
@@ -291,10 +295,11 @@ export function toWishes(file: AppFile): AppWishes {
   const commands: Record<string, string> = {};
   const processes: Record<string, ProcessWishes> = {};
   for (const [name, given] of Object.entries(file.processes ?? {})) {
-    const { command, memory: memoryBytes, cpu: cpuMillis, health: healthPath, scale, canary, batch } = given;
+    const { command, memory: memoryBytes, cpu: cpuMillis, disk: diskBytes, health: healthPath } = given;
+    const { scale, canary, batch } = given;
     if (command !== undefined) commands[name] = command;
     processes[name] = ProcessWishes.parse({
-      ...{ scale, memoryBytes, cpuMillis, healthPath, canary, batch },
+      ...{ scale, memoryBytes, cpuMillis, diskBytes, healthPath, canary, batch },
       startDeadlineMs: given["start-deadline"],
       stopGraceMs: given["stop-grace"],
       minReadyMs: given["min-ready"],

@@ -14,6 +14,7 @@ test("every key becomes what the platform works with", () => {
     command: node server.js
     scale: 2
     memory: 512MB
+    disk: 1GB
     cpu: 0.5
     health: /up
     start-deadline: 2m
@@ -44,6 +45,7 @@ env:
         processes: {
           web: {
             ...{ scale: 2, memoryBytes: 512 * 1024 ** 2, cpuMillis: 500, healthPath: "/up" },
+            diskBytes: 1024 ** 3,
             ...{ startDeadlineMs: 120_000, stopGraceMs: 30_000 },
             ...{ minReadyMs: 5000, canary: 1, batch: 2 },
             autoscale: { min: 2, max: 6, requests: 20, cpu: 70, cooldownMs: 120_000 },

@@ -25,6 +25,7 @@ test.each([
   [{ scale: 3 }, false, true],
   [{ memoryBytes: 1 }, true, false],
   [{ cpuMillis: 1, scale: 2 }, true, true],
+  [{ diskBytes: 0 }, true, false],
   [{ healthPath: null }, true, false],
   [{ scale: 1, healthPath: "/up" }, false, false],
 ])("%j", (change, sizesChanged, countsChanged) => {

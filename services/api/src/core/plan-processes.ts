@@ -12,11 +12,15 @@ export interface ProcessSetting extends Rollout {
   readonly scale: number;
   readonly memoryBytes: number;
   readonly cpuMillis: number;
+  readonly diskBytes: number;
   readonly healthPath: string | null;
   /** Null: the platform's own. */
   readonly startDeadlineMs: number | null;
   readonly stopGraceMs: number | null;
 }
+
+/** What a container is made with: a change makes a new release. */
+const SIZES = ["memoryBytes", "cpuMillis", "diskBytes", "healthPath"] as const;
 
 /** A request to change some of a process's settings; what is absent stays. */
 export interface ProcessChange {
@@ -24,6 +28,7 @@ export interface ProcessChange {
   readonly scale?: number | undefined;
   readonly memoryBytes?: number | undefined;
   readonly cpuMillis?: number | undefined;
+  readonly diskBytes?: number | undefined;
   readonly healthPath?: string | null | undefined;
 }
 
@@ -34,6 +39,7 @@ export function defaultSetting(process: string, healthPath: string | null): Proc
     scale: process === "web" ? 1 : 0,
     memoryBytes: DEFAULT_RESOURCES.memoryBytes,
     cpuMillis: DEFAULT_RESOURCES.cpuMillis,
+    diskBytes: DEFAULT_RESOURCES.diskBytes,
     healthPath: process === "web" ? healthPath : null,
     startDeadlineMs: null,
     stopGraceMs: null,
@@ -113,6 +119,7 @@ export function planScale(current: readonly ProcessSetting[], changes: readonly 
       scale: change.scale ?? before.scale,
       memoryBytes: change.memoryBytes ?? before.memoryBytes,
       cpuMillis: change.cpuMillis ?? before.cpuMillis,
+      diskBytes: change.diskBytes ?? before.diskBytes,
       healthPath: change.healthPath === undefined ? before.healthPath : change.healthPath,
     });
   }
@@ -121,8 +128,7 @@ export function planScale(current: readonly ProcessSetting[], changes: readonly 
   return {
     kind: "change",
     settings: [...next.values()].toSorted(byProcess),
-    sizesChanged:
-      differs((s) => s.memoryBytes) || differs((s) => s.cpuMillis) || differs((s) => s.healthPath),
+    sizesChanged: SIZES.some((size) => differs((s) => s[size])),
     countsChanged: differs((s) => s.scale),
   };
 }

@@ -58,8 +58,8 @@ function toDetails({ table, settings, createdAt, ...release }: ReleaseRow): Deta
   return {
     ...release,
     processes: Object.entries(table).map(([process, { command }]) => ({ process, command })),
-    sizes: settings.map(({ process, memoryBytes, cpuMillis, healthPath }) => {
-      return { process, memoryBytes, cpuMillis, healthPath };
+    sizes: settings.map(({ process, memoryBytes, cpuMillis, diskBytes, healthPath }) => {
+      return { process, memoryBytes, cpuMillis, diskBytes, healthPath };
     }),
     createdAt: createdAt.toISOString(),
   };

@@ -38,7 +38,7 @@ const SERVICE = sql`
   select s.id, o.name as org, e.name as environment, s.name, s.kind, s.hostname_label as "hostnameLabel",
          s.deploy_branch as "deployBranch", r.version as "currentRelease", s.maintenance_since as "maintenanceSince", s.created_at as "createdAt",
          coalesce((select jsonb_agg(jsonb_build_object('process', p.process, 'scale', p.scale,
-             'memoryBytes', p.memory_bytes, 'cpuMillis', p.cpu_millis, 'healthPath', p.health_path, 'startDeadlineMs', p.start_deadline_ms, 'stopGraceMs', p.stop_grace_ms,
+             'memoryBytes', p.memory_bytes, 'cpuMillis', p.cpu_millis, 'diskBytes', p.disk_bytes, 'healthPath', p.health_path, 'startDeadlineMs', p.start_deadline_ms, 'stopGraceMs', p.stop_grace_ms,
              'canary', p.canary, 'batch', p.batch, 'minReadyMs', p.min_ready_ms, 'autoscale', p.autoscale))
            from api.processes p where p.service_id = s.id), '[]') as processes
   from api.services s

@@ -50,6 +50,7 @@ export interface ApiTables {
     scale: number;
     memory_bytes: number;
     cpu_millis: number;
+    disk_bytes: Generated<number>;
     health_path: string | null;
     start_deadline_ms: Generated<number | null>;
     stop_grace_ms: Generated<number | null>;

@@ -83,10 +83,9 @@ export function commonSpec(row: ReleaseRow, releaseId: string) {
 }
 
 export function resourcesOf(settings: Settings | undefined) {
-  return {
-    ...DEFAULT_RESOURCES,
-    ...(settings === undefined ? {} : { memoryBytes: settings.memoryBytes, cpuMillis: settings.cpuMillis }),
-  };
+  if (settings === undefined) return DEFAULT_RESOURCES;
+  const { memoryBytes, cpuMillis, diskBytes } = settings;
+  return { ...DEFAULT_RESOURCES, memoryBytes, cpuMillis, diskBytes };
 }
 
 export async function createJob(

@@ -55,6 +55,7 @@ export const ReleaseDetails = Release.extend({
       process: ProcessName,
       memoryBytes: z.int(),
       cpuMillis: z.int(),
+      diskBytes: z.int(),
       healthPath: z.string().nullable(),
     }),
   ),

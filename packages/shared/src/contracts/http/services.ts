@@ -5,7 +5,7 @@ import { DeployId, HostId, JobId, ServiceId } from "../../domain/ids.ts";
 import { JobState } from "../../domain/job-state.ts";
 import { EnvironmentName, OrgName, ProcessName, ServiceName, VariableName } from "../../domain/names.ts";
 import { HostState, Refusal, ScoreTerms } from "../../domain/placement.ts";
-import { MIB } from "../../domain/resources.ts";
+import { DEFAULT_RESOURCES, MIB, Resources } from "../../domain/resources.ts";
 import { Rollout } from "../../domain/rollout.ts";
 import { LogLine } from "../log.ts";
 import { VariableInfo } from "../secret.ts";
@@ -21,6 +21,7 @@ export const ProcessSettings = z.strictObject({
   scale: z.int().min(0).max(500),
   memoryBytes: z.int().min(16 * MIB),
   cpuMillis: z.int().min(10),
+  diskBytes: Resources.shape.diskBytes.default(DEFAULT_RESOURCES.diskBytes),
   healthPath: z.string().nullable(),
   /** From start to ready; null: the platform's own. */
   startDeadlineMs: z.int().nullable().default(null),
@@ -126,6 +127,7 @@ export const scaleService = route({
             .min(16 * MIB)
             .optional(),
           cpuMillis: z.int().min(10).optional(),
+          diskBytes: Resources.shape.diskBytes.optional(),
           healthPath: z.string().max(500).startsWith("/").nullable().optional(),
         }),
       )

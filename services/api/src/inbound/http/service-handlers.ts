@@ -177,7 +177,7 @@ async function scaleService({ db, outbox }: Given, { object, body, actor }: Aske
 function checkSizes(changes: Asked<"scaleService">["body"]["processes"]): void {
   const fields = Resources.shape;
   for (const [index, change] of changes.entries()) {
-    for (const name of ["memoryBytes", "cpuMillis"] as const) {
+    for (const name of ["memoryBytes", "cpuMillis", "diskBytes"] as const) {
       const parsed = fields[name].optional().safeParse(change[name]);
       if (!parsed.success)
         throw invalid(`processes.${index}.${name}`, parsed.error.issues[0]?.message ?? "is out of range");
