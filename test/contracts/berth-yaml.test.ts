@@ -10,10 +10,12 @@ import {
   AppProcess,
   AppSleep,
 } from "@berth/shared/domain/app-config.ts";
+import { AppCors, AppHttp, AppRedirect } from "@berth/shared/domain/app-http.ts";
 import { readAppFile } from "@berth/shared/kit/app-file.ts";
 import { expect, test } from "vitest";
 
-const parts = { placement: AppPlacement, deploy: AppDeploy, sleep: AppSleep } as const;
+const parts = { placement: AppPlacement, deploy: AppDeploy, sleep: AppSleep, http: AppHttp } as const;
+const inner = { "http.cors": AppCors, "http.redirects": AppRedirect } as const;
 const text = readFileSync(join(import.meta.dirname, "../../docs/BERTH-YAML.md"), "utf8");
 
 test("every key is documented, and every documented key exists", () => {
@@ -27,7 +29,12 @@ test("every key is documented, and every documented key exists", () => {
       );
     if (key === "cron") return Object.keys(AppCron.shape).map((one) => `cron.NAME.${one}`);
     const part = parts[key as keyof typeof parts];
-    return part === undefined ? [key] : Object.keys(part.shape).map((one) => `${key}.${one}`);
+    if (part === undefined) return [key];
+    return Object.keys(part.shape).flatMap((one) => {
+      const name = `${key}.${one}`;
+      const shape = inner[name as keyof typeof inner]?.shape;
+      return shape === undefined ? [name] : Object.keys(shape).map((each) => `${name}.${each}`);
+    });
   });
   expect(documented.toSorted()).toEqual(keys.toSorted());
 });
@@ -41,7 +48,7 @@ test("the example uses every key and is right", () => {
     ...Object.keys(AppProcess.shape),
     ...Object.keys(AppAutoscale.shape),
     ...Object.keys(AppCron.shape),
-    ...Object.values(parts).flatMap(({ shape }) => Object.keys(shape)),
+    ...[...Object.values(parts), ...Object.values(inner)].flatMap(({ shape }) => Object.keys(shape)),
   ];
   for (const name of names) expect(example).toContain(`${name}:`);
 });

@@ -17,6 +17,7 @@ import { domainHandlers } from "./inbound/http/domain-handlers.ts";
 import { egressHandlers } from "./inbound/http/egress-handlers.ts";
 import { eventHandlers } from "./inbound/http/event-handlers.ts";
 import { hostHandlers } from "./inbound/http/host-handlers.ts";
+import { httpOptionHandlers } from "./inbound/http/http-option-handlers.ts";
 import { imageHandlers } from "./inbound/http/image-handlers.ts";
 import { linkHandlers } from "./inbound/http/link-handlers.ts";
 import { logsHandler } from "./inbound/http/logs-handler.ts";
@@ -124,6 +125,7 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
     handlers: {
       ...orgHandlers({ db }),
       ...serviceHandlers({ db, addresses, outbox }),
+      ...httpOptionHandlers({ db }),
       ...policyHandlers({ db, outbox }),
       ...sleepHandlers({ db, outbox }),
       ...rebalanceHandlers({ db, bus }),

@@ -59,3 +59,24 @@ test("what the hosts must know makes a release, the rest does not", async () => 
   );
   expect(audit.rows[0].details).toEqual({ singleWriter: true });
 });
+
+test("options of HTTP are replaced as a whole, checked and named in the audit", async () => {
+  const put = (http: object) => api.call("changeServiceHttp", api.own.member, { params, body: { http } });
+  const redirects = [{ from: "/old", to: "/new", status: 308 }];
+  expect((await put({ sticky: true, redirects })).body).toMatchObject({ http: { sticky: true, redirects } });
+  expect((await put({ bodyLimitBytes: 4096 })).body).toEqual({
+    http: { bodyLimitBytes: 4096 },
+    acknowledged: false,
+  });
+  const bad = await put({ headers: { "x-frame-options": "DENY\r\nSet-Cookie: a=b" } });
+  expect([bad.status, ErrorBody.parse(bad.body).message]).toEqual([
+    400,
+    expect.stringContaining("x-frame-options"),
+  ]);
+  const { body } = await api.call("showServiceHttp", api.own.member, { params });
+  expect(body).toMatchObject({ http: { bodyLimitBytes: 4096 } });
+  const { rows } = await api.admin.query(
+    "select details from api.audit where action = 'service.http-changed' order by id",
+  );
+  expect(rows.map(({ details }) => details.options)).toEqual(["sticky, redirects", "bodyLimitBytes"]);
+});

@@ -183,8 +183,10 @@ describe("what the repository says", () => {
       placement: { apart: true, labels: { disk: "ssd" } },
       deploy: { progressDeadlineMs: 60_000 },
       sleep: { afterMs: 900_000, level: "frozen" },
+      http: { sticky: true },
       env: { COLOUR: "blue" },
     });
+    expect((await call("showServiceHttp")).body).toEqual({ http: { sticky: true }, acknowledged: false });
     expect(first).toMatchObject({ env: { COLOUR: "blue" } });
     const given = {
       process: "web",

@@ -13,6 +13,7 @@ import { connect, findEnvironment, findService, REMOTE } from "../session/contex
 import { git, remoteUrl, tryGit } from "../session/git.ts";
 import type { EnvFlags } from "./common.ts";
 import { examples, withEnv } from "./common.ts";
+import { registerServiceHttpCommand } from "./service-http.ts";
 import { registerServicePolicyCommand } from "./service-policy.ts";
 
 type Service = Answer<"showService">;
@@ -48,6 +49,7 @@ export function registerServiceCommands(program: Command): void {
     "berth services rm shop --yes",
   );
 
+  registerServiceHttpCommand(services);
   registerServicePolicyCommand(services);
 
   const remote = program.command("git-remote").description("the git remote of a service");

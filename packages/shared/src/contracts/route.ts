@@ -3,6 +3,7 @@
  *          router ─RouteAcknowledged─▶ scheduler     router ─FirstResponse─▶ git, api
  */
 import { z } from "zod";
+import { HttpOptions } from "../domain/http-options.ts";
 import { CertificateId, DeployId, EnvironmentId, HostId, JobId, ServiceId } from "../domain/ids.ts";
 import { defineEvent, defineRequest, defineSignal } from "./event.ts";
 
@@ -38,6 +39,8 @@ export const RouteSite = z.strictObject({
   challenge: AcmeChallenge.optional(),
   /** Edges answer 503 themselves; the backends stay known, so that the end of it is at once. */
   maintenance: z.literal(true).optional(),
+  /** How edges treat its requests; of redirects only those that concern this host name. */
+  http: HttpOptions.optional(),
 });
 export type RouteSite = z.infer<typeof RouteSite>;
 

@@ -5,7 +5,10 @@
  * in docs/BERTH-YAML.md, which is compared with this file both ways.
  */
 import { z } from "zod";
+import { AppHttpOptions } from "./app-http.ts";
 import { Autoscale } from "./autoscale.ts";
+import { HttpOptions } from "./http-options.ts";
+import { measured, readDuration } from "./measured.ts";
 import { ProcessName, VariableName } from "./names.ts";
 import { GIB, MIB, parseBytes, Resources } from "./resources.ts";
 import {
@@ -34,31 +37,6 @@ const MAX_ENV_NAMES = 100;
 const MAX_START_DEADLINE_MS = 300_000;
 const MAX_STOP_GRACE_MS = 300_000;
 const MOST_LABELS = 20;
-
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-
-function readDuration(text: string): number | null {
-  const match = /^(\d{1,7})(ms|s|m|h)$/.exec(text);
-  return match === null ? null : Number(match[1]) * (UNITS_MS[match[2] ?? ""] ?? Number.NaN);
-}
-
-/** A text with a unit; `read` answers null when it is not one. */
-function measured(
-  read: (text: string) => number | null,
-  [min, max]: readonly [number, number],
-  words: { readonly example: string; readonly range: string },
-) {
-  return z.union([z.string(), z.number()]).transform((given, context) => {
-    const value = typeof given === "string" && /[a-z]/i.test(given) ? read(given) : null;
-    if (value !== null && value >= min && value <= max) return value;
-    const message =
-      value === null
-        ? `${JSON.stringify(given)} needs a number with a unit, for example ${words.example}`
-        : `must be ${words.range}`;
-    context.addIssue({ code: "custom", message });
-    return z.NEVER;
-  });
-}
 
 const memory = measured(parseBytes, [16 * MIB, 1024 * GIB], { example: "512MB", range: "16MB to 1024GB" });
 
@@ -193,6 +171,7 @@ export const AppFile = z.strictObject({
   placement: AppPlacement.optional(),
   deploy: AppDeploy.optional(),
   sleep: AppSleep.optional(),
+  http: AppHttpOptions.optional(),
   env: z
     .record(VariableName, envValue)
     .refine((env) => Object.keys(env).length <= MAX_ENV_NAMES, `at most ${MAX_ENV_NAMES} names`)
@@ -281,6 +260,8 @@ export const AppConfig = z.strictObject({
       level: SleepLevel.optional(),
     })
     .default({}),
+  /** Absent: as it was. */
+  http: HttpOptions.optional(),
   env: z.record(VariableName, z.string().max(MAX_ENV_BYTES)).default({}),
   tasks: ReleaseTasks.prefault({}),
 });
@@ -306,10 +287,10 @@ export function toWishes(file: AppFile): AppWishes {
       autoscale: given.autoscale === undefined ? undefined : toAutoscale(given.autoscale),
     });
   }
-  const { placement, env } = file;
+  const { placement, env, http } = file;
   const deploy = { progressDeadlineMs: file.deploy?.["progress-deadline"] };
   const sleep = { afterMs: file.sleep?.after, level: file.sleep?.level };
-  const config = { processes, placement, deploy, sleep, env, tasks: toTasks(file) };
+  const config = { processes, placement, deploy, sleep, http, env, tasks: toTasks(file) };
   return { commands, config: AppConfig.parse(config) };
 }
 

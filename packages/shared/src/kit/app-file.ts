@@ -17,6 +17,7 @@ import {
   nearestName,
   toWishes,
 } from "../domain/app-config.ts";
+import { AppCors, AppHttp, AppRedirect } from "../domain/app-http.ts";
 
 export const MAX_APP_FILE_BYTES = 64 * 1024;
 
@@ -107,8 +108,10 @@ function knownKeys(path: readonly (string | number)[]): string[] {
   if (path.length === 0) return Object.keys(AppFile.shape);
   if (path[0] === "processes" && path[2] === "autoscale") return Object.keys(AppAutoscale.shape);
   if (path[0] === "processes") return Object.keys(AppProcess.shape);
+  if (path[0] === "http" && path[1] === "cors") return Object.keys(AppCors.shape);
+  if (path[0] === "http" && path[1] === "redirects") return Object.keys(AppRedirect.shape);
   if (path[0] === "cron") return Object.keys(AppCron.shape);
-  const parts = { placement: AppPlacement, deploy: AppDeploy, sleep: AppSleep };
+  const parts = { placement: AppPlacement, deploy: AppDeploy, sleep: AppSleep, http: AppHttp };
   const part = parts[path[0] as keyof typeof parts];
   return part === undefined ? [] : Object.keys(part.shape);
 }

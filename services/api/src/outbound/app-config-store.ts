@@ -3,6 +3,7 @@ import type { ProcessTable } from "@berth/shared/contracts/build.ts";
 import type { AppConfig } from "@berth/shared/domain/app-config.ts";
 import { changePolicy } from "@berth/shared/domain/service-policy.ts";
 import { configure, newSettings } from "../core/plan-processes.ts";
+import { writeHttp } from "./http-store.ts";
 import { readPolicy, writePolicy } from "./policy-store.ts";
 import type { LockedService } from "./release-store.ts";
 import { readSettings, writeSettings } from "./release-store.ts";
@@ -12,7 +13,7 @@ export async function applyConfig(
   trx: Trx,
   service: LockedService,
   table: ProcessTable,
-  { processes, placement, deploy, sleep }: AppConfig,
+  { processes, placement, deploy, sleep, http }: AppConfig,
 ): Promise<void> {
   const known = await readSettings(trx, service.id);
   const added = newSettings(table, known, service.healthPath);
@@ -22,6 +23,7 @@ export async function applyConfig(
   );
   if (Object.keys(processes).length > 0)
     await writeSettings(trx, service.id, configure([...known, ...added], first, processes));
+  if (http !== undefined) await writeHttp(trx, service.id, http);
   const change = { ...placement, ...deploy, sleepAfterMs: sleep.afterMs, sleepLevel: sleep.level };
   if (Object.values(change).every((one) => one === undefined)) return;
   const policy = await readPolicy(trx, service.id);

@@ -40,6 +40,7 @@ export interface ApiTables {
     current_release_id: Generated<string | null>;
     config_version: Generated<number>;
     policy: ColumnType<unknown, string | undefined, string>;
+    http: ColumnType<unknown, string | undefined, string>;
     maintenance_since: Generated<Date | null>;
     created_at: Generated<Date>;
     deleted_at: Generated<Date | null>;

@@ -24,6 +24,7 @@ import { domainHandlers } from "../inbound/http/domain-handlers.ts";
 import { egressHandlers } from "../inbound/http/egress-handlers.ts";
 import { eventHandlers } from "../inbound/http/event-handlers.ts";
 import { hostHandlers } from "../inbound/http/host-handlers.ts";
+import { httpOptionHandlers } from "../inbound/http/http-option-handlers.ts";
 import { imageHandlers } from "../inbound/http/image-handlers.ts";
 import { linkHandlers } from "../inbound/http/link-handlers.ts";
 import { logsHandler } from "../inbound/http/logs-handler.ts";
@@ -143,6 +144,7 @@ async function startServer(
     handlers: {
       ...orgHandlers(given),
       ...serviceHandlers(given),
+      ...httpOptionHandlers(given),
       ...policyHandlers(given),
       ...sleepHandlers(given),
       ...rebalanceHandlers(given),

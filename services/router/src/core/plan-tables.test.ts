@@ -20,6 +20,7 @@ const service = (environment: string, name: string): ServiceRow => ({
   allow: null,
   sleepEpoch: null,
   maintenance: false,
+  http: {},
 });
 const backend = (serviceId: ServiceId, n: number): BackendRow => ({
   serviceId,
@@ -45,6 +46,37 @@ describe("planTables", () => {
         sites: [{ hostname: "shop-production.berth.localhost", serviceId: shop.serviceId, backends: [] }],
       },
     ]);
+  });
+
+  test("options of HTTP go to each site, a redirect from a host name to that name's alone; equal ones make no version", () => {
+    const http = {
+      headers: { "x-frame-options": "DENY", "referrer-policy": "no-referrer" },
+      redirects: [
+        { from: "/old", to: "/new", status: 301 },
+        { from: "www.shop.example", to: "https://shop.example", status: 308 },
+        { from: "www.other.example", to: "https://shop.example", status: 308 },
+      ],
+    } as const;
+    const shop = {
+      ...service("production", "shop"),
+      domains: [domain("shop.example"), domain("www.shop.example")],
+      http: { ...http, redirects: [...http.redirects] },
+    };
+    const [table] = planTables({ services: [shop], backends: [], stored: [], podDomain });
+    expect(table?.sites.map((site) => site.http?.redirects?.map(({ from }) => from))).toEqual([
+      ...[["/old"], ["/old"], ["/old", "www.shop.example"]],
+    ]);
+    const turned = JSON.parse(JSON.stringify(table)) as StoredTable;
+    for (const site of turned.sites)
+      Object.assign(site, {
+        http: {
+          redirects: site.http?.redirects,
+          headers: { "referrer-policy": "no-referrer", "x-frame-options": "DENY" },
+        },
+      });
+    expect(planTables({ services: [shop], backends: [], stored: [turned], podDomain })).toEqual([]);
+    const none = planTables({ services: [{ ...shop, http: {} }], backends: [], stored: [turned], podDomain });
+    expect(none[0]?.sites.every((site) => site.http === undefined)).toBe(true);
   });
 
   test("a service's own domains are sites with the same backends", () => {

@@ -6,7 +6,9 @@
  * (not yet), while an unknown host name answers 404. An environment whose services are gone gets a table without
  * sites: what is not mentioned is never taken away.
  */
+
 import type { AcmeChallenge, RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
+import type { HttpOptions } from "@berth/shared/domain/http-options.ts";
 import type { EnvironmentId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { type CertificateRow, chooseCertificate, podCertificate } from "./choose-certificate.ts";
 
@@ -21,6 +23,7 @@ export interface ServiceRow {
   /** Its newest sleep while it falls asleep, sleeps or wakes; else null. */
   readonly sleepEpoch: number | null;
   readonly maintenance: boolean;
+  readonly http: HttpOptions;
 }
 
 export interface DomainRow {
@@ -98,14 +101,23 @@ function sitesOf(service: ServiceRow, rows: readonly BackendRow[], input: PlanTa
   const hostname = `${service.hostnameLabel}.${input.podDomain}`.toLowerCase();
   const tls = podCertificate(hostname, input.certificates);
   return [
-    { hostname, ...common, ...(tls === undefined ? {} : { tls }) },
+    { hostname, ...common, ...httpOf(hostname, service), ...(tls === undefined ? {} : { tls }) },
     ...service.domains.map((domain) => ({
       hostname: domain.name,
       ...common,
+      ...httpOf(domain.name, service),
       ...httpsOf(domain, service, input),
       ...(domain.challenge === null ? {} : { challenge: domain.challenge }),
     })),
   ];
+}
+
+/** A redirect from a host name concerns the site of that name alone: nobody redirects names that are not theirs. */
+function httpOf(hostname: string, { http }: ServiceRow): Pick<RouteSite, "http"> {
+  const { redirects = [], ...rest } = http;
+  const own = redirects.filter(({ from }) => from.startsWith("/") || from === hostname);
+  const options = { ...rest, ...(own.length === 0 ? {} : { redirects: own }) };
+  return Object.keys(options).length === 0 ? {} : { http: options };
 }
 
 /** Without a certificate nobody is led to HTTPS, which would not answer. */
@@ -126,18 +138,29 @@ function httpsOf(
 /** Key order must not matter: what comes out of jsonb is ordered by the database. */
 function canonical(sites: readonly RouteSite[]): string {
   return JSON.stringify(
-    sites.map(({ hostname, serviceId, backends, allow = null, maintenance = false, sleep, ...https }) => [
-      hostname,
-      serviceId,
-      allow,
-      sleep?.epoch ?? null,
-      backends.map(({ jobId, address, port }) => [jobId, address, port]),
-      maintenance,
-      [https.tls?.certificateId ?? null, https.tls?.name ?? null],
-      [https.httpsOnly ?? false, https.hstsSeconds ?? null],
-      https.challenge?.keyAuthorization ?? null,
-    ]),
+    sites.map(
+      ({ hostname, serviceId, backends, allow = null, maintenance = false, sleep, http, ...https }) => [
+        hostname,
+        serviceId,
+        allow,
+        sleep?.epoch ?? null,
+        backends.map(({ jobId, address, port }) => [jobId, address, port]),
+        maintenance,
+        [https.tls?.certificateId ?? null, https.tls?.name ?? null],
+        [https.httpsOnly ?? false, https.hstsSeconds ?? null],
+        https.challenge?.keyAuthorization ?? null,
+        ordered(http ?? null),
+      ],
+    ),
   );
+}
+
+function ordered(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(ordered);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.entries(value)
+    .toSorted(([a], [b]) => compare(a, b))
+    .map(([key, inner]) => [key, ordered(inner)]);
 }
 
 function compare(a: string, b: string): number {

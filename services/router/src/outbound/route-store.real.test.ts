@@ -45,6 +45,7 @@ async function createTables(client: pg.Client): Promise<void> {
     "api/migrations/0010-traffic-policy.sql",
     "api/migrations/0013-domains.sql",
     "api/migrations/0014-certificates.sql",
+    "api/migrations/0017-http-options.sql",
     ...(await schedulerMigrations()),
     "router/migrations/0001-router.sql",
     "router/migrations/0003-certificates.sql",

@@ -7,6 +7,7 @@
 import type { CertificateInfo } from "@berth/shared/contracts/certificate.ts";
 import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
 import { RouteAcknowledged } from "@berth/shared/contracts/route.ts";
+import { HttpOptions } from "@berth/shared/domain/http-options.ts";
 import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import { type Kysely, sql, type Transaction } from "kysely";
@@ -64,13 +65,14 @@ async function readWorld(
     sleep_epoch: number | null;
     maintenance: boolean;
     domains: ServiceRow["domains"];
+    http: unknown;
     job_id: BackendRow["jobId"] | null;
     address: string | null;
     port: number | null;
   }
   const { rows } = await sql<Row>`
     select s.environment_id, s.id as service_id, s.hostname_label, coalesce(own.cidrs, whole.cidrs) as allow,
-           z.epoch as sleep_epoch, s.maintenance_since is not null as maintenance,
+           z.epoch as sleep_epoch, s.maintenance_since is not null as maintenance, s.http,
            coalesce((
              select jsonb_agg(jsonb_build_object('name', d.name, 'httpsOnly', d.https_only, 'hstsSeconds', d.hsts_seconds, 'challenge', a.challenge) order by d.name)
                from api.domain_owners o join api.domains d on d.name = o.name and d.service_id = o.service_id
@@ -97,6 +99,8 @@ async function readWorld(
       sleepEpoch: row.sleep_epoch,
       maintenance: row.maintenance,
       domains: row.domains,
+      // One row that a later version would refuse must not stop the tables of all others.
+      http: HttpOptions.catch({}).parse(row.http),
     });
     if (row.job_id === null || row.address === null || row.port === null) continue;
     backends.push({ serviceId, jobId: row.job_id, address: row.address, port: row.port });

@@ -9,6 +9,7 @@ export * from "./egress.ts";
 export * from "./events.ts";
 export * from "./host-details.ts";
 export * from "./hosts.ts";
+export * from "./http-options.ts";
 export * from "./images.ts";
 export * from "./links.ts";
 export * from "./networks.ts";

@@ -10,6 +10,7 @@
  */
 import { RouteTable } from "@berth/shared/contracts/route.ts";
 import { formatCidr, parseCidr } from "@berth/shared/domain/cidr.ts";
+import { HttpOptions } from "@berth/shared/domain/http-options.ts";
 import { z } from "zod";
 import { isCertificateName } from "./edge-tls.ts";
 
@@ -48,6 +49,7 @@ export type TableRefusal =
     }
   | { readonly code: "bad-hostname"; readonly environmentId: string; readonly hostname: string }
   | { readonly code: "bad-certificate-name"; readonly environmentId: string; readonly hostname: string }
+  | { readonly code: "bad-options"; readonly environmentId: string; readonly hostname: string }
   | { readonly code: "hostname-listed-twice"; readonly environmentId: string; readonly hostname: string }
   | { readonly code: "backend-listed-twice"; readonly environmentId: string; readonly hostname: string }
   | {
@@ -103,10 +105,12 @@ function refuseTable(table: RouteTable, have: RouteTable | undefined): TableRefu
     return { code: "older-version", environmentId, version, have: have.version };
   }
   const seen = new Set<string>();
-  for (const { hostname, backends, tls } of table.sites) {
+  for (const { hostname, backends, tls, http } of table.sites) {
     if (!isHostname(hostname)) return { code: "bad-hostname", environmentId, hostname };
     if (tls !== undefined && !isCertificateName(tls.name, hostname))
       return { code: "bad-certificate-name", environmentId, hostname };
+    if (http !== undefined && !HttpOptions.safeParse(http).success)
+      return { code: "bad-options", environmentId, hostname };
     if (seen.has(hostname)) return { code: "hostname-listed-twice", environmentId, hostname };
     seen.add(hostname);
     const names = new Set(backends.map((b) => serverName(b)));
@@ -179,7 +183,8 @@ export function slotName(slot: number): string {
   return `slot_${slot}`;
 }
 
-const ACTIVATOR = "activator-";
+/** How the name of the activator among the servers begins. */
+export const ACTIVATOR = "activator-";
 
 /** True for the host's activator, which holds the requests of services that sleep. */
 export function isActivator(server: { readonly name: string }): boolean {

@@ -6,6 +6,7 @@
  */
 import { wildcardOf } from "@berth/shared/domain/domain-name.ts";
 import type { EdgeState } from "./edge-state.ts";
+import { siteOptions } from "./site-options.ts";
 
 /** What the proxy takes, opened in memory. */
 export interface EdgeCertificate {
@@ -38,12 +39,18 @@ export function wantedCertificates({ tables, hosts }: EdgeState): Map<string, st
   return wanted;
 }
 
-/** Entries of the map of options. A key is `OPTION@HOST`; a host name has no `@`. */
-export function wantedOptions({ tables, hosts }: EdgeState): Map<string, string> {
+/**
+ * Entries of the map of options. A key is `OPTION@HOST`, perhaps with `/` and more; a host name has neither.
+ * @param hasTls false: nobody is led to HTTPS, and no authority asks
+ */
+export function wantedOptions({ tables, hosts }: EdgeState, hasTls: boolean): Map<string, string> {
   const options = new Map<string, string>();
   for (const { environmentId, sites } of Object.values(tables)) {
-    for (const { hostname, tls, httpsOnly, hstsSeconds, challenge } of sites) {
+    for (const site of sites) {
+      const { hostname, tls, httpsOnly, hstsSeconds, challenge } = site;
       if (hosts[hostname]?.environmentId !== environmentId) continue;
+      for (const [key, value] of siteOptions(site)) options.set(key, value);
+      if (!hasTls) continue;
       if (challenge !== undefined)
         options.set(challengeKey(hostname, challenge.token), challenge.keyAuthorization);
       if (tls === undefined) continue;
@@ -54,8 +61,10 @@ export function wantedOptions({ tables, hosts }: EdgeState): Map<string, string>
   return options;
 }
 
+const CHALLENGE = "acme@";
+
 export function challengeKey(hostname: string, token: string): string {
-  return `acme@${hostname}/${token}`;
+  return `${CHALLENGE}${hostname}/${token}`;
 }
 
 /** The file of a name, in the folder of certificates. */
@@ -82,12 +91,12 @@ export interface WantedTls {
 
 /** @param source null: this edge serves no HTTPS */
 export function wantedTls(state: EdgeState, source: CertificateSource | null): WantedTls {
-  if (source === null) return { certificates: new Map(), options: new Map() };
+  if (source === null) return { certificates: new Map(), options: wantedOptions(state, false) };
   const certificates = [...wantedCertificates(state)].map(([name, id]): [string, EdgeCertificate | null] => [
     name,
     source(id) ?? null,
   ]);
-  return { certificates: new Map(certificates), options: wantedOptions(state) };
+  return { certificates: new Map(certificates), options: wantedOptions(state, true) };
 }
 
 export type TlsStep =
@@ -120,7 +129,7 @@ export function planTls(
   return { before, after };
 }
 
-/** Environments of which some site is not served over HTTPS as its table says. */
+/** Environments of which some site is not served over HTTPS, or with its options, as its table says. */
 export function unservedTls(
   { tables }: EdgeState,
   observed: ObservedTls,
@@ -128,10 +137,10 @@ export function unservedTls(
   source: CertificateSource | null,
 ): Set<string> {
   const unserved = new Set<string>();
+  const wrong = wrongSites(observed, wanted);
   for (const { environmentId, sites } of Object.values(tables)) {
     const isServed = sites.every(({ hostname, tls }) => {
-      if (["https", "hsts"].some((option) => differs(`${option}@${hostname}`, observed, wanted)))
-        return false;
+      if (wrong.has(hostname)) return false;
       if (tls === undefined || source === null) return true;
       const certificate = wanted.certificates.get(tls.name) ?? null;
       return certificate !== null && observed.certificates.get(tls.name) === certificate.fingerprint;
@@ -141,6 +150,11 @@ export function unservedTls(
   return unserved;
 }
 
-function differs(key: string, observed: ObservedTls, wanted: WantedTls): boolean {
-  return observed.options.get(key) !== wanted.options.get(key);
+/** Host names of which some option differs. A challenge is the authority's matter: no table waits for it. */
+function wrongSites(observed: ObservedTls, wanted: WantedTls): Set<string> {
+  const keys = new Set([...observed.options.keys(), ...wanted.options.keys()]);
+  const wrong = [...keys].filter(
+    (key) => !key.startsWith(CHALLENGE) && observed.options.get(key) !== wanted.options.get(key),
+  );
+  return new Set(wrong.map((key) => key.slice(key.indexOf("@") + 1).replace(/\/.*$/, "")));
 }

@@ -23,8 +23,8 @@ export const PAGES = {
     "The app is being worked on and will be back soon. Please try again in a few minutes.",
   ),
   badGateway: page("No valid answer", "The app ended the connection before it gave a complete answer."),
-  timeout: page(
-    "No answer in time",
-    "The app did not answer within 120 seconds, which is the limit of this platform.",
-  ),
+  timeout: page("No answer in time", "The app did not answer within the time that it is given."),
+  tooLarge: page("Too large", "The app takes no request of this size."),
+  lengthRequired: page("Length required", "The app takes only requests that say how large they are."),
+  originRefused: page("Not from there", "The app does not answer to pages of this origin."),
 } as const;

@@ -20,6 +20,7 @@ import { type EdgeState, MAINTENANCE, slotName, wantedImage } from "./edge-state
 import { certificatePath, listFile, type WantedTls } from "./edge-tls.ts";
 import { PAGES } from "./pages.ts";
 import { serverOptions, sourceKey } from "./runtime-text.ts";
+import { SLOT_RULES, siteRules } from "./site-rules.ts";
 
 export interface EdgeSettings {
   /** Where the public HTTP port listens, such as `*` or `127.0.0.1`. */
@@ -57,7 +58,7 @@ export function renderConfig(settings: EdgeSettings, state: EdgeState, configId:
   const lines: string[] = [];
   for (let slot = 0; slot < state.slots; slot++) {
     const name = slotName(slot);
-    lines.push(`backend ${name}`);
+    lines.push(`backend ${name}`, ...SLOT_RULES);
     for (const server of servers.get(name) ?? []) {
       lines.push(
         `  server ${server.name} ${server.address}:${server.port} ${serverOptions(server)}`.trimEnd(),
@@ -140,7 +141,7 @@ const DEFAULTS = `defaults
   timeout http-keep-alive 60s
   timeout client 60s
   timeout connect 2500ms
-  # An app may be silent for 120 s; a WebSocket for an hour.
+  # An app may be silent for 120 s; a WebSocket for an hour. Sites may say otherwise.
   timeout server 120s
   timeout tunnel 1h
   timeout queue 10s
@@ -198,7 +199,7 @@ ${https}${trustedProxies.map((cidr) => `  tcp-request connection expect-proxy la
   http-request return status 404 content-type "text/html; charset=utf-8" string '${PAGES.unknownHost}' hdr Cache-Control no-store unless { var(txn.slot) -m found }
 ${tlsPort === null ? "" : challengeRules(optionsFile)}${sourceRules(sourcesFile)}
   http-request return status 503 content-type "text/html; charset=utf-8" string '${PAGES.maintenance}' hdr Cache-Control no-store hdr Retry-After 60 if { var(txn.slot) -m str ${MAINTENANCE} }
-${tlsPort === null ? "" : httpsRules(optionsFile, tlsPort)}  http-request del-header ^(x-forwarded-.*|forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|x-original-url|x-rewrite-url|x-host|proxy)$ -m reg
+${tlsPort === null ? "" : httpsRules(optionsFile, tlsPort)}${siteRules(optionsFile)}  http-request del-header ^(x-forwarded-.*|forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|x-original-url|x-rewrite-url|x-host|proxy)$ -m reg
   http-request del-header upgrade if { req.fhdr(upgrade) -m found } !{ req.fhdr(upgrade) -i websocket }
   http-request set-header X-Forwarded-For %[src]
   http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]

@@ -1,5 +1,5 @@
 /**
- * Certificates in the running proxy, by its Runtime API. What is changed is changed for new handshakes; connections go
+ * Certificates and options of sites in the running proxy, by its Runtime API. What is changed is changed for new handshakes; connections go
  * on. A PEM is a command's payload and in no message of an error.
  */
 import type { EdgeCertificate, ObservedTls, TlsStep } from "../core/edge-tls.ts";
@@ -30,8 +30,8 @@ export class TlsHands {
     if (pid !== this.#pid) this.#seen.clear();
     this.#pid = pid;
     const { tlsDir, optionsFile } = this.#paths;
-    if (tlsDir === null) return { certificates: new Map(), options: new Map() };
     const options = parseMap(await this.#client.ask(`show map ${optionsFile}`));
+    if (tlsDir === null) return { certificates: new Map(), options };
     const names = parseCertificateList(await this.#client.ask(`show ssl crt-list ${listFile(tlsDir)}`));
     for (const known of this.#seen.keys()) if (!names.includes(known)) this.#seen.delete(known);
     for (const name of names) {

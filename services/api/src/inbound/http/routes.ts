@@ -60,6 +60,8 @@ export const AUTHORIZATION = {
   scaleService: "service",
   showMaintenance: "service",
   changeMaintenance: "service",
+  showServiceHttp: "service",
+  changeServiceHttp: "service",
   showServicePolicy: "service",
   changeServicePolicy: "service",
   serviceStatus: "service",
