@@ -1,9 +1,10 @@
 /**
- * `berth rehearse`: plays the cases of hosts and of networks in their full length, each kind on a lab of its own, draws
+ * `berth rehearse`: plays the cases of hosts, of networks and of a browser in their full length, each kind on a lab of its own, draws
  * what happened when, and ends with a table of what was promised and what was measured. Ends with 1 when a promise is broken.
  */
 import { parseArgs } from "node:util";
 import { interruptSignal } from "@berth/infra/interrupt.ts";
+import { browserCases, startBrowserStage } from "../https/browser-stage.ts";
 import { networkCases, startNetworkStage } from "../network/network-stage.ts";
 import { type Finding, type Lengths, shortLengths } from "./case.ts";
 import { hostCases } from "./cases.ts";
@@ -14,7 +15,7 @@ interface Titled {
   readonly title: string;
 }
 
-const allCases: readonly Titled[] = [...hostCases, ...networkCases];
+const allCases: readonly Titled[] = [...hostCases, ...networkCases, ...browserCases];
 const networkIndex = 16;
 
 function caseLines(cases: readonly Titled[]): string {
@@ -36,10 +37,14 @@ ${caseLines(hostCases)}
 Cases of networks, on three hosts:
 ${caseLines(networkCases)}
 
+Of the edge, on loopback; installs Chromium (about 100 MB):
+${caseLines(browserCases)}
+
 Examples:
   berth rehearse
   berth rehearse host-dies outage --minutes 2
   berth rehearse isolation spoofing healing
+  berth rehearse browser
 `;
 
 interface Wish {
@@ -104,7 +109,7 @@ async function rehearse(wish: Wish): Promise<number> {
   const say: Say = (line) => void (json ? process.stderr : process.stdout).write(`${line}\n`);
   const signal = interruptSignal(say);
   const played: Played[] = [];
-  for (const stage of [hostStage(wish, say, signal), networkStage(wish, say)]) {
+  for (const stage of [hostStage(wish, say, signal), networkStage(wish, say), browserStage(say)]) {
     const cases = stage.cases.filter(({ name }) => names.has(name));
     if (cases.length === 0 || signal.aborted) continue;
     try {
@@ -154,6 +159,19 @@ function networkStage({ short }: Wish, say: Say): Stage {
       return {
         play: async (name) => (await networkCases.find((one) => one.name === name)?.run(stage, length)) ?? [],
       };
+    },
+    close: () => close(),
+  };
+}
+
+function browserStage(say: Say): Stage {
+  let close = async (): Promise<void> => {};
+  return {
+    cases: browserCases,
+    start: async () => {
+      const stage = await startBrowserStage(say);
+      close = stage.close;
+      return { play: stage.play };
     },
     close: () => close(),
   };

@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { systemClock } from "@berth/shared/kit/clock.ts";
@@ -33,17 +33,20 @@ export interface HttpsRig {
 
 const LOOK_MS = 200;
 
-/** @param prepare what the router's environment needs; it may start what has to be there before */
+/**
+ * @param prepare what the router's environment needs; it may start what has to be there before
+ * @param app what the service runs; ended with the rig
+ */
 export async function startHttpsRig(
   prepare: (given: { httpPort: number; dnsServer: string }) => Promise<Readonly<Record<string, string>>>,
+  app: Server = createServer((req, res) => res.end(JSON.stringify(req.headers))),
 ): Promise<HttpsRig> {
   const api = await LiveApi.start();
   const ports = { httpPort: await freePort(), httpsPort: await freePort() };
   await api.berth(["services", "create", "shop"]);
   await api.startRouter(await prepare({ httpPort: ports.httpPort, dnsServer: api.pod.dns.address }));
   const host = await api.joinHost("h1");
-  const app = createServer((req, res) => res.end(JSON.stringify(req.headers))).listen(0, "127.0.0.1");
-  await once(app, "listening");
+  await once(app.listen(0, "127.0.0.1"), "listening");
   await storeInstance(api, host, (app.address() as AddressInfo).port);
   const dir = mkdtempSync("/tmp/berth-https-");
   const edge = await startEdge(host, dir, ports);

@@ -2,7 +2,7 @@
  * A custom domain from its claim to HTTPS: with a certificate that is ordered, with one that a customer brings, with the next
  * one, and with the ordered one again.
  */
-import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "node:tls";
@@ -11,29 +11,20 @@ import type { Domain } from "@berth/shared/contracts/http/domains.ts";
 import { TestAuthority, type TestPair } from "@berth/shared/testing/certificates.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Ran, until } from "../../services/api/src/testing/live-api.ts";
-import { type HttpsRig, startHttpsRig } from "./https-rig.ts";
-import { type Pebble, startPebble } from "./pebble.ts";
+import type { HttpsRig } from "./https-rig.ts";
+import type { Pebble } from "./pebble.ts";
+import { startPebbleRig } from "./pebble-rig.ts";
 
 const files = mkdtempSync("/tmp/berth-https-files-");
 let authority: TestAuthority;
 let rig: HttpsRig;
-let pebble: Pebble | undefined;
+let pebble: Pebble;
 
 beforeAll(async () => {
   authority = await TestAuthority.create();
   const own = await pair("pod", await authority.leaf({ names: ["*.berth.localhost"] }));
-  const account = join(files, "account.key");
-  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  writeFileSync(account, privateKey.export({ type: "pkcs8", format: "pem" }));
-  writeFileSync(join(files, "root.crt"), authority.root);
-  rig = await startHttpsRig(async (given) => {
-    pebble = await startPebble({ dir: files, authority, ...given });
-    return {
-      ...{ BERTH_ROUTER_POD_CERT_FILE: own.cert, BERTH_ROUTER_POD_KEY_FILE: own.key },
-      ...{ BERTH_ROUTER_ACME_DIRECTORY: pebble.directory, BERTH_ROUTER_ACME_KEY_FILE: account },
-      ...{ BERTH_ROUTER_ACME_CONTACT: "operator@example.com", NODE_EXTRA_CA_CERTS: join(files, "root.crt") },
-    };
-  });
+  const podEnv = { BERTH_ROUTER_POD_CERT_FILE: own.cert, BERTH_ROUTER_POD_KEY_FILE: own.key };
+  ({ rig, pebble } = await startPebbleRig({ files, authority, podEnv }));
 }, 120_000);
 
 afterAll(async () => {

@@ -8,6 +8,8 @@ import { freePort } from "@berth/shared/testing/free-port.ts";
 
 export interface Pebble {
   readonly directory: string;
+  /** Where its root is, made anew at each start: PEM, over HTTPS that the given authority vouches for. */
+  readonly rootUrl: string;
   close(): Promise<void>;
 }
 
@@ -46,6 +48,7 @@ export async function startPebble(given: {
   await started;
   return {
     directory: `https://localhost:${port}/dir`,
+    rootUrl: `https://localhost:${management}/roots/0`,
     close: async () => {
       const ended = once(child, "exit");
       child.kill("SIGTERM");

@@ -41,12 +41,13 @@ export function registerDevCommands(program: Command): void {
   examples(
     passing(program.command("rehearse"))
       .description(
-        "lost hosts, cuts, outages and attacks on networks, played on labs and judged against the promises",
+        "lost hosts, cuts, outages, attacks on networks, a real browser: played on labs and judged against the promises",
       )
       .action((words: string[]) => run("test/hosts/rehearse.ts", words)),
     "berth rehearse",
     "berth rehearse host-dies outage --minutes 2",
     "berth rehearse isolation spoofing healing",
+    "berth rehearse browser",
   );
 }
 
