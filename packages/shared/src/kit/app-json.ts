@@ -5,8 +5,8 @@
 import { z } from "zod";
 import { AppFile, toWishes } from "../domain/app-config.ts";
 import { VariableName } from "../domain/names.ts";
-import type { AppProblem, ReadAppFile } from "./app-file.ts";
-import { MAX_APP_FILE_BYTES } from "./app-file.ts";
+import type { ReadAppFile } from "./app-file.ts";
+import { MAX_APP_FILE_BYTES, type YamlProblem } from "./yaml-file.ts";
 
 /** For people and for Heroku's own pages; nothing runs differently without them. */
 const ONLY_WORDS = new Set(["$schema", "name", "description", "keywords", "website", "repository", "logo"]);
@@ -44,7 +44,7 @@ export function readAppJson(text: string): ReadAppJson {
 }
 
 function refused(...texts: string[]): ReadAppJson {
-  const problems: AppProblem[] = texts.map((text) => ({ line: 1, column: 1, text }));
+  const problems: YamlProblem[] = texts.map((text) => ({ line: 1, column: 1, text }));
   return { result: { kind: "problems", problems }, notices: [] };
 }
 

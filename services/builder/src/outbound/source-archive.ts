@@ -12,7 +12,7 @@ import { createWriteStream } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createZstdDecompress } from "node:zlib";
-import { MAX_APP_FILE_BYTES } from "@berth/shared/kit/app-file.ts";
+import { MAX_APP_FILE_BYTES } from "@berth/shared/kit/yaml-file.ts";
 import { extract, type Header, pack } from "tar-stream";
 import { BuildStopped } from "../core/build-stopped.ts";
 
