@@ -7,7 +7,8 @@ import { tableLines } from "./table.ts";
 export interface Figure {
   readonly id: string;
   readonly what: string;
-  readonly goal: number;
+  /** Null: told for comparison only. */
+  readonly goal: number | null;
   readonly better: "lower" | "higher";
   /** `floor`: the same work with bare parts; `peer`: another product; `self`: Berth in another setting. */
   readonly kind: "floor" | "peer" | "self";
@@ -16,17 +17,11 @@ export interface Figure {
 
 export function figureLines(figures: readonly Figure[]): string[] {
   const rows = figures.map(({ id, what, goal, better, estimate }) => {
-    const met = better === "lower" ? estimate.median <= goal : estimate.median >= goal;
     const interval = `${estimate.low.toFixed(2)} – ${estimate.high.toFixed(2)}`;
-    const wanted = `${better === "lower" ? "≤" : "≥"} ${goal.toFixed(2)}`;
-    return [
-      `${id}  ${what}`,
-      estimate.median.toFixed(3),
-      interval,
-      String(estimate.n),
-      wanted,
-      met ? "met" : "not met",
-    ];
+    const cells = [`${id}  ${what}`, estimate.median.toFixed(3), interval, String(estimate.n)];
+    if (goal === null) return [...cells, "none", ""];
+    const met = better === "lower" ? estimate.median <= goal : estimate.median >= goal;
+    return [...cells, `${better === "lower" ? "≤" : "≥"} ${goal.toFixed(2)}`, met ? "met" : "not met"];
   });
   return tableLines(["ratio", "median", "95 % interval", "pairs", "goal", ""], rows);
 }

@@ -7,16 +7,14 @@
  * Both run on the same engines as Berth, with the same app. The scripts say the time after each of their steps.
  */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runGit } from "@berth/infra/run-git.ts";
+import { dockerClient as docker } from "../kit/docker-client.ts";
 import { type AskedApp, firstAnswer } from "../kit/first-answer.ts";
 import { type Arm, containerLimits, deployTimeoutMs, type Sample, type Span } from "./arm.ts";
 import { WorkTree } from "./work-tree.ts";
 
-/** `/usr/bin/docker` where it exists: a newer client elsewhere on PATH may not fit Debian's engine. */
-const docker = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docker";
 const containerPort = 8080;
 const firstPort = 21_000;
 

@@ -1,8 +1,13 @@
 /**
- * The floor: create and start by the Engine's API, so many at once per engine, and nothing else. This is less work
- * than `docker run`, which starts a client program per container.
+ * The floors: so many containers at once per engine, and nothing else.
+ *
+ *   docker run   `docker run --detach`, the client program, once per container
+ *   API          create and start by the Engine's API: less work, because no client program is started
  */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { z } from "zod";
+import { dockerClient } from "../kit/docker-client.ts";
 import { type Arm, limits, type Site } from "./arm.ts";
 import { unlessAbsent } from "./engine.ts";
 
@@ -10,6 +15,13 @@ const network = "bench-scale-bare";
 const label = "berth.bench=scale";
 const created = z.object({ Id: z.string().min(1) });
 const removalsAtOnce = 4;
+const runTimeoutMs = 60_000;
+
+/** @returns the id of a container that was just started */
+type Starter = (site: Site, image: string) => Promise<string>;
+
+export const bareStarters = { "docker run": runByClient, API: runByApi } satisfies Record<string, Starter>;
+export type BareWay = keyof typeof bareStarters;
 
 export async function bareNetworkUp(sites: readonly Site[]): Promise<void> {
   for (const { engine } of sites)
@@ -17,10 +29,11 @@ export async function bareNetworkUp(sites: readonly Site[]): Promise<void> {
 }
 
 /** @param atOnce containers under way per engine */
-export function bareArm(sites: readonly Site[], image: string, atOnce: number): Arm {
+export function bareArm(sites: readonly Site[], image: string, way: BareWay, atOnce: number): Arm {
+  const start: Starter = bareStarters[way];
   const running = new Map<Site, string[]>(sites.map((site) => [site, []]));
   return {
-    name: `bare, ${atOnce} at once`,
+    name: `${way}, ${atOnce} at once`,
     network,
     scale: async (replicas) => {
       const shares = shareOut(replicas, sites.length);
@@ -30,7 +43,7 @@ export function bareArm(sites: readonly Site[], image: string, atOnce: number): 
         await atMost(removalsAtOnce, surplus, (id) => remove(site, id));
         const missing = Array.from({ length: (shares[i] ?? 0) - ids.length }, () => site);
         await atMost(atOnce, missing, async () => {
-          ids.push(await run(site, image));
+          ids.push(await start(site, image));
         });
       });
       await Promise.all(work);
@@ -42,7 +55,19 @@ export function bareArm(sites: readonly Site[], image: string, atOnce: number): 
   };
 }
 
-async function run({ engine }: Site, image: string): Promise<string> {
+/** The image's name has to be on the engine. */
+async function runByClient({ dockerSocket }: Site, image: string): Promise<string> {
+  const flags = {
+    ...{ label, network, cpus: String(limits.cpuMillis / 1000) },
+    ...{ memory: String(limits.memoryBytes), "memory-swap": String(limits.memoryBytes) },
+  };
+  const words = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
+  const args = ["--host", `unix://${dockerSocket}`, "run", "--detach", ...words, image];
+  const { stdout } = await promisify(execFile)(dockerClient, args, { timeout: runTimeoutMs });
+  return stdout.trim();
+}
+
+async function runByApi({ engine }: Site, image: string): Promise<string> {
   const { Id } = await engine.ask(created, "POST", "/containers/create", {
     Image: image,
     Labels: Object.fromEntries([label.split("=")]),
