@@ -47,7 +47,8 @@ await runService("network", NetworkConfig, async ({ config, log, scope }) => {
     }),
   );
   const parts = { db, bus, log, pools: config };
-  const given = { ...parts, reconcile: sharedRuns(() => reconcileTables(parts)) };
+  const again = (afterMs: number) => void setTimeout(() => tables.wake(), afterMs).unref();
+  const given = { ...parts, reconcile: sharedRuns(() => reconcileTables({ ...parts, again })) };
 
   const tables = scope.use(
     new Reconciler({

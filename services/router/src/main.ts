@@ -40,13 +40,17 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
   const outbox = scope.use(createOutboxRelay({ db, bus, log }));
 
   const { podDomain, edgePort, probeTimeoutMs: timeoutMs } = config;
-  const tables = scope.use(
+  const tables: Reconciler = scope.use(
     new Reconciler({
       name: "tables",
       restFactor: 5,
       everyMs: config.wholeEveryMs,
       log,
-      run: () => reconcileTables({ db, bus, log, podDomain }),
+      run: () =>
+        reconcileTables({
+          ...{ db, bus, log, podDomain },
+          again: (afterMs) => setTimeout(tables.wake, afterMs).unref(),
+        }),
     }),
   );
   scope.use(

@@ -157,7 +157,7 @@ function compare(a: string, b: string): number {
 }
 
 /** PostgreSQL gives a jsonb object's keys in its own order. */
-function sameContent(a: unknown, b: unknown): boolean {
+export function sameContent(a: unknown, b: unknown): boolean {
   return canonical(a) === canonical(b);
 }
 

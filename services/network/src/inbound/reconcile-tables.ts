@@ -13,7 +13,10 @@ export interface TablesGiven {
   readonly bus: Bus;
   readonly log: Log;
   readonly pools: Pools;
-  /** Makes the tables and tells them; what was stored before the call is in them when it resolves. */
+  /**
+   * Makes the tables and tells them; what was stored before the call is in them when it resolves, but for names of more
+   * instances, which may wait for others.
+   */
   readonly reconcile: () => Promise<void>;
 }
 
@@ -38,8 +41,13 @@ export async function reconcileTables({
   bus,
   log,
   pools,
-}: Omit<TablesGiven, "reconcile">): Promise<void> {
-  const { networks, mesh } = await storeTables(db, pools);
+  again,
+}: Omit<TablesGiven, "reconcile"> & {
+  /** Asks for another run after this. */
+  readonly again: (afterMs: number) => void;
+}): Promise<void> {
+  const { networks, mesh, againInMs } = await storeTables(db, pools);
+  if (againInMs !== null) again(againInMs);
   for (const network of networks) {
     const { environmentId, version, members, names } = network;
     log.info("network.changed", { environmentId, version, members: members.length, names: names.length });

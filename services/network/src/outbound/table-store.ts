@@ -2,6 +2,7 @@
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { type Kysely, sql, type Transaction } from "kysely";
+import { deferNames, type ToldTable } from "../core/defer-names.ts";
 import { planTables, portName, type Table, type World } from "../core/plan-tables.ts";
 import type { Pools } from "./member-store.ts";
 import { readPresentPeople } from "./people-store.ts";
@@ -16,12 +17,18 @@ export interface Told {
   readonly mesh: Mesh | null;
 }
 
-/** Makes all tables from what is stored and keeps those that changed. @returns the changed ones */
-export function storeTables(db: Kysely<NetworkTables>, pools: Pools): Promise<Told> {
+export interface Stored extends Told {
+  /** When to look again, because something waits for more; null: nothing does. */
+  readonly againInMs: number | null;
+}
+
+/** Makes all tables from what is stored and keeps those that changed and do not wait for more. @returns those */
+export function storeTables(db: Kysely<NetworkTables>, pools: Pools): Promise<Stored> {
   return db.transaction().execute(async (trx) => {
     await sql`select pg_advisory_xact_lock(${TABLES_LOCK})`.execute(trx);
-    const changed = planTables(await readWorld(trx, pools), await readStored(trx));
-    for (const { name, version, content } of changed) {
+    const told = await readStored(trx);
+    const { now, againInMs } = deferNames(planTables(await readWorld(trx, pools), told), told);
+    for (const { name, version, content } of now) {
       const row = { version, content: JSON.stringify(content) };
       await trx
         .insertInto("tables")
@@ -29,7 +36,7 @@ export function storeTables(db: Kysely<NetworkTables>, pools: Pools): Promise<To
         .onConflict((oc) => oc.column("name").doUpdateSet({ ...row, changed_at: sql<Date>`now()` }))
         .execute();
     }
-    return asTold(changed);
+    return { ...asTold(now), againInMs };
   });
 }
 
@@ -52,9 +59,11 @@ function asTold(tables: readonly Table[]): Told {
 async function readStored(
   db: Kysely<NetworkTables>,
   names: readonly string[] | null = null,
-): Promise<Map<string, Table>> {
-  const { rows } = await sql<Table>`
-    select name, version, content from tables
+): Promise<Map<string, ToldTable>> {
+  const { rows } = await sql<ToldTable>`
+    select name, version, content,
+           (extract(epoch from clock_timestamp() - changed_at) * 1000)::float8 as "ageMs"
+      from tables
      where ${names}::text[] is null or name = any(${names}::text[])`.execute(db);
   return new Map(rows.map((row) => [row.name, row]));
 }

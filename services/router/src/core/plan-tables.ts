@@ -65,7 +65,7 @@ export function planTables(input: PlanTablesInput): RouteTable[] {
   for (const environmentId of [...new Set([...wanted.keys(), ...stored.keys()])].sort()) {
     const sites = wanted.get(environmentId) ?? [];
     const have = stored.get(environmentId);
-    if (have !== undefined && canonical(have.sites) === canonical(sites)) continue;
+    if (have !== undefined && sameSites(have.sites, sites)) continue;
     changed.push({ environmentId, version: (have?.version ?? 0) + 1, sites });
   }
   return changed;
@@ -133,6 +133,10 @@ function httpsOf(
     ...(httpsOnly ? { httpsOnly } : {}),
     ...(hstsSeconds === null ? {} : { hstsSeconds }),
   };
+}
+
+export function sameSites(a: readonly RouteSite[], b: readonly RouteSite[]): boolean {
+  return canonical(a) === canonical(b);
 }
 
 /** Key order must not matter: what comes out of jsonb is ordered by the database. */

@@ -15,12 +15,16 @@ interface Given {
   readonly bus: Bus;
   readonly log: Log;
   readonly podDomain: string;
+  /** Asks for another run after this. */
+  readonly again: (afterMs: number) => void;
 }
 
 /** Nothing is made while nobody could be told: the table would only be told again after it counts as lagging. */
 export async function reconcileTables(given: Given): Promise<void> {
   if (!given.bus.connected) return;
-  for (const table of await storeTables(given.db, given.podDomain)) {
+  const { now, againInMs } = await storeTables(given.db, given.podDomain);
+  if (againInMs !== null) given.again(againInMs);
+  for (const table of now) {
     crashPoint("router.table-stored");
     tell(given, table);
     crashPoint("router.table-told");
@@ -33,7 +37,7 @@ export async function reconcileTables(given: Given): Promise<void> {
 /** A table is told again after this, and again every second, while a live edge lacks it. */
 const REPEAT_AFTER_MS = 1000;
 
-export async function repeatLagging(given: Given): Promise<void> {
+export async function repeatLagging(given: Omit<Given, "again">): Promise<void> {
   for (const table of await readLagging(given.db, REPEAT_AFTER_MS)) {
     tell(given, table);
     given.log.warn("routes.repeated", { environmentId: table.environmentId, version: table.version });
@@ -41,7 +45,7 @@ export async function repeatLagging(given: Given): Promise<void> {
 }
 
 /** A table past the limit is not told: the edges fetch it, one table in one answer. */
-function tell({ bus, log }: Given, table: RouteTable): void {
+function tell({ bus, log }: Pick<Given, "bus" | "log">, table: RouteTable): void {
   const bytes = tableBytes(table);
   if (bytes <= TABLES_LIMIT_BYTES)
     bus.signal(RouteTableChanged, { environmentId: table.environmentId, table });

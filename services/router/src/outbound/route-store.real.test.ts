@@ -139,19 +139,32 @@ describe.skipIf(adminUrl === undefined)("route store", () => {
 
   test("a version per change, also with two routers at once; only ready web jobs in rotation are backends", async () => {
     const { db } = database;
-    expect(await storeTables(db, domain)).toMatchObject([
+    const store = async () => (await storeTables(db, domain)).now;
+    expect(await store()).toMatchObject([
       { version: 1, sites: [{ hostname: "shop-production.berth.localhost", backends: [] }] },
     ]);
     await addJob({ rotation: "draining" });
     await addJob({ ready: false });
     await addJob({ process: "worker" });
-    expect(await storeTables(db, domain)).toEqual([]);
+    expect(await store()).toEqual([]);
     const { job } = await addJob();
-    const both = await Promise.all([storeTables(db, domain), storeTables(db, domain)]);
+    const both = await Promise.all([store(), store()]);
     expect(both.flat()).toMatchObject([{ version: 2, sites: [{ backends: [{ jobId: job }] }] }]);
     await client.query("update api.services set deleted_at = now()");
-    expect(await storeTables(db, domain)).toMatchObject([{ version: 3, sites: [] }]);
+    expect(await store()).toMatchObject([{ version: 3, sites: [] }]);
     expect(await readTables(db)).toEqual([{ environmentId: world.env, version: 3, sites: [] }]);
+  });
+
+  test("more backends are told once the table is old enough for that; one that goes is told at once", async () => {
+    const { db } = database;
+    for (let i = 0; i < 3; i++) await addJob();
+    await storeTables(db, domain);
+    const { job } = await addJob();
+    // Taken for milliseconds, these seconds would be too few for three backends.
+    await client.query("update router.route_tables set changed_at = now() - interval '1 minute'");
+    expect(await storeTables(db, domain)).toMatchObject({ now: [{ version: 2 }], againInMs: null });
+    await client.query("update scheduler.jobs set ready = false where id = $1", [job]);
+    expect(await storeTables(db, domain)).toMatchObject({ now: [{ version: 3 }], againInMs: null });
   });
 
   test("acknowledged when every host that is not lost said so, and never by a late word", async () => {

@@ -12,7 +12,8 @@ import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import { type Kysely, sql, type Transaction } from "kysely";
 import type { CertificateRow } from "../core/choose-certificate.ts";
-import { type BackendRow, planTables, type ServiceRow, type StoredTable } from "../core/plan-tables.ts";
+import { type Deferred, deferGrowth, type ToldTable } from "../core/defer-growth.ts";
+import { type BackendRow, planTables, type ServiceRow } from "../core/plan-tables.ts";
 import type { RouterTables } from "./tables.ts";
 
 const TABLES_LOCK = 7_420_010;
@@ -21,15 +22,16 @@ const LIVE_HOSTS = sql`
   select h.id from api.hosts h join scheduler.hosts_seen s on s.host_id = h.id
    where h.removed_at is null and s.state <> 'lost'`;
 
-/** Makes all tables from what is stored and keeps those that changed. @returns the changed ones */
-export function storeTables(db: Kysely<RouterTables>, podDomain: string): Promise<RouteTable[]> {
+/** Makes all tables from what is stored and keeps those that changed and do not wait for more. */
+export function storeTables(db: Kysely<RouterTables>, podDomain: string): Promise<Deferred> {
   return db.transaction().execute(async (trx) => {
     await sql`select pg_advisory_xact_lock(${TABLES_LOCK})`.execute(trx);
     const { services, backends } = await readWorld(trx);
     const certificates = await readCertificates(trx);
-    const stored = await readTables(trx);
+    const stored = await readTold(trx);
     const changed = planTables({ services, backends, certificates, stored, podDomain, nowMs: Date.now() });
-    for (const table of changed) {
+    const deferred = deferGrowth(changed, stored);
+    for (const table of deferred.now) {
       const row = {
         environment_id: table.environmentId,
         version: table.version,
@@ -42,7 +44,7 @@ export function storeTables(db: Kysely<RouterTables>, podDomain: string): Promis
         .onConflict((oc) => oc.column("environment_id").doUpdateSet(update))
         .execute();
     }
-    return changed;
+    return deferred;
   });
 }
 
@@ -125,17 +127,23 @@ export async function readCertificates(trx: Kysely<RouterTables>): Promise<Certi
   }));
 }
 
-export async function readTables(db: Kysely<RouterTables>): Promise<(StoredTable & RouteTable)[]> {
+export async function readTables(db: Kysely<RouterTables>): Promise<RouteTable[]> {
+  return (await readTold(db)).map(({ environmentId, version, sites }) => ({ environmentId, version, sites }));
+}
+
+async function readTold(db: Kysely<RouterTables>): Promise<(ToldTable & RouteTable)[]> {
   interface Row {
     environment_id: EnvironmentId;
     version: number;
     sites: RouteSite[];
+    age_ms: number;
   }
-  const { rows } =
-    await sql<Row>`select environment_id, version, sites from route_tables order by environment_id`.execute(
-      db,
-    );
-  return rows.map((row) => ({ environmentId: row.environment_id, version: row.version, sites: row.sites }));
+  const { rows } = await sql<Row>`
+    select environment_id, version, sites, (extract(epoch from clock_timestamp() - changed_at) * 1000)::float8 as age_ms
+      from route_tables order by environment_id`.execute(db);
+  return rows.map(({ environment_id: environmentId, version, sites, age_ms: ageMs }) => ({
+    ...{ environmentId, version, sites, ageMs },
+  }));
 }
 
 /** The newest change of any job with a host or sleep and the newest act of anybody: a cheap question that tells whether tables may differ. */

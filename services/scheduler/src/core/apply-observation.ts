@@ -36,3 +36,23 @@ export function judgeObservation(
   if (observed.epoch < stored.epoch || late) return { kind: "late" };
   return canStep(stored.state, observed.state) ? { kind: "take" } : { kind: "illegal" };
 }
+
+export interface Seen {
+  readonly state: JobState;
+  readonly ready: boolean;
+  readonly restartsCount: number;
+  readonly reasonCode: string | null;
+}
+
+/** Where exactly a job is on its way from the award to its first readiness, no plan depends on. */
+const ON_ITS_WAY: ReadonlySet<JobState> = new Set(["awarded", "accepted", "preparing", "starting"]);
+
+/** False for one more step of a job that comes up as it should: planning would find nothing to do. */
+export function concernsPlan(before: Seen, after: Seen): boolean {
+  const isOnItsWay = ON_ITS_WAY.has(before.state) && ON_ITS_WAY.has(after.state);
+  const isSame =
+    before.ready === after.ready &&
+    before.restartsCount === after.restartsCount &&
+    before.reasonCode === after.reasonCode;
+  return !isOnItsWay || !isSame;
+}

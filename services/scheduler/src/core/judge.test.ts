@@ -1,7 +1,7 @@
 import type { ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import { describe, expect, test } from "vitest";
-import { judgeObservation } from "./apply-observation.ts";
+import { concernsPlan, judgeObservation, type Seen } from "./apply-observation.ts";
 import { judgeHosts } from "./judge-hosts.ts";
 
 const LIMITS = { suspectAfterMs: 6000, lostAfterMs: 10_000 };
@@ -68,5 +68,25 @@ describe("judgeObservation", () => {
     expect(judgeObservation(laid, "hst_1", { ...same, ready: true }, true).kind).toBe("take");
     expect(judgeObservation(laid, "hst_1", { ...same, ready: true }, false).kind).toBe("late");
     expect(judgeObservation(lost, "hst_1", { ...same, sequence: 3 }, true).kind).toBe("late");
+  });
+});
+
+describe("concernsPlan", () => {
+  const seen = (state: Seen["state"], more: Partial<Seen> = {}): Seen => ({
+    ...{ state, ready: false, restartsCount: 0, reasonCode: null },
+    ...more,
+  });
+  test("steps between the award and readiness do not", () => {
+    expect(concernsPlan(seen("awarded"), seen("accepted"))).toBe(false);
+    expect(concernsPlan(seen("accepted"), seen("preparing"))).toBe(false);
+    expect(concernsPlan(seen("preparing"), seen("starting"))).toBe(false);
+  });
+  test("readiness, an end, a crash, a reason and a return do", () => {
+    expect(concernsPlan(seen("starting"), seen("running", { ready: true }))).toBe(true);
+    expect(concernsPlan(seen("starting"), seen("failed"))).toBe(true);
+    expect(concernsPlan(seen("running", { ready: true }), seen("starting"))).toBe(true);
+    expect(concernsPlan(seen("starting"), seen("starting", { restartsCount: 1 }))).toBe(true);
+    expect(concernsPlan(seen("starting"), seen("starting", { reasonCode: "start-failed" }))).toBe(true);
+    expect(concernsPlan(seen("lost"), seen("starting"))).toBe(true);
   });
 });

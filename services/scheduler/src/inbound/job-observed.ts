@@ -9,10 +9,10 @@ import { tell } from "../outbound/reconcile.ts";
 
 export function onJobObserved(given: { observations: Observations; bus: Bus; wake: () => void }) {
   return async ({ hostId, job }: z.infer<typeof JobObserved.payload>): Promise<void> => {
-    const { changed, routesOf, told } = await given.observations.take(hostId, job);
+    const { concernsPlan, routesOf, told } = await given.observations.take(hostId, job);
     crashPoint("scheduler.observation-stored");
     tell(given.bus, told);
     if (routesOf !== null) given.bus.signal(RotationChanged, { serviceId: routesOf });
-    if (changed) given.wake();
+    if (concernsPlan) given.wake();
   };
 }

@@ -7,7 +7,7 @@ import { PREPARED } from "@berth/shared/kit/database.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely, RawBuilder, Transaction } from "kysely";
 import { sql } from "kysely";
-import { judgeObservation } from "../core/apply-observation.ts";
+import { concernsPlan, judgeObservation } from "../core/apply-observation.ts";
 import { type HostList, judgeLists, type ListedJob, type ListVerdicts } from "../core/judge-lists.ts";
 import type { Progress } from "./steps.ts";
 import type { Tables } from "./tables.ts";
@@ -27,19 +27,23 @@ interface StoredRow {
   rotation: string;
   host_id: HostId | null;
   observed_sequence: number;
+  restartsCount: number;
+  reasonCode: string | null;
 }
 
-const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, ready, rotation, host_id, observed_sequence`;
+const COLUMNS = sql`id, deploy_id, service_id, address, process, slot, epoch, state, ready, rotation, host_id, observed_sequence,
+  restarts_count as "restartsCount", reason_code as "reasonCode"`;
 
 export interface Taken {
-  readonly changed: boolean;
+  /** Whether a plan may depend on what changed. */
+  readonly concernsPlan: boolean;
   /** The service whose routes may have to change, when readiness or the address did. */
   readonly routesOf: ServiceId | null;
   readonly told: Progress[];
 }
 
 export interface Observations {
-  /** @returns true when something changed, with lines for the pusher */
+  /** @returns whom it concerns, with lines for the pusher */
   take(hostId: HostId, observed: ObservedJob): Promise<Taken>;
   /** Heartbeats' whole lists: what a host did not hold then is over. @returns true when something changed */
   takeLists(lists: readonly HostList[]): Promise<boolean>;
@@ -93,44 +97,47 @@ function takeTogether({ db, log }: Given, all: readonly Observation[]): Promise<
         trx,
       );
     const known = new Map(rows.map((row) => [row.id, row]));
-    const results: Taken[] = [];
-    for (const { hostId, observed } of all) {
+    /** By job: a later one of the same job takes its place. */
+    const stored = new Map<string, ObservedJob>();
+    const results = all.map(({ hostId, observed }): Taken => {
       const row = known.get(observed.jobId);
-      const taken = row === undefined ? NOTHING : await takeOne(trx, log, row, hostId, observed);
-      if (row !== undefined && taken.changed) known.set(row.id, { ...row, ...asStored(observed) });
-      results.push(taken);
-    }
+      if (row === undefined || !isTaken(log, row, hostId, observed)) return NOTHING;
+      known.set(row.id, { ...row, ...asStored(observed) });
+      stored.set(row.id, observed);
+      return takenFrom(row, observed);
+    });
+    await storeObserved(trx, [...stored.values()]);
     return results;
   });
 }
 
-function asStored({ state, ready, address, sequence }: ObservedJob) {
+function asStored(observed: ObservedJob) {
+  const { state, address, sequence, restartsCount, reasonCode } = observed;
   return {
-    state,
-    address,
-    ready: ready && state === "running",
+    ...{ state, address, restartsCount, reasonCode },
+    ready: isReady(observed),
     observed_sequence: sequence,
   };
 }
 
-const NOTHING: Taken = { changed: false, routesOf: null, told: [] };
+const NOTHING: Taken = { concernsPlan: false, routesOf: null, told: [] };
 
-async function takeOne(
-  trx: Transaction<Tables>,
-  log: Log,
-  row: StoredRow,
-  hostId: HostId,
-  observed: ObservedJob,
-): Promise<Taken> {
+function isTaken(log: Log, row: StoredRow, hostId: HostId, observed: ObservedJob): boolean {
   const stored = { ...row, hostId: row.host_id, observedSequence: row.observed_sequence };
   const { kind } = judgeObservation(stored, hostId, observed, false);
   if (kind === "illegal" || kind === "foreign") warn(log, { kind, hostId, from: row, observed });
-  if (kind !== "take") return NOTHING;
-  await storeObserved(trx, [observed]);
+  return kind === "take";
+}
+
+function takenFrom(row: StoredRow, observed: ObservedJob): Taken {
   // What is not in rotation is in no table: the router is told when it is taken in.
   const inTable = row.rotation === "in";
   const routes = inTable && (row.ready !== isReady(observed) || row.address !== observed.address);
-  return { changed: true, routesOf: routes ? row.service_id : null, told: describe(row, observed) };
+  return {
+    concernsPlan: concernsPlan(row, asStored(observed)),
+    routesOf: routes ? row.service_id : null,
+    told: describe(row, observed),
+  };
 }
 
 /** Most lists change nothing: they are judged unlocked, and what would change is judged again on locked rows. */
