@@ -48,30 +48,61 @@ export function connectDatabase<Tables>(options: DatabaseOptions): Database<Tabl
 }
 
 /**
- * Begins a statement that PostgreSQL parses and plans once per connection: for frequent ones whose text never changes but
- * in their parameters.
+ * Begins a statement that PostgreSQL parses and plans once per connection from its first use on. Others are prepared by
+ * their third use: planning a statement over many tables costs more than running it.
  */
 export const PREPARED = sql.raw("/* prepared */ ");
 const MARK = "/* prepared */";
+/** One statement, and none that begins or ends a transaction. */
+const ALONE = /^\s*(select|with|insert|update|delete)\b[^;]*$/i;
+const PREPARED_AT_USE = 3;
+/** Of one connection. What is used once with a text of its own must not be kept for ever. */
+const MOST_PREPARED = 200;
+const MOST_COUNTED = 1000;
+const STALE_PLAN = "0A000";
 
 class PreparingClient extends pg.Client {
-  /** By text; as many as there are such statements. */
+  /** By text. */
   readonly #names = new Map<string, string>();
+  readonly #uses = new Map<string, number>();
+  #madeCount = 0;
 
   constructor(config?: string | pg.ClientConfig) {
     super(config);
     const plain = this.query.bind(this) as (...given: unknown[]) => unknown;
-    const query = (text: unknown, values?: unknown, ...rest: unknown[]): unknown =>
-      typeof text === "string" && text.startsWith(MARK)
-        ? plain({ name: this.#nameOf(text), text, values }, ...rest)
-        : plain(text, values, ...rest);
+    const query = (text: unknown, values?: unknown, ...rest: unknown[]): unknown => {
+      const name = typeof text === "string" ? this.#nameOf(text) : null;
+      if (name === null) return plain(text, values, ...rest);
+      const asked = plain({ name, text, values }, ...rest);
+      if (asked instanceof Promise) asked.catch((error: unknown) => this.#forgetStale(text as string, error));
+      return asked;
+    };
     this.query = query as typeof this.query;
   }
 
-  #nameOf(text: string): string {
-    const known = this.#names.get(text) ?? `berth-${this.#names.size + 1}`;
-    this.#names.set(text, known);
-    return known;
+  /** @returns null for a statement that is not prepared, or not yet */
+  #nameOf(text: string): string | null {
+    const known = this.#names.get(text);
+    if (known !== undefined) return known;
+    if (this.#names.size >= MOST_PREPARED || !(text.startsWith(MARK) || this.#isFrequent(text))) return null;
+    this.#madeCount += 1;
+    const name = `berth-${this.#madeCount}`;
+    this.#names.set(text, name);
+    this.#uses.delete(text);
+    return name;
+  }
+
+  /** A migration changed what the statement answers: its plan is of no use any more, a new one is. */
+  #forgetStale(text: string, error: unknown): void {
+    if ((error as { code?: unknown }).code === STALE_PLAN) this.#names.delete(text);
+  }
+
+  #isFrequent(text: string): boolean {
+    if (!ALONE.test(text)) return false;
+    const uses = (this.#uses.get(text) ?? 0) + 1;
+    if (uses === 1 && this.#uses.size >= MOST_COUNTED) this.#uses.clear();
+    this.#uses.set(text, uses);
+    return uses >= PREPARED_AT_USE;
   }
 }
 

@@ -9,6 +9,7 @@ import type { DeployId, EnvironmentId, HostId } from "@berth/shared/domain/ids.t
 import { connectDatabase, type Database } from "@berth/shared/kit/database.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
+import { sql } from "kysely";
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { askEdge } from "./edge-probe.ts";
@@ -193,6 +194,33 @@ describe.skipIf(adminUrl === undefined)("route store", () => {
     await storeTables(database.db, domain);
     await client.query("update scheduler.hosts_seen set state = 'lost'");
     expect(await acknowledgeTables(database.db)).toEqual([]);
+  });
+
+  test("a frequent statement is prepared; when its table changes its shape, one answer fails and the next is right", async () => {
+    const url = new URL(adminUrl ?? "");
+    url.pathname = `/${name}`;
+    const one = connectDatabase({ url: url.href, schema: "router", log: silentLog, poolSize: 1 });
+    try {
+      await client.query("create table router.shaped (a int); insert into router.shaped values (7)");
+      const ask = async () => (await sql`select * from shaped where a = ${7}`.execute(one.db)).rows;
+      const prepared = async () =>
+        (
+          await sql`select 1 from pg_prepared_statements where statement like '%shaped where%'`.execute(
+            one.db,
+          )
+        ).rows;
+      await ask();
+      await ask();
+      expect(await prepared()).toHaveLength(0);
+      expect(await ask()).toEqual([{ a: 7 }]);
+      expect(await prepared()).toHaveLength(1);
+      await client.query("alter table router.shaped add column b int default 8");
+      await expect(ask()).rejects.toThrow(/cached plan/);
+      expect(await ask()).toEqual([{ a: 7, b: 8 }]);
+    } finally {
+      await one.close();
+      await client.query("drop table router.shaped");
+    }
   });
 
   test("the first answer is asked for once the table is acknowledged, and stored once", async () => {
