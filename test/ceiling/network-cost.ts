@@ -34,9 +34,9 @@ async function readProcess(pid: string): Promise<{ program: string; privateKib: 
 
 /** @returns CPU of one round, this process's and that of the programs which it runs, and how long it took */
 export async function roundCost(networks: HostNetworks): Promise<{ cpuMs: number; wallMs: number }> {
-  await networks.apply("seen");
+  await networks.look();
   const [before, beganMs] = [cpuSecondsOf(process.pid), performance.now()];
-  for (let round = 0; round < ROUNDS; round++) await networks.apply("seen");
+  for (let round = 0; round < ROUNDS; round++) await networks.look();
   const wallMs = performance.now() - beganMs;
   const cpuMs = (cpuSecondsOf(process.pid) - before) * 1000;
   return { cpuMs: Math.round(cpuMs / ROUNDS), wallMs: Math.round(wallMs / ROUNDS) };

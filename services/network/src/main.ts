@@ -48,7 +48,11 @@ await runService("network", NetworkConfig, async ({ config, log, scope }) => {
   );
   const parts = { db, bus, log, pools: config };
   const again = (afterMs: number) => void setTimeout(() => tables.wake(), afterMs).unref();
-  const given = { ...parts, reconcile: sharedRuns(() => reconcileTables({ ...parts, again })) };
+  const given = {
+    ...parts,
+    reconcile: sharedRuns(() => reconcileTables({ ...parts, again })),
+    reconcileOf: (environmentId: string) => reconcileTables({ ...parts, again }, environmentId),
+  };
 
   const tables = scope.use(
     new Reconciler({

@@ -23,10 +23,10 @@ import {
   tunnelMtu,
   withoutExpired,
 } from "./core/network-state.ts";
-import { planNetwork, withFewRemovals } from "./core/plan-network.ts";
+import { type ObservedTunnel, planNetwork, withFewRemovals } from "./core/plan-network.ts";
 import type { HostNetworksGiven, JobNetwork } from "./host-networks-given.ts";
 import { NameKeeper, onlyNamesDiffer } from "./name-keeper.ts";
-import type { Look } from "./shell/network-hands.ts";
+import type { Seen } from "./shell/network-hands.ts";
 import { isUdpPortFree } from "./shell/udp-port.ts";
 
 const MAX_BUSY_PORTS = 20;
@@ -54,7 +54,7 @@ export class HostNetworks {
   readonly #applied: AppliedVersions;
   #running: Promise<void> = Promise.resolve();
   #next: Promise<void> | null = null;
-  #nextLook: Look = "known";
+  #nextSeen: Seen | null = null;
   #turn = 0;
 
   constructor(given: HostNetworksGiven) {
@@ -75,7 +75,7 @@ export class HostNetworks {
     for (const held of networks) this.#held.set(held.environmentId, held);
     this.#mesh = mesh;
     await hands.open();
-    await this.apply("seen");
+    await this.apply();
     log.info("network.open", { environments: networks.length });
   }
 
@@ -316,18 +316,31 @@ export class HostNetworks {
 
   /**
    * Puts everything as it should be. Callers at the same time share one run, which begins after they called.
-   * @param look `known` for a change of our own, which costs the same with one network and with hundreds
+   * @param seen a look to go by; null: what was seen last, and done since, holds. So a change of our own costs the same
+   *   with one network and with hundreds
    */
-  apply(look: Look = "known"): Promise<void> {
-    if (look === "seen") this.#nextLook = look;
+  apply(seen: Seen | null = null): Promise<void> {
+    this.#nextSeen = seen ?? this.#nextSeen;
     this.#next ??= this.#running.then(() => {
       this.#next = null;
-      const run = this.#run(this.#nextLook);
-      this.#nextLook = "known";
+      const run = this.#run(this.#nextSeen);
+      this.#nextSeen = null;
       this.#running = run.catch(() => {});
       return run;
     });
     return this.#next;
+  }
+
+  /** Looks at everything beside the changes, which do not wait for it, and puts right what somebody else changed. */
+  async look(): Promise<void> {
+    if (this.desired() === null) return;
+    await this.apply(await this.#given.hands.look());
+    for (const network of this.desired()?.networks ?? []) await this.#names.look(network);
+  }
+
+  /** As the last look saw them. */
+  get tunnels(): readonly ObservedTunnel[] {
+    return this.#given.hands.tunnels;
   }
 
   desired(): DesiredHost | null {
@@ -342,7 +355,7 @@ export class HostNetworks {
     this.#applied.again();
   }
 
-  async #run(look: Look): Promise<void> {
+  async #run(seen: Seen | null): Promise<void> {
     const { hands, identity, allowedPrivate, mailRelays } = this.#given;
     const held = [...this.#held.values()];
     this.#mtu = (await hands.mtuOf(identity.nodeAddress)) ?? this.#mtu;
@@ -350,8 +363,8 @@ export class HostNetworks {
     if (desired === null) return;
     const nodeAddresses = [...new Set([...desired.nodeAddresses, ...this.#neighbours.nodeAddresses])].sort();
     const networks = await hands.withTrueExits(desired.networks);
-    const observed = await hands.observe(look);
-    await hands.ensureRules({ ...desired, networks, nodeAddresses, allowedPrivate, mailRelays }, look);
+    const { host: observed, filter } = await hands.take(seen);
+    await hands.ensureRules({ ...desired, networks, nodeAddresses, allowedPrivate, mailRelays }, filter);
     const planned = planNetwork(desired, observed);
     const steps = withFewRemovals(planned, REMOVALS_AT_ONCE, this.#turn++);
     const { now, isWhole } = await hands.carryOut(steps, observed);
@@ -361,7 +374,7 @@ export class HostNetworks {
       engineNetworks.some(({ name }) => name === interfaceNames(id).engineNetwork);
     this.#standing = new Set([...this.#held.keys()].filter(stands));
     this.#tellMissing(desired, engineNetworks);
-    await this.#ensureNames(desired, look);
+    await this.#ensureNames(desired);
     if (isWhole) this.#applied.note(held, this.#standing, this.#used);
   }
 
@@ -375,8 +388,8 @@ export class HostNetworks {
     }
   }
 
-  async #ensureNames({ networks }: DesiredHost, look: Look): Promise<void> {
-    for (const network of networks) await this.#names.tell(network, look);
+  async #ensureNames({ networks }: DesiredHost): Promise<void> {
+    for (const network of networks) await this.#names.tell(network);
     await this.#given.resolvers.keepOnly(new Set(networks.map(({ bridge }) => bridge)));
   }
 }

@@ -7,8 +7,7 @@ import { sleep } from "@berth/shared/kit/clock.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import type { DesiredNetwork, HeldNetwork } from "./core/network-state.ts";
 import type { NetworkFiles } from "./shell/network-files.ts";
-import type { Look } from "./shell/network-hands.ts";
-import type { Resolvers } from "./shell/resolvers.ts";
+import type { ResolverChange, Resolvers, ResolverView } from "./shell/resolvers.ts";
 
 /** Answers of a resolver may be kept for 5 s anyway, and a changed set of slots ends its process. */
 const GATHER_MS = 200;
@@ -64,16 +63,25 @@ export class NameKeeper {
       .catch((error: unknown) => log.warn("network.names-not-kept", { error: describeError(error) }));
   }
 
+  /** One that was told the same before is left alone. */
+  tell(network: DesiredNetwork): Promise<void> {
+    return this.#try(network, (view) => this.#given.resolvers.ensure(network.bridge, view));
+  }
+
+  /** Starts what died. */
+  look(network: DesiredNetwork): Promise<void> {
+    return this.#try(network, (view) => this.#given.resolvers.look(network.bridge, view));
+  }
+
   /** Names are no reason to hold up a start: what fails is tried again in the next round. */
-  async tell(
-    { environmentId, bridge, gateway, egress }: DesiredNetwork,
-    look: Look = "known",
+  async #try(
+    { environmentId, gateway, egress }: DesiredNetwork,
+    work: (view: ResolverView) => Promise<ResolverChange>,
   ): Promise<void> {
-    const { resolvers, held, log } = this.#given;
+    const { held, log } = this.#given;
     const { names = [], links = [] } = held(environmentId)?.network ?? {};
     try {
-      const isAskingOutside = egress.mode !== "none";
-      const done = await resolvers.ensure(bridge, { gateway, names, links, isAskingOutside }, look);
+      const done = await work({ gateway, names, links, isAskingOutside: egress.mode !== "none" });
       if (done === "started") log.info("resolver.started", { environmentId, gateway });
     } catch (error) {
       log.warn("resolver.failed", { environmentId, error: describeError(error) });

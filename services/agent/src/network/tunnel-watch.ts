@@ -59,12 +59,13 @@ export class TunnelWatch {
     this.#given.prober.round(desired === null ? [] : endsOf(desired).map(({ path }) => path));
   };
 
+  /** Goes by what the networks' last look saw of the tunnels. */
   readonly look = async (): Promise<void> => {
     const desired = this.#given.networks.desired();
     const ends = desired === null ? [] : endsOf(desired);
     const keys = new Set(ends.map(({ key }) => key));
     for (const key of this.#memories.keys()) if (!keys.has(key)) this.#memories.delete(key);
-    const observed = await this.#given.wireguard.observe([...new Set(ends.map(({ tunnel }) => tunnel.name))]);
+    const observed = new Map(this.#given.networks.tunnels.map((tunnel) => [tunnel.name, tunnel]));
     const reports: TunnelReport[] = [];
     for (const end of ends) {
       const found = peerOf(observed, end);
@@ -137,10 +138,11 @@ function endsOf({ networks, mesh, meshAddress }: DesiredHost): End[] {
   return [...ofMesh, ...ofNetworks];
 }
 
-function peerOf(observed: readonly ObservedTunnel[], { tunnel, peer }: End): ObservedPeer | undefined {
-  return observed
-    .find(({ name }) => name === tunnel.name)
-    ?.peers.find(({ publicKey }) => publicKey === peer.publicKey);
+function peerOf(
+  observed: ReadonlyMap<string, ObservedTunnel>,
+  { tunnel, peer }: End,
+): ObservedPeer | undefined {
+  return observed.get(tunnel.name)?.peers.find(({ publicKey }) => publicKey === peer.publicKey);
 }
 
 function latest(a: number | null, b: number | null): number | null {

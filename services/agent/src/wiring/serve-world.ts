@@ -34,7 +34,8 @@ const NETWORK_VERIFY_MS = 3000;
 const NETWORKS_ASK_MS = 5000;
 const PROBE_MS = 2000;
 const ACTIVITY_MS = 2000;
-const TUNNELS_LOOK_MS = 5000;
+/** Besides after each look at the networks. */
+const TUNNELS_LOOK_MS = 10_000;
 const REPORT_MS = 10_000;
 /** A passage to an instance that is gone ends within this. */
 const PASSAGES_LOOK_MS = 1000;
@@ -74,9 +75,12 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
     if (missed > 0) events.suspect();
   });
   every("leases", LEASES_LOOK_MS, async () => jobs.lookAtLeases());
+  // Apart from the look: healing a tunnel may wait for the network service.
+  const tunnels = every("tunnels", TUNNELS_LOOK_MS, parts.tunnels.look);
   every("network", NETWORK_VERIFY_MS, async () => {
     await networks.leaveUnused(new Set(jobs.records().map(({ spec }) => spec.environmentId)));
-    await networks.apply("seen");
+    await networks.look();
+    tunnels.wake();
     const gateways = networks.desired()?.networks.map(({ gateway }) => gateway) ?? [];
     await parts.ports.look(jobs.running(), gateways);
   });
@@ -88,7 +92,6 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   const activity = new ActivityWatch({ bus, hostId, edge });
   every("edge-activity", ACTIVITY_MS, activity.tell);
   every("probe", PROBE_MS, parts.tunnels.probe);
-  every("tunnels", TUNNELS_LOOK_MS, parts.tunnels.look);
   every("network-report", REPORT_MS, async () => tellTunnels(context, parts));
   const asking = (what: string, everyMs: number, ask: () => Promise<void>) => {
     const asker: Reconciler = every(what, everyMs, () =>

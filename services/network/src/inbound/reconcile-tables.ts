@@ -18,6 +18,8 @@ export interface TablesGiven {
    * instances, which may wait for others.
    */
   readonly reconcile: () => Promise<void>;
+  /** The same for one environment and the mesh, at the cost of one. */
+  readonly reconcileOf: (environmentId: string) => Promise<void>;
 }
 
 /** Callers at the same time share one run, which begins after they called. */
@@ -35,18 +37,17 @@ export function sharedRuns(run: () => Promise<void>): () => Promise<void> {
   };
 }
 
-/** A signal that is lost, or too large to be one, is healed by the host's own asking. */
-export async function reconcileTables({
-  db,
-  bus,
-  log,
-  pools,
-  again,
-}: Omit<TablesGiven, "reconcile"> & {
-  /** Asks for another run after this. */
+export interface RunGiven extends Omit<TablesGiven, "reconcile" | "reconcileOf"> {
+  /** Asks for a run of all tables, so long after this one. */
   readonly again: (afterMs: number) => void;
-}): Promise<void> {
-  const { networks, mesh, againInMs } = await storeTables(db, pools);
+}
+
+/** @param environmentId null: all. A signal that is lost, or too large to be one, is healed by the host's own asking. */
+export async function reconcileTables(
+  { db, bus, log, pools, again }: RunGiven,
+  environmentId: string | null = null,
+): Promise<void> {
+  const { networks, mesh, againInMs } = await storeTables(db, pools, environmentId);
   if (againInMs !== null) again(againInMs);
   for (const network of networks) {
     const { environmentId, version, members, names } = network;

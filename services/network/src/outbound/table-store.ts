@@ -1,14 +1,19 @@
-/** What hosts are told: made from the record in one transaction, kept with a version. */
+/**
+ * What hosts are told: made from the record, kept with a version.
+ *
+ * Nobody waits for anybody: a table is stored over the version that was read before the record was, so that one made from
+ * an older record never replaces one made from a newer record. Who comes second makes it again.
+ */
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
-import { type Kysely, sql, type Transaction } from "kysely";
+import { type Kysely, sql } from "kysely";
 import { deferNames, type ToldTable } from "../core/defer-names.ts";
 import { planTables, portName, type Table, type World } from "../core/plan-tables.ts";
 import type { Pools } from "./member-store.ts";
 import { readPresentPeople } from "./people-store.ts";
 import type { NetworkTables } from "./tables.ts";
 
-const TABLES_LOCK = 7_420_021;
+const MOST_TRIES = 20;
 /** A host without a key is told a port all the same; nobody sends to it. */
 const NO_PORT = 1;
 
@@ -22,22 +27,42 @@ export interface Stored extends Told {
   readonly againInMs: number | null;
 }
 
-/** Makes all tables from what is stored and keeps those that changed and do not wait for more. @returns those */
-export function storeTables(db: Kysely<NetworkTables>, pools: Pools): Promise<Stored> {
-  return db.transaction().execute(async (trx) => {
-    await sql`select pg_advisory_xact_lock(${TABLES_LOCK})`.execute(trx);
-    const told = await readStored(trx);
-    const { now, againInMs } = deferNames(planTables(await readWorld(trx, pools), told), told);
-    for (const { name, version, content } of now) {
-      const row = { version, content: JSON.stringify(content) };
-      await trx
-        .insertInto("tables")
-        .values({ name, ...row })
-        .onConflict((oc) => oc.column("name").doUpdateSet({ ...row, changed_at: sql<Date>`now()` }))
-        .execute();
+/**
+ * Makes tables from what is stored and keeps those that changed and do not wait for more. What was stored before the call
+ * is in them, but for names that wait.
+ * @param environmentId its table and the mesh alone; null: all
+ * @returns those that were kept
+ * @throws Error when others stored the same tables again and again meanwhile
+ */
+export async function storeTables(
+  db: Kysely<NetworkTables>,
+  pools: Pools,
+  environmentId: string | null = null,
+): Promise<Stored> {
+  const told = new Map<string, Table>();
+  for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+    const stored = await readStored(db, environmentId === null ? null : [environmentId, "mesh"]);
+    const changed = planTables(await readWorld(db, pools, environmentId), stored);
+    const { now, againInMs } = deferNames(changed, stored);
+    let isWhole = true;
+    for (const table of now) {
+      if (await storeOver(db, table)) told.set(table.name, table);
+      else isWhole = false;
     }
-    return { ...asTold(now), againInMs };
-  });
+    if (isWhole) return { ...asTold([...told.values()]), againInMs };
+  }
+  throw new Error(`tables of networks were stored by others ${MOST_TRIES} times meanwhile`);
+}
+
+/** @returns false when the version before it is not the one that is stored */
+async function storeOver(db: Kysely<NetworkTables>, { name, version, content }: Table): Promise<boolean> {
+  const { rows } = await sql`
+    insert into tables (name, version, content) values (${name}, ${version}, ${JSON.stringify(content)})
+    on conflict (name) do update
+       set version = excluded.version, content = excluded.content, changed_at = now()
+     where tables.version = excluded.version - 1
+    returning 1`.execute(db);
+  return rows.length > 0;
 }
 
 /** @param names environments, or `mesh`; default all */
@@ -68,7 +93,8 @@ async function readStored(
   return new Map(rows.map((row) => [row.name, row]));
 }
 
-async function readWorld(trx: Transaction<NetworkTables>, pools: Pools): Promise<World> {
+/** @param only the environment of which all is read; null: all. Of the others there are their members, for the mesh */
+async function readWorld(db: Kysely<NetworkTables>, pools: Pools, only: string | null): Promise<World> {
   const environments = await sql<World["environments"][number]>`
     select e.environment_id as "environmentId", e.subnet::text as subnet, e.key_generation as "keyGeneration",
            jsonb_build_object('mode', coalesce(p.mode, 'open'), 'rules', coalesce(p.rules, '[]')) as egress,
@@ -76,44 +102,44 @@ async function readWorld(trx: Transaction<NetworkTables>, pools: Pools): Promise
                 then jsonb_build_object('hostId', p.gateway_host_id, 'address', p.gateway_address) end as gateway
       from environments e
       left join api.egress_policies p on p.environment_id = e.environment_id
-       and exists (select 1 from api.environments a where a.id = e.environment_id and a.deleted_at is null)`.execute(
-    trx,
-  );
+       and exists (select 1 from api.environments a where a.id = e.environment_id and a.deleted_at is null)
+     where ${only}::text is null or e.environment_id = ${only}`.execute(db);
   const members = await sql<World["members"][number]>`
     select m.environment_id as "environmentId", m.host_id as "hostId", m.slice::text as slice,
            m.public_key as "publicKey", m.port, h.node_address as "nodeAddress"
       from members m join api.hosts h on h.id = m.host_id and h.removed_at is null
-     where m.left_at is null`.execute(trx);
+     where m.left_at is null`.execute(db);
   const names = await sql<JobRow>`
     select j.environment_id as "environmentId", s.name as service, j.process, j.slot, j.address, j.port
       from scheduler.jobs j
       join api.services s on s.id = j.service_id and s.deleted_at is null
       join members m on m.environment_id = j.environment_id and m.host_id = j.host_id and m.left_at is null
      where j.ready and j.state = 'running' and j.desired = 'run' and j.address is not null
-       and j.address::inet << m.slice`.execute(trx);
+       and j.address::inet << m.slice and (${only}::text is null or j.environment_id = ${only})`.execute(db);
   const links = await sql<World["links"][number]>`
     select l.consumer_id as "consumerId", l.provider_id as "environmentId", l.service_id as "serviceId", l.port,
            l.service || '.' || l.environment || '.' || l.org as name
-      from api.links l`.execute(trx);
+      from api.links l where ${only}::text is null or l.consumer_id = ${only}`.execute(db);
   // Also one that is about to stop: what is open with it ends by itself.
   const linked = await sql<World["linked"][number]>`
     select j.service_id as "serviceId", j.process, j.address, j.ready and j.desired = 'run' as ready
       from scheduler.jobs j
       join members m on m.environment_id = j.environment_id and m.host_id = j.host_id and m.left_at is null
      where j.state in ('running', 'stopping') and j.address is not null and j.address::inet << m.slice
-       and exists (select 1 from api.links l where l.service_id = j.service_id)`.execute(trx);
+       and exists (select 1 from api.links l where l.service_id = j.service_id
+                    and (${only}::text is null or l.consumer_id = ${only}))`.execute(db);
   const hosts = await sql<World["hosts"][number]>`
     select h.id as "hostId", h.node_address as "nodeAddress", h.subnet::text as subnet,
            k.public_key as "publicKey", coalesce(k.port, ${NO_PORT}) as port
       from api.hosts h left join mesh_keys k on k.host_id = h.id
-     where h.removed_at is null`.execute(trx);
+     where h.removed_at is null`.execute(db);
   return {
     environments: environments.rows,
     members: members.rows,
     names: names.rows.map(named),
     links: links.rows,
     linked: linked.rows,
-    people: await readPresentPeople(trx),
+    people: await readPresentPeople(db),
     hosts: hosts.rows,
     podCidr: pools.podCidr,
     hostCidr: pools.hostCidr,

@@ -1,6 +1,7 @@
 /**
  * What a host has after a step that was carried out, so that the next change needs no look at all of its networks.
- * Pure. It is a belief: what somebody else changes is seen by the next look.
+ * Pure, and the same when it is told twice: a look may have seen the step's work already. It is a belief: what somebody
+ * else changes is seen by the next look.
  */
 import type { Tunnel } from "./network-state.ts";
 import type { NetworkStep, ObservedHost, ObservedPeer, ObservedTunnel } from "./plan-network.ts";
@@ -9,14 +10,14 @@ import type { Route } from "./routing.ts";
 export function afterStep(now: ObservedHost, step: NetworkStep): ObservedHost {
   switch (step.kind) {
     case "add-rule":
-      return { ...now, rulePriorities: [...now.rulePriorities, step.rule.priority] };
+      return { ...now, rulePriorities: [...new Set([...now.rulePriorities, step.rule.priority])] };
     case "remove-rule":
       return { ...now, rulePriorities: now.rulePriorities.filter((one) => one !== step.priority) };
     case "make-bridge":
       return {
         ...now,
         engineNetworks: [
-          ...now.engineNetworks,
+          ...now.engineNetworks.filter(({ name }) => name !== step.network.engineNetwork),
           { name: step.network.engineNetwork, subnet: step.network.slice },
         ],
       };

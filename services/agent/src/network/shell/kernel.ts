@@ -31,22 +31,34 @@ export interface NetworkInterface {
   readonly kind: string;
 }
 
+/** What a table was seen to be. `turn` tells whether it was changed since. */
+export interface SeenTable {
+  readonly text: string;
+  readonly turn: number;
+}
+
+/** The packet filter: our table, and what `iptables-save` printed. */
+export interface SeenFilter {
+  readonly table: SeenTable;
+  readonly chains: string;
+}
+
 export interface KernelLook {
   readonly interfaces: readonly NetworkInterface[];
   /** Of our tables. */
   readonly routes: readonly Route[];
   /** Of the rules that are ours. */
   readonly rulePriorities: readonly number[];
+  readonly filter: SeenFilter;
 }
 
 export class Kernel {
   readonly #prefix: readonly string[];
   readonly #log: Log;
-  /** Of the last look, until it was judged: our table, and iptables. */
-  #shown: string | null = null;
-  #filter: string | null = null;
   /** Per family of tables: the text that was applied, and what the kernel showed of it right after, if it was asked. */
   readonly #applied = new Map<TableFamily, { readonly rules: string; readonly shown: string | null }>();
+  /** Grows before and after each change of a table. */
+  readonly #turns = { inet: 0, bridge: 0 };
 
   /** @param prefix put before every command, such as `nsenter --net=…` */
   constructor(log: Log, prefix: readonly string[] = []) {
@@ -57,17 +69,17 @@ export class Kernel {
   /** All that the kernel has of our networks, by one shell. It also makes sure that the host forwards packets. */
   async look(): Promise<KernelLook> {
     const lines = [INTERFACES, ROUTES, RULES, FILTER, tableLine("inet"), FORWARDING];
+    const turn = this.#turns.inet;
     const ran = await runScript(this.#prefix, lines, { maxOutputBytes: MOST_OUTPUT_BYTES });
     const text = (at: number) => outputOf(lines[at] as ScriptLine, ran[at] as Ran);
-    // Without the table there is nothing to show.
-    this.#shown = ran[4]?.exitCode === 0 ? ran[4].out : "";
-    this.#filter = text(3);
     return {
       interfaces: interfacesOf(text(0)),
       routes: routesOf(text(1)),
       rulePriorities: parsed<FoundRule>(text(2))
         .filter(isOurRule)
         .map(({ priority }) => priority),
+      // Without the table there is nothing to show.
+      filter: { table: { text: ran[4]?.exitCode === 0 ? ran[4].out : "", turn }, chains: text(3) },
     };
   }
 
@@ -75,39 +87,54 @@ export class Kernel {
     return interfacesOf(await this.#run(INTERFACES.argv));
   }
 
-  /** Puts our table back when it is not exactly what was applied, in one transaction. */
-  async ensureTable(family: TableFamily, rules: string): Promise<void> {
-    const seen = family === "inet" ? this.#shown : null;
-    this.#shown = null;
+  /**
+   * Puts our table back when it is not exactly what was applied, in one transaction.
+   * @param seen a look at it; one that a change has overtaken says nothing, and that change put the whole in place.
+   *   Null: it is looked at now
+   */
+  async ensureTable(family: TableFamily, rules: string, seen: SeenTable | null = null): Promise<void> {
     const applied = this.#applied.get(family);
-    const isAsked = rules === applied?.rules && applied.shown !== null;
-    if (isAsked && (seen ?? (await this.#show(family))) === applied.shown) return;
-    if (isAsked) this.#log.error("network.rules-were-changed", { table: `${family} ${TABLE}` });
-    await this.#run(["nft", "-f", "-"], rules);
+    if (rules === applied?.rules) {
+      if (seen !== null && seen.turn !== this.#turns[family]) return;
+      if (applied.shown !== null) {
+        if ((seen?.text ?? (await this.#show(family))) === applied.shown) return;
+        this.#log.error("network.rules-were-changed", { table: `${family} ${TABLE}` });
+      }
+    }
+    await this.#load(family, rules, rules);
     this.#applied.set(family, { rules, shown: await this.#show(family) });
   }
 
   /** The same without a look at what is there, which the next `ensureTable` takes. */
   async changeTable(family: TableFamily, rules: string): Promise<void> {
     if (this.#applied.get(family)?.rules === rules) return;
-    await this.#run(["nft", "-f", "-"], rules);
-    this.#applied.set(family, { rules, shown: null });
+    await this.#load(family, rules, rules);
+  }
+
+  /** More elements for sets of a table that stands; the next `ensureTable` puts the whole in place. */
+  addElements(family: TableFamily, text: string): Promise<void> {
+    return this.#load(family, text, null);
+  }
+
+  /** @param whole what the table is after it; null when nobody knows */
+  async #load(family: TableFamily, text: string, whole: string | null): Promise<void> {
+    this.#applied.delete(family);
+    this.#turns[family] += 1;
+    try {
+      await this.#run(["nft", "-f", "-"], text);
+    } finally {
+      this.#turns[family] += 1;
+    }
+    if (whole !== null) this.#applied.set(family, { rules: whole, shown: null });
   }
 
   async #show(family: TableFamily): Promise<string> {
     return this.#run(tableLine(family).argv).catch(() => "");
   }
 
-  /** More elements for sets of a table that stands; the next `ensureTable` puts the whole in place. */
-  async addElements(family: TableFamily, text: string): Promise<void> {
-    this.#applied.delete(family);
-    await this.#run(["nft", "-f", "-"], text);
-  }
-
-  /** Our chains whole, and their jumps before the engine's rules. */
-  async ensureChains(): Promise<void> {
-    const problems = iptablesProblems(this.#filter ?? (await this.#run(FILTER.argv)));
-    this.#filter = null;
+  /** Our chains whole, and their jumps before the engine's rules. @param saved what `iptables-save` printed lately */
+  async ensureChains(saved: string): Promise<void> {
+    const problems = iptablesProblems(saved);
     if (problems.chains) await this.#run(["iptables-restore", "--noflush", "--wait=5"], iptablesRules());
     for (const { parent, chain } of problems.jumps) {
       await this.#iptables(["-I", parent, "1", "-j", chain]);

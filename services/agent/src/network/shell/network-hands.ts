@@ -2,12 +2,13 @@
 import type { Log } from "@berth/shared/kit/log.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import type { Engine } from "../../outbound/docker.ts";
+import { Belief, type LookUnderWay } from "../belief.ts";
 import { afterStep } from "../core/after-step.ts";
 import { type FirewallView, nftRules } from "../core/firewall.ts";
 import type { DesiredNetwork } from "../core/network-state.ts";
-import type { NetworkStep, ObservedHost } from "../core/plan-network.ts";
+import type { NetworkStep, ObservedHost, ObservedTunnel } from "../core/plan-network.ts";
 import { bridgeOptions, NETWORK_LABEL } from "./bridge-options.ts";
-import type { Kernel, NetworkInterface } from "./kernel.ts";
+import type { Kernel, NetworkInterface, SeenFilter } from "./kernel.ts";
 import { checkSourceLine, stepLines } from "./step-lines.ts";
 import type { Wireguard } from "./wireguard.ts";
 
@@ -23,14 +24,24 @@ const OURS = /^(bn|wb|wm)-/;
 /** What is made for a network; another kind that has such a name is somebody else's. */
 const KINDS: ReadonlySet<string> = new Set(["bridge", "tun", "wireguard"]);
 
-/** `seen`: all is looked at, and what somebody else changed is put right. `known`: what was seen, and done since, holds. */
-export type Look = "seen" | "known";
+/** What one look saw. It counts with the next run that takes it. */
+export interface Seen {
+  readonly look: LookUnderWay;
+  readonly host: ObservedHost;
+  readonly filter: SeenFilter;
+}
+
+/** What a run goes by. `filter` is null where the packet filter was not looked at: then it is as it was left. */
+export interface Taken {
+  readonly host: ObservedHost;
+  readonly filter: SeenFilter | null;
+}
 
 export class NetworkHands {
   readonly #given: HandsGiven;
   #engineMajor = 0;
-  /** What was seen last, and what was carried out since; null when a step failed, so that nobody knows. */
-  #believed: ObservedHost | null = null;
+  readonly #belief = new Belief();
+  #tunnels: readonly ObservedTunnel[] = [];
   #interfaces: readonly NetworkInterface[] | null = null;
   /** What was told of last. */
   #missingAddresses = "[]";
@@ -44,22 +55,38 @@ export class NetworkHands {
     this.#engineMajor = Number.parseInt((await this.#given.engine.info()).version, 10);
   }
 
-  /** Packet rules first: they stand before what they are about. @param how `seen`: as they were right before, by `observe` */
-  async ensureRules(view: FirewallView, how: Look): Promise<void> {
+  /** The tunnels as the last look saw them. */
+  get tunnels(): readonly ObservedTunnel[] {
+    return this.#tunnels;
+  }
+
+  /** Packet rules first: they stand before what they are about. @param seen null: what was applied last holds */
+  async ensureRules(view: FirewallView, seen: SeenFilter | null): Promise<void> {
     const { kernel } = this.#given;
-    if (how === "known") return kernel.changeTable("inet", nftRules(view));
-    await kernel.ensureTable("inet", nftRules(view));
-    await kernel.ensureChains();
+    if (seen === null) return kernel.changeTable("inet", nftRules(view));
+    await kernel.ensureTable("inet", nftRules(view), seen.table);
+    await kernel.ensureChains(seen.chains);
   }
 
-  async observe(how: Look): Promise<ObservedHost> {
-    if (how === "seen" || this.#believed === null) this.#believed = await this.#look();
-    return this.#believed;
+  /**
+   * What is there, for a run, in which nothing else is changed. A look that does not count, because a step failed since it
+   * began, is made again at once.
+   * @param seen a look that was made beside other runs; null: what was seen, and done since, holds
+   */
+  async take(seen: Seen | null): Promise<Taken> {
+    const isTaken = seen !== null && this.#belief.take(seen.look, seen.host);
+    const known = this.#belief.host;
+    if (known !== null) return { host: known, filter: isTaken ? seen.filter : null };
+    const now = await this.look();
+    this.#belief.take(now.look, now.host);
+    return now;
   }
 
-  async #look(): Promise<ObservedHost> {
+  /** Looks at everything, also while steps are carried out. Changes nothing but that the host forwards packets. */
+  async look(): Promise<Seen> {
     const { kernel, wireguard } = this.#given;
-    const [{ interfaces, routes, rulePriorities }, engineNetworks] = await Promise.all([
+    const look = this.#belief.begin();
+    const [{ interfaces, routes, rulePriorities, filter }, engineNetworks] = await Promise.all([
       kernel.look(),
       this.#engineNetworks(),
     ]);
@@ -67,19 +94,13 @@ export class NetworkHands {
     const made = interfaces.filter(({ name, kind }) => OURS.test(name) && KINDS.has(kind));
     const names = made.map(({ name }) => name);
     const tunnels = await wireguard.observe(names.filter((name) => name.startsWith("w")));
+    this.#tunnels = tunnels;
     const plain = interfaces.map(
       ({ name, addresses }) => [name, addresses.map((one) => one.split("/")[0] ?? "")] as const,
     );
-    return {
-      ...{
-        links: new Set(names),
-        addresses: new Map(plain),
-        routes,
-        rulePriorities,
-        engineNetworks,
-        tunnels,
-      },
-    };
+    const addresses = new Map(plain);
+    const host = { links: new Set(names), addresses, routes, rulePriorities, engineNetworks, tunnels };
+    return { look, host, filter };
   }
 
   /** The engine's networks of this pod's environments. */
@@ -105,7 +126,7 @@ export class NetworkHands {
       if (done) now = group.reduce(afterStep, now);
       isWhole &&= done;
     }
-    this.#believed = isWhole ? now : null;
+    this.#belief.carriedOut(now, steps, isWhole);
     return { now, isWhole };
   }
 

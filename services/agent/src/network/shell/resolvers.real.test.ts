@@ -65,11 +65,13 @@ test("no question is unanswered while the set of ready slots changes, and the an
   const stopped = asks.catch(() => undefined);
   try {
     for (const slots of [[1, 2], [2, 3], [3]]) {
-      expect(await resolvers.ensure("one", view(slots), "known")).toBe("told");
+      expect(await resolvers.ensure("one", view(slots))).toBe("told");
       const names = slots.map((slot) => `${slot}.web.shop.internal`);
       await expect.poll(slotsOf, { timeout: 20_000 }).toEqual(names);
       await wait(50);
       expect(await resolvers.ensure("one", view(slots))).toBe("nothing");
+      // The process that is not asked any more goes with the next look.
+      expect(await resolvers.look("one", view(slots))).toBe("nothing");
     }
   } finally {
     asking = false;
@@ -77,7 +79,6 @@ test("no question is unanswered while the set of ready slots changes, and the an
   }
   await asks;
   expect(asked).toBeGreaterThan(3);
-  // The process that is not asked any more is gone.
   const { stdout } = await run(`ip netns pids ${namespace} | wc -l`);
   expect(Number(stdout)).toBe(2);
 });
@@ -85,9 +86,25 @@ test("no question is unanswered while the set of ready slots changes, and the an
 test("an environment without a port has no second process; one that is gone has none", async () => {
   const resolvers = new Resolvers(folder, enter);
   await resolvers.ensure("one", view([]));
-  await resolvers.ensure("one", view([]));
+  await resolvers.look("one", view([]));
   await expect(slotsOf()).rejects.toMatchObject({ code: "ENOTFOUND" });
   expect(Number((await run(`ip netns pids ${namespace} | wc -l`)).stdout)).toBe(1);
   await resolvers.keepOnly(new Set());
   expect(Number((await run(`ip netns pids ${namespace} | wc -l`)).stdout)).toBe(0);
+});
+
+test("a look starts what died, and nothing of an environment that was left", async () => {
+  const resolvers = new Resolvers(folder, enter);
+  await resolvers.ensure("one", view([1]));
+  const pids = async () => (await run(`ip netns pids ${namespace}`)).stdout.split("\n").filter(Boolean);
+  for (const pid of await pids()) {
+    process.kill(Number(pid), "SIGKILL");
+    await expect.poll(pids).not.toContain(pid);
+    expect(await resolvers.look("one", view([1]))).not.toBe("nothing");
+    expect(await pids()).toHaveLength(2);
+    await expect.poll(slotsOf, { timeout: 20_000 }).toEqual(["1.web.shop.internal"]);
+  }
+  await resolvers.keepOnly(new Set());
+  expect(await resolvers.look("one", view([1]))).toBe("nothing");
+  expect(await pids()).toHaveLength(0);
 });

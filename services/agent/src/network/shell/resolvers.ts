@@ -11,12 +11,11 @@ import type { InstanceName, NetworkLink } from "@berth/shared/contracts/network.
 import { linkHostsText } from "../core/link-names.ts";
 import { hostsText, recordsConfig, resolverConfig, serversText, srvText } from "../core/names.ts";
 import { type Dnsmasq, end, pidOf, read, replace, start } from "./dnsmasq.ts";
-import type { Look } from "./network-hands.ts";
 
 /** Closed to containers; the second process of an environment listens at one, the next one at the other. */
 const RECORD_PORTS = [5301, 5302] as const;
 
-type ResolverChange = "nothing" | "started" | "told";
+export type ResolverChange = "nothing" | "started" | "told";
 
 export interface ResolverView {
   readonly gateway: string;
@@ -31,7 +30,8 @@ export class Resolvers {
   readonly #prefix: readonly string[];
   /** What a resolver was seen to hold and what it was told since. */
   readonly #told = new Map<string, string>();
-  #last: Promise<unknown> = Promise.resolve();
+  /** Per resolver, what is done to it last: two at once would start it twice, and one does not wait for another's. */
+  readonly #last = new Map<string, Promise<unknown>>();
 
   /** @param folder readable by all, because a resolver has no rights; made anew after a power cut */
   constructor(folder: string, prefix: readonly string[] = []) {
@@ -39,24 +39,47 @@ export class Resolvers {
     this.#prefix = prefix;
   }
 
-  /** @param look `known`: one that was told the same before is left alone. @returns what had to be done */
-  ensure(key: string, view: ResolverView, look: Look = "seen"): Promise<ResolverChange> {
-    return this.#exclusively(() => this.#ensure(key, view, look));
+  /** One that was told the same before is left alone. @returns what had to be done */
+  async ensure(key: string, view: ResolverView): Promise<ResolverChange> {
+    if (this.#told.get(key) === textOf(view)) return "nothing";
+    return this.#after(key, () => this.#ensure(key, view));
   }
 
-  /** One after another: two of the same environment would start it twice. */
-  #exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(work);
-    this.#last = result.catch(() => {});
+  /** Of a resolver that is told of: one whose processes are not as they were left is started, and told, again. */
+  look(key: string, view: ResolverView): Promise<ResolverChange> {
+    return this.#after(key, async () => {
+      if (!this.#told.has(key) || (await this.#isWell(join(this.#folder, key), view))) return "nothing";
+      return this.#ensure(key, view);
+    });
+  }
+
+  #after<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const result = (this.#last.get(key) ?? Promise.resolve()).then(work);
+    const settled = result
+      .catch(() => {})
+      .finally(() => {
+        if (this.#last.get(key) === settled) this.#last.delete(key);
+      });
+    this.#last.set(key, settled);
     return result;
   }
 
-  async #ensure(key: string, view: ResolverView, look: Look): Promise<ResolverChange> {
+  /** The resolver runs, and of its second processes just the one that it asks. Files are read at a start only. */
+  async #isWell(folder: string, { names }: ResolverView): Promise<boolean> {
+    const isThere = async (one: Dnsmasq) => (await pidOf(one)) !== null;
+    const [present, other] = await recordPorts(folder);
+    const [isMain, isPresent, isOther] = await Promise.all([
+      isThere(filesOf(folder)),
+      isThere(recordsOf(folder, present)),
+      isThere(recordsOf(folder, other)),
+    ]);
+    return isMain && isPresent === (srvText(names) !== "") && !isOther;
+  }
+
+  async #ensure(key: string, view: ResolverView): Promise<ResolverChange> {
     const { gateway, names, links, isAskingOutside } = view;
     const text = hostsText(names) + linkHostsText(links);
     const srv = srvText(names);
-    const told = [gateway, isAskingOutside, text, srv].join();
-    if (look === "known" && this.#told.get(key) === told) return "nothing";
     this.#told.delete(key);
     const folder = join(this.#folder, key);
     await mkdir(folder, { recursive: true, mode: 0o755 });
@@ -72,7 +95,7 @@ export class Resolvers {
     );
     // Names are told all the same.
     if (records.status === "rejected") throw records.reason;
-    this.#told.set(key, told);
+    this.#told.set(key, textOf(view));
     return done;
   }
 
@@ -92,10 +115,7 @@ export class Resolvers {
   async #ensureRecords(folder: string, gateway: string, srv: string): Promise<boolean> {
     const { serversFile } = filesOf(folder);
     if (srv === "") return this.#dropRecords(folder);
-    const asked = (await read(serversFile)) ?? "";
-    const [present, other] = asked.includes(`#${RECORD_PORTS[1]}`)
-      ? [RECORD_PORTS[1], RECORD_PORTS[0]]
-      : RECORD_PORTS;
+    const [present, other] = await recordPorts(folder);
     const config = (port: number) => recordsConfig({ gateway, port, srv, ...recordsOf(folder, port) });
     const isPresent = async () =>
       (await read(recordsOf(folder, present).configFile)) === config(present) &&
@@ -118,20 +138,30 @@ export class Resolvers {
   }
 
   /** Ends the resolvers of environments that are not in `keys`. */
-  keepOnly(keys: ReadonlySet<string>): Promise<void> {
-    return this.#exclusively(() => this.#keepOnly(keys));
+  async keepOnly(keys: ReadonlySet<string>): Promise<void> {
+    for (const key of await readdir(this.#folder).catch(() => []))
+      if (!keys.has(key)) await this.#after(key, () => this.#drop(key));
   }
 
-  async #keepOnly(keys: ReadonlySet<string>): Promise<void> {
-    for (const key of await readdir(this.#folder).catch(() => [])) {
-      if (keys.has(key)) continue;
-      this.#told.delete(key);
-      const folder = join(this.#folder, key);
-      await end(filesOf(folder));
-      for (const port of RECORD_PORTS) await end(recordsOf(folder, port));
-      await rm(folder, { recursive: true, force: true });
-    }
+  async #drop(key: string): Promise<void> {
+    this.#told.delete(key);
+    const folder = join(this.#folder, key);
+    await end(filesOf(folder));
+    for (const port of RECORD_PORTS) await end(recordsOf(folder, port));
+    await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** All that a resolver is told, as one text. */
+function textOf({ gateway, names, links, isAskingOutside }: ResolverView): string {
+  return [gateway, isAskingOutside, hostsText(names), linkHostsText(links), srvText(names)].join();
+}
+
+/** The port of the second process that the resolver asks, and the one for the next. */
+async function recordPorts(folder: string): Promise<readonly [present: number, other: number]> {
+  const [first, second] = RECORD_PORTS;
+  const asked = (await read(filesOf(folder).serversFile)) ?? "";
+  return asked.includes(`#${second}`) ? [second, first] : [first, second];
 }
 
 interface Files extends Dnsmasq {

@@ -1,0 +1,113 @@
+/** A host's networks while a look at them takes its time: changes go on, and what the look found is put right after it. */
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { HostId } from "@berth/shared/domain/ids.ts";
+import { systemClock } from "@berth/shared/kit/clock.ts";
+import { silentLog } from "@berth/shared/kit/log.ts";
+import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { newTestId } from "../testing/ids.ts";
+import { HostNetworks } from "./host-networks.ts";
+import type { HostNetworksGiven } from "./host-networks-given.ts";
+import type { KernelLook } from "./shell/kernel.ts";
+import { NetworkFiles } from "./shell/network-files.ts";
+import { type HandsGiven, NetworkHands } from "./shell/network-hands.ts";
+
+const hostId = HostId.parse(newTestId("host"));
+const identity = { hostId, podId: "pod", nodeAddress: "10.0.0.1", subnet: "10.127.0.0/24", meshPort: 7426 };
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "berth-networks-"));
+  const host = {
+    hostId,
+    nodeAddress: "10.0.0.1",
+    port: 7426,
+    subnet: identity.subnet,
+    slices: [],
+    publicKey: null,
+  };
+  const mesh = { version: 1, podCidr: "10.128.0.0/10", hostCidr: "10.127.0.0/16", hosts: [host] };
+  await mkdir(join(folder, "networks"));
+  await writeFile(
+    join(folder, "networks", "mesh.json"),
+    JSON.stringify({ format: 1, keys: newWireguardKeys(), mesh }),
+  );
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** A machine whose routing rules are a set, and whose looks end when they are let. */
+async function host() {
+  const rules = new Set<number>();
+  const did: string[] = [];
+  let hold: Promise<void> = Promise.resolve();
+  const kernel = {
+    interfaces: async () => [],
+    look: async (): Promise<KernelLook> => {
+      const rulePriorities = [...rules];
+      await hold;
+      did.push("looked");
+      const filter = { table: { text: "", turn: 0 }, chains: "" };
+      return { interfaces: [], routes: [], rulePriorities, filter };
+    },
+    changeTable: async () => void did.push("changed"),
+    ensureTable: async () => void did.push("ensured"),
+    ensureChains: async () => {},
+    run: async (lines: readonly { argv: readonly string[] }[]) => {
+      for (const { argv } of lines) if (argv[3] === "add") rules.add(Number(argv[5]));
+    },
+  };
+  const parts = { kernel, engine: { networks: async () => [], info: async () => ({ version: "26" }) } };
+  const hands = { ...parts, wireguard: { observe: async () => [] }, podId: "pod", log: silentLog };
+  const networks = new HostNetworks({
+    ...{
+      identity,
+      engine: parts.engine,
+      files: new NetworkFiles(folder),
+      clock: systemClock,
+      log: silentLog,
+    },
+    hands: new NetworkHands(hands as unknown as HandsGiven),
+    resolvers: { keepOnly: async () => {} },
+    ...{ ask: { applied: () => {} }, allowedPrivate: [], mailRelays: [], leaveAfterMs: 1000 },
+  } as unknown as HostNetworksGiven);
+  await networks.open();
+  did.splice(0);
+  return {
+    ...{ networks, rules, did },
+    holdLooks: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      hold = promise;
+      return resolve;
+    },
+  };
+}
+
+test("changes do not wait for a look under way", async () => {
+  const { networks, did, holdLooks } = await host();
+  const letGo = holdLooks();
+  const looking = networks.look();
+  await networks.apply();
+  await networks.apply();
+  expect(did).toEqual(["changed", "changed"]);
+  letGo();
+  await looking;
+  expect(did).toEqual(["changed", "changed", "looked", "ensured"]);
+});
+
+test("what somebody removed is put back by the look that saw it, with changes before and after", async () => {
+  const { networks, rules, did, holdLooks } = await host();
+  const whole = [...rules];
+  expect(whole.length).toBeGreaterThan(3);
+  const [gone = 0] = whole;
+  rules.delete(gone);
+  const letGo = holdLooks();
+  const looking = networks.look();
+  await networks.apply();
+  expect(rules.has(gone)).toBe(false);
+  letGo();
+  await looking;
+  expect([...rules].sort()).toEqual(whole.sort());
+  expect(did.filter((one) => one === "looked")).toHaveLength(1);
+});

@@ -1,0 +1,135 @@
+/**
+ * Tables made by several at once, on a real PostgreSQL: `BERTH_TEST_POSTGRES_URL` names one whose user may create
+ * databases. The tables are those of the migrations of api, scheduler and network.
+ */
+import { readdir, readFile } from "node:fs/promises";
+import { connectDatabase, type Database } from "@berth/shared/kit/database.ts";
+import { newId } from "@berth/shared/kit/ids.ts";
+import { silentLog } from "@berth/shared/kit/log.ts";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readTables, storeTables } from "./table-store.ts";
+import type { NetworkTables } from "./tables.ts";
+
+const adminUrl = process.env.BERTH_TEST_POSTGRES_URL;
+const name = `network_test_${process.pid}`;
+const pools = {
+  ...{ podCidr: "10.128.0.0/10", hostCidr: "10.127.0.0/16", environmentBits: 19, sliceBits: 24 },
+  ...{ firstPort: 21_000, portsCount: 2000 },
+};
+const key = `${"A".repeat(43)}=`;
+
+async function withClient(
+  database: string | null,
+  work: (client: pg.Client) => Promise<unknown>,
+): Promise<void> {
+  const url = new URL(adminUrl ?? "");
+  if (database !== null) url.pathname = `/${database}`;
+  const client = new pg.Client({ connectionString: url.href });
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** All but the overview of deploys, which also needs the tables of git and builder. */
+async function createTables(client: pg.Client): Promise<void> {
+  for (const schema of ["api", "scheduler", "network"]) {
+    const folder = new URL(`../../../${schema}/migrations/`, import.meta.url);
+    await client.query(`create schema ${schema}; set search_path to ${schema}`);
+    for (const file of (await readdir(folder)).sort()) {
+      const text = await readFile(new URL(file, folder), "utf8");
+      await client.query(text.replaceAll(/^create (?:or replace )?view deploy_overview[^;]*;/gim, ""));
+    }
+  }
+}
+
+describe.skipIf(adminUrl === undefined)("tables of networks", () => {
+  let database: Database<NetworkTables>;
+  const hosts = [newId("host"), newId("host")];
+
+  beforeAll(async () => {
+    await withClient(null, (admin) => admin.query(`create database ${name}`));
+    await withClient(name, createTables);
+    const url = new URL(adminUrl ?? "");
+    url.pathname = `/${name}`;
+    database = connectDatabase<NetworkTables>({ url: url.href, schema: "network", log: silentLog });
+    await withClient(name, async (client) => {
+      for (const [i, host] of hosts.entries())
+        await client.query(
+          `insert into api.hosts (id, name, node_address, subnet, agent_key, logshipper_key, curve_key)
+           values ($1, $2, $3, $4, 'a', 'l', 'c')`,
+          [host, `h${i + 1}`, `10.0.0.${i + 1}`, `10.127.${i}.0/24`],
+        );
+    });
+  });
+  afterAll(async () => {
+    await database.close();
+    await withClient(null, (admin) => admin.query(`drop database ${name} with (force)`));
+  });
+
+  const addEnvironment = async (number: number): Promise<string> => {
+    const id = newId("environment");
+    const subnet = `10.128.${number * 32}.0/19`;
+    await database.db
+      .insertInto("environments")
+      .values({ environment_id: id, subnet, released_at: null })
+      .execute();
+    return id;
+  };
+  const addMember = async (environment_id: string, number: number, at: number): Promise<void> => {
+    const member = { environment_id, host_id: hosts[at] ?? "", public_key: key, left_at: null };
+    const slice = `10.128.${number * 32 + at}.0/24`;
+    await database.db
+      .insertInto("members")
+      .values({ ...member, slice, port: 21_000 + number })
+      .execute();
+  };
+
+  test("joins and rounds at once: each finds its own word in the tables, and no version is made twice", async () => {
+    const { db } = database;
+    const versions: string[] = [];
+    const told = ({ networks, mesh }: Awaited<ReturnType<typeof storeTables>>): void => {
+      const ids = networks.map(({ environmentId, version }) => `${environmentId} ${version}`);
+      if (mesh !== null) ids.push(`mesh ${mesh.version}`);
+      for (const id of ids) expect(versions, "a version that two made").not.toContain(id);
+      versions.push(...ids);
+    };
+    let isJoining = true;
+    const rounds = (async () => {
+      while (isJoining) told(await storeTables(db, pools));
+    })();
+    const join = async (number: number): Promise<void> => {
+      const id = await addEnvironment(number);
+      for (const at of [0, 1]) {
+        await addMember(id, number, at);
+        told(await storeTables(db, pools, id));
+        const { networks, mesh } = await readTables(db, [id, "mesh"]);
+        expect(networks[0]?.members.map(({ hostId }) => hostId)).toContain(hosts[at]);
+        const own = mesh?.hosts.find(({ hostId }) => hostId === hosts[at]);
+        expect(own?.slices).toContain(`10.128.${number * 32 + at}.0/24`);
+      }
+    };
+    await Promise.all([0, 1, 2, 3, 4, 5].map(join)).finally(() => {
+      isJoining = false;
+    });
+    await rounds;
+    const { networks, mesh } = await readTables(db);
+    expect(networks).toHaveLength(6);
+    for (const network of networks) expect(network.members).toHaveLength(2);
+    expect(mesh?.hosts.map(({ slices }) => slices.length)).toEqual([6, 6]);
+    expect(await storeTables(db, pools)).toEqual({ networks: [], mesh: null, againInMs: null });
+  });
+
+  test("a round for one environment leaves the tables of the others alone", async () => {
+    const { db } = database;
+    const [first, second] = [await addEnvironment(6), await addEnvironment(7)];
+    await addMember(first, 6, 0);
+    await addMember(second, 7, 0);
+    const { networks } = await storeTables(db, pools, first);
+    expect(networks.map(({ environmentId }) => environmentId)).toEqual([first]);
+    expect((await readTables(db, [second])).networks).toEqual([]);
+  });
+});
