@@ -32,6 +32,8 @@ export interface HostMeterGiven {
 /** Counting inotify instances looks at every process; their limit fills slowly. */
 const INOTIFY_EVERY_MS = 60_000;
 const ENGINE_CGROUP = "docker";
+/** To answer this an engine starts two programs, to ask runc and its init for their versions; it changes with a restart. */
+const INFO_EVERY_MS = 60_000;
 
 export class HostMeter {
   readonly #given: HostMeterGiven;
@@ -48,6 +50,7 @@ export class HostMeter {
     readings: null,
   };
   #inotify: { readonly atMs: number; readonly reading: Reading | null } | null = null;
+  #info: { readonly atMs: number; readonly info: EngineInfo } | null = null;
   engineVersion = "";
 
   constructor(given: HostMeterGiven) {
@@ -57,7 +60,7 @@ export class HostMeter {
   readonly measure = async (): Promise<void> => {
     const { engine, identity, memoryBytes } = this.#given;
     try {
-      const [info, imageDigests] = await Promise.all([engine.info(), engine.imageDigests()]);
+      const [info, imageDigests] = await Promise.all([this.#readInfo(), engine.imageDigests()]);
       const limit = await cgroupLimitBytes();
       const disk = await diskSpace(info.rootDir);
       const readings = await this.#readCeilings(info);
@@ -76,9 +79,19 @@ export class HostMeter {
       };
     } catch (error) {
       this.#measured = { ...this.#measured, engineReachable: false };
+      // Another one may answer the next time.
+      this.#info = null;
       throw error;
     }
   };
+
+  async #readInfo(): Promise<EngineInfo> {
+    const { engine, clock } = this.#given;
+    const nowMs = clock.monotonicMs();
+    if (this.#info === null || nowMs - this.#info.atMs >= INFO_EVERY_MS)
+      this.#info = { atMs: nowMs, info: await engine.info() };
+    return this.#info.info;
+  }
 
   async #readCeilings(info: EngineInfo): Promise<CeilingReadings> {
     const { engine, clock, cgroupParent, commandPrefix } = this.#given;

@@ -6,7 +6,7 @@ import { type Log, silentLog } from "@berth/shared/kit/log.ts";
 import { startTestEngine, type TestEngine, until } from "@berth/shared/testing/real-engine.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { bootId } from "../outbound/measure.ts";
-import { countedOomKills, KernelOomLog } from "../outbound/oom-kills.ts";
+import { KernelOomLog, oomCounterOf, readOomKills } from "../outbound/oom-kills.ts";
 import { newTestId } from "../testing/ids.ts";
 import { type AgentKeys, newKeys, startTestAgent, type TestAgent, testSpec } from "../testing/real-agent.ts";
 import { ENVIRONMENT_ID } from "../testing/test-network.ts";
@@ -158,7 +158,7 @@ test("a child that is killed for memory is counted while its container lives on"
   await agent.waitFor(spec, (job) => job.ready);
   const id = await containerOf(spec.jobId);
   const pid = Number(await engine.docker("inspect", "-f", "{{.State.Pid}}", id));
-  expect(await countedOomKills(pid)).toBe(1);
+  expect(readOomKills((await oomCounterOf(pid)) ?? "")).toBe(1);
   await until("the agent's word", async () =>
     expect(said).toContainEqual([
       "job.child-out-of-memory",

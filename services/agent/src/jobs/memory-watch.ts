@@ -3,13 +3,14 @@
  * container lives, and the kernel's log after its end. `core/oom-signs.ts` judges.
  */
 import { judgeOom } from "../core/oom-signs.ts";
-import { countedOomKills } from "../outbound/oom-kills.ts";
+import { oomCounterOf, readOomKills } from "../outbound/oom-kills.ts";
 import type { JobWorker } from "./job-worker.ts";
 
 /** What is known of one container at a time: the newest. */
 export class MemoryWatch {
   #containerId = "";
   #pid = 0;
+  #counter: string | null = null;
   #engineSays = false;
   #killsCount = 0;
   #lastKillAtMs: number | null = null;
@@ -20,12 +21,19 @@ export class MemoryWatch {
       this.#killsCount = 0;
       this.#lastKillAtMs = null;
     }
+    if (containerId !== this.#containerId || pid !== this.#pid) this.#counter = null;
     this.#containerId = containerId;
     this.#pid = pid;
   }
 
   pidOf(containerId: string): number {
     return containerId === this.#containerId ? this.#pid : 0;
+  }
+
+  /** @returns kills that the kernel counted in the container that runs; null when it cannot be told */
+  async kernelCounts(): Promise<number | null> {
+    this.#counter ??= await oomCounterOf(this.#pid);
+    return this.#counter === null ? null : readOomKills(this.#counter);
   }
 
   engineSaysKilled(containerId: string, nowMs: number): void {
@@ -58,7 +66,7 @@ export async function noteOomKills(worker: JobWorker, containerId: string): Prom
   const { clock, engine, log } = worker.given;
   if (worker.memory.pidOf(containerId) === 0)
     worker.memory.begin(containerId, (await engine.inspect(containerId))?.pid ?? 0);
-  const kills = await countedOomKills(worker.memory.pidOf(containerId));
+  const kills = await worker.memory.kernelCounts();
   if (kills === null) return;
   const fresh = worker.memory.counted(containerId, kills, clock.nowMs());
   if (fresh > 0) log.warn("job.child-out-of-memory", { jobId: worker.jobId, containerId, killsCount: fresh });

@@ -1,5 +1,5 @@
 /** What the kernel knows of kills for memory, per container: its counters and its log. */
-import { constants } from "node:fs";
+import { constants, readFileSync } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseCgroup, parseKernelOom, parseOomKills } from "../core/oom-signs.ts";
@@ -12,12 +12,25 @@ const RECORD_BYTES = 8192;
 const MOST_RECORDS = 20_000;
 const MOST_CONTAINERS = 2000;
 
-/** @returns kills in the cgroup of a process that runs; null when it is gone or cannot be read */
-export async function countedOomKills(pid: number): Promise<number | null> {
+/** Where the kernel counts a container's kills; a container stays in its cgroup. */
+export async function oomCounterOf(pid: number): Promise<string | null> {
   const cgroup = parseCgroup(await readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => ""));
   if (cgroup === null) return null;
   const { root, file } = cgroup.version === 1 ? V1 : V2;
-  return parseOomKills(await readFile(join(root, cgroup.path, file), "utf8").catch(() => ""));
+  return join(root, cgroup.path, file);
+}
+
+/**
+ * At once, because the kernel answers from its memory: by the pool of threads it would cost ten times as much, and every
+ * container is looked at every few seconds.
+ * @returns null when the container is gone or its counter cannot be read
+ */
+export function readOomKills(counter: string): number | null {
+  try {
+    return parseOomKills(readFileSync(counter, "utf8"));
+  } catch {
+    return null;
+  }
 }
 
 /** The kernel's log, read on from where it was last read. Where it may not be read it says nothing. */
