@@ -1,27 +1,30 @@
 /** The floor of C4: the same image by `docker run`, on a host with an engine and nothing else. */
-
+import { setTimeout } from "node:timers/promises";
 import { command } from "@berth/infra/lab/command.ts";
 import type { Lab } from "@berth/infra/lab/lab.ts";
 import type { NetworkApp, NetworkLab } from "../../network/network-lab.ts";
-import { usedBytes } from "./host-use.ts";
+import { usedByProgram, usedPerContainer } from "./host-use.ts";
 
 const loadTimeoutMs = 120_000;
 const runTimeoutMs = 600_000;
+/** Both arms: garbage of the starts is not memory of an idle app. */
+export const restMs = 90_000;
 const tag = "berth-bench-density:same";
 
-/** @returns bytes per container, of `count` that were started one after the other */
-export async function bareBytes(lab: NetworkLab, app: NetworkApp, bare: Lab, count: number): Promise<number> {
+/** @returns memory per container, of `count` that were started one after the other, once they came to rest */
+export async function bareMemory(lab: NetworkLab, app: NetworkApp, bare: Lab, count: number) {
   const [source, target] = [lab.lab.host("h1"), bare.host("h1")];
   await copyImage(source, app, target);
   // One that does not count: what the first container of an engine brings with it is the engine's.
   const run = (containers: number) =>
     `for i in $(seq ${containers}); do docker run --detach --init --memory 32m --label berth-bench=density ${tag} >/dev/null || exit 1; done`;
   await sh(target, run(1));
-  const before = usedBytes(target);
+  const before = usedByProgram(target);
   await sh(target, run(count));
-  const bytes = (usedBytes(target) - before) / count;
+  await setTimeout(restMs);
+  const each = usedPerContainer(before, usedByProgram(target), count);
   await sh(target, "docker ps -aq --filter label=berth-bench=density | xargs -r docker rm -f >/dev/null");
-  return bytes;
+  return each;
 }
 
 async function copyImage(

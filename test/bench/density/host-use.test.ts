@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { countRules, ownKibOf } from "./host-use.ts";
+import { countRules, ownKibOf, programOf, usedPerContainer } from "./host-use.ts";
 
 test("rules are counted, not tables, chains, sets and their elements", () => {
   const ruleset = `table inet berth { # handle 3
@@ -31,4 +31,27 @@ Pss_File:           4900 kB
 Pss_Shmem:            88 kB
 `;
   expect(ownKibOf(rollup)).toBe(4100);
+});
+
+test("a program is named by its file, and what runs a service by the service", () => {
+  expect(programOf("/usr/bin/containerd-shim-runc-v2\0-namespace\0moby\0")).toBe("containerd-shim-runc-v2");
+  expect(programOf("/opt/node\0--enable-source-maps\0/opt/berth/services/agent/src/main.ts\0")).toBe(
+    "services/agent/src/main.ts",
+  );
+});
+
+test("what a container brings is what its programs use more than before, the most first", () => {
+  const before = new Map([
+    ["dockerd", 10_000],
+    ["sshd", 500],
+  ]);
+  const after = new Map([
+    ["dockerd", 30_000],
+    ["app", 90_000],
+    ["sshd", 600],
+  ]);
+  expect(usedPerContainer(before, after, 2)).toEqual({
+    bytes: 55_000,
+    byProgram: { app: 45_000, dockerd: 10_000 },
+  });
 });

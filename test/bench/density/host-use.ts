@@ -1,6 +1,6 @@
 /** What a lab host uses and holds: memory of all its processes, packet rules, start times of its jobs. */
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { LabHost } from "@berth/infra/lab/lab.ts";
 import { netnsOf } from "../../network/namespaces.ts";
 
@@ -9,24 +9,50 @@ const controller = "/sys/fs/cgroup/memory";
 const bytesPerKib = 1024;
 
 /**
- * Of every process of the host, engine, shims, containers, agent, log shipper, tunnels and resolvers among them: its own
- * memory and its share of what it shares, without pages of files; and the kernel's memory for the containers.
+ * Bytes by program, of every process of the host, engine, shims, containers, agent, log shipper, tunnels and resolvers among
+ * them: its own memory and its share of what it shares, without pages of files; and the kernel's memory for the containers.
  */
-export function usedBytes(host: LabHost): number {
+export function usedByProgram(host: LabHost): ReadonlyMap<string, number> {
   const proc = `${netnsOf(host, 1).replace(/\/1\/ns\/net$/, "")}`;
-  const kib = readdirSync(proc)
-    .filter((name) => /^\d+$/.test(name))
-    .map((pid) => ownKib(join(proc, pid, "smaps_rollup")));
   const kernel = readFileSync(join(controller, host.cgroup, "memory.kmem.usage_in_bytes"), "utf8");
-  return kib.reduce((sum, one) => sum + one, 0) * bytesPerKib + Number(kernel);
+  const used = new Map([["kernel", Number(kernel)]]);
+  for (const pid of readdirSync(proc).filter((name) => /^\d+$/.test(name))) {
+    const program = programOf(textOf(join(proc, pid, "cmdline")));
+    used.set(
+      program,
+      (used.get(program) ?? 0) + ownKibOf(textOf(join(proc, pid, "smaps_rollup"))) * bytesPerKib,
+    );
+  }
+  return used;
 }
 
-function ownKib(file: string): number {
+/** @returns bytes by program that came with each of `count` containers, the most first, and their sum */
+export function usedPerContainer(
+  before: ReadonlyMap<string, number>,
+  after: ReadonlyMap<string, number>,
+  count: number,
+): { readonly bytes: number; readonly byProgram: Readonly<Record<string, number>> } {
+  const each = [...after]
+    .map(([program, bytes]) => [program, Math.round((bytes - (before.get(program) ?? 0)) / count)] as const)
+    .filter(([, bytes]) => Math.abs(bytes) > bytesPerKib)
+    .sort(([, one], [, other]) => other - one);
+  return { bytes: each.reduce((sum, [, bytes]) => sum + bytes, 0), byProgram: Object.fromEntries(each) };
+}
+
+/** @returns nothing for a process that has ended. */
+function textOf(file: string): string {
   try {
-    return ownKibOf(readFileSync(file, "utf8"));
+    return readFileSync(file, "utf8");
   } catch {
-    return 0; // it has ended
+    return "";
   }
+}
+
+/** @param commandLine as in /proc: words with a zero byte after each @returns its name, of a script the script's path from `services` on */
+export function programOf(commandLine: string): string {
+  const words = commandLine.split("\0");
+  const script = words.find((word) => word.includes("/services/"));
+  return script?.slice(script.lastIndexOf("/services/") + 1) ?? basename(words[0] ?? "");
 }
 
 export function ownKibOf(rollup: string): number {
