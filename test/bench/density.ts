@@ -3,7 +3,7 @@
  *
  *   C1  start of one more container beside many / beside ten; both from the job's own stages, one at a time
  *   C3  idle apps that answer on this machine over three engines
- *   C4  memory per idle app, everything of its host included / `docker run` of the same image
+ *   C4  memory that one more idle app takes, everything of its host included / `docker run` of the same image
  *   C5  packet rules of a host beside many containers / beside ten
  *
  * Takes the machine for a while: about a second per container. `--only` measures a part; each part makes and removes its
@@ -37,7 +37,7 @@ const few = 10;
 const singles = 7;
 /** What is asked for at once, so that it is there within the time that a lab waits. */
 const scaleStep = 40;
-const sizes = { memoryBytes: 16 * MIB, cpuMillis: 10 };
+const sizes = { memoryBytes: 16 * MIB, cpuMillis: 10, diskBytes: 16 * MIB };
 
 const { values: flags } = parseArgs({
   options: {
@@ -144,22 +144,27 @@ function spread(count: number): { readonly environments: number; readonly instan
 }
 
 async function memory(): Promise<void> {
-  const count = wholeFlag(flags, "memory-apps", 5, 500);
+  const count = wholeFlag(flags, "memory-apps", 5, perEnvironment - few);
   const { lab, app } = await berthLab(1);
   const bare = await bareLab();
   const host = lab.lab.host("h1");
-  const before = usedByProgram(host);
-  const { environments, instances } = spread(count);
-  await makeEnvironments(lab, app, { count: environments, instances, atOnce: 1, say });
+  await app.scale(few);
   await setTimeout(restMs);
-  const berth = usedPerContainer(before, usedByProgram(host), environments * instances);
-  const floor = await bareMemory(lab, app, bare, count);
-  Object.assign(details, { memory: { apps: environments * instances, berth, bare: floor } });
+  const before = usedByProgram(host);
+  for (let now = few; now < few + count; ) {
+    now = Math.min(few + count, now + scaleStep);
+    await app.scale(now);
+    say(`${now} of ${few + count} containers run`);
+  }
+  await setTimeout(restMs);
+  const berth = usedPerContainer(before, usedByProgram(host), count);
+  const floor = await bareMemory(lab, app, bare, { few, count });
+  Object.assign(details, { memory: { apps: count, berth, bare: floor } });
   say(
     `per idle app: Berth ${(berth.bytes / MIB).toFixed(2)} MiB, docker run ${(floor.bytes / MIB).toFixed(2)} MiB`,
   );
   figures.push({
-    ...{ id: "C4", what: `memory per idle app of ${environments * instances} / docker run`, goal: 1.05 },
+    ...{ id: "C4", what: `memory per idle app, of ${count} / docker run`, goal: 1.05 },
     ...{ better: "lower", kind: "floor", estimate: estimate([berth.bytes / floor.bytes]) },
   });
   await closeAll();

@@ -11,14 +11,19 @@ const runTimeoutMs = 600_000;
 export const restMs = 90_000;
 const tag = "berth-bench-density:same";
 
-/** @returns memory per container, of `count` that were started one after the other, once they came to rest */
-export async function bareMemory(lab: NetworkLab, app: NetworkApp, bare: Lab, count: number) {
+/** @returns memory per container, of `count` that came to `few`, once they came to rest */
+export async function bareMemory(
+  lab: NetworkLab,
+  app: NetworkApp,
+  bare: Lab,
+  { few, count }: { readonly few: number; readonly count: number },
+) {
   const [source, target] = [lab.lab.host("h1"), bare.host("h1")];
   await copyImage(source, app, target);
-  // One that does not count: what the first container of an engine brings with it is the engine's.
   const run = (containers: number) =>
     `for i in $(seq ${containers}); do docker run --detach --init --memory 32m --label berth-bench=density ${tag} >/dev/null || exit 1; done`;
-  await sh(target, run(1));
+  await sh(target, run(few));
+  await setTimeout(restMs);
   const before = usedByProgram(target);
   await sh(target, run(count));
   await setTimeout(restMs);
