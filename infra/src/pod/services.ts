@@ -204,10 +204,11 @@ async function serviceUser(
 /** A process of ours: ready when it says so in its log. */
 export function nodeProcess(
   name: string,
+  options: readonly string[] = [],
 ): Pick<ProcessSpecInput, "name" | "command" | "readiness" | "readyTimeoutMs" | "stopTimeoutMs"> {
   return {
     name,
-    command: [process.execPath, "--disable-warning=ExperimentalWarning", serviceMain(name)],
+    command: [process.execPath, "--disable-warning=ExperimentalWarning", ...options, serviceMain(name)],
     readiness: { kind: "log", text: "service.ready" },
     readyTimeoutMs: 60_000,
     stopTimeoutMs: 25_000,

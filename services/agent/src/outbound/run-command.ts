@@ -8,7 +8,11 @@ const MAX_OUTPUT = 8 * 1024 ** 2;
 /** A launcher that says nothing for so long after a program's deadline hangs itself. */
 const LAUNCHER_PATIENCE_MS = 5000;
 const LAUNCHER = new URL("./launcher/launcher.ts", import.meta.url);
-const LAUNCHER_OPTIONS = ["--disable-warning=ExperimentalWarning", "--max-old-space-size=128"];
+const LAUNCHER_OPTIONS = [
+  "--disable-warning=ExperimentalWarning",
+  "--max-old-space-size=128",
+  "--max-semi-space-size=1",
+];
 
 export class CommandError extends Error {
   override name = "CommandError";
