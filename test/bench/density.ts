@@ -35,6 +35,7 @@ const known = ["C1", "C3", "C4", "C5"];
 const perEnvironment = 250;
 const few = 10;
 const singles = 7;
+const singleCpuMillis = 300;
 /** What is asked for at once, so that it is there within the time that a lab waits. */
 const scaleStep = 40;
 const sizes = { memoryBytes: 16 * MIB, cpuMillis: 10, diskBytes: 16 * MIB };
@@ -90,18 +91,23 @@ async function berthLab(hosts: number): Promise<{ lab: NetworkLab; app: NetworkA
   return { lab, app };
 }
 
-/** One host from ten containers to many; between the two the same is measured. */
+/**
+ * One host from ten containers to many. Beside each, a few more are started that have CPU enough: what is measured is the
+ * start, not a limit of a hundredth of a CPU.
+ */
 async function crowdedHost(): Promise<void> {
   const many = wholeFlag(flags, "containers", few + singles + 1, 1000);
   const { lab, app } = await berthLab(1);
   const host = lab.lab.host("h1");
+  const single = await lab.app("single", "app", { ...sizes, cpuMillis: singleCpuMillis });
   await app.scale(few);
   const rulesFew = await packetRules(host);
-  const startsFew = await startTimes(lab, app, { from: few, count: singles, say });
-  const present = await fill(lab, app, many - singles);
+  const startsFew = await startTimes(lab, single, { from: 1, count: singles, say });
+  await single.scale(1);
+  await fill(lab, app, many - singles);
   const running = (await instancesOf([host], "berth.job")).length;
   const rulesMany = await packetRules(host);
-  const startsMany = await startTimes(lab, app, { from: present, count: singles, say });
+  const startsMany = await startTimes(lab, single, { from: 1, count: singles, say });
   Object.assign(details, {
     crowdedHost: { containers: running, rulesFew, rulesMany, startsFew, startsMany },
   });
@@ -122,11 +128,11 @@ async function crowdedHost(): Promise<void> {
 
 /**
  * So many containers in as few environments as their addresses on one host allow: what an environment costs is not what
- * a container costs. @returns how many of them are the app's own
+ * a container costs.
  */
-async function fill(lab: NetworkLab, app: NetworkApp, wanted: number): Promise<number> {
-  const own = Math.min(wanted, perEnvironment - singles);
-  for (let count = few + singles; count < own; ) {
+async function fill(lab: NetworkLab, app: NetworkApp, wanted: number): Promise<void> {
+  const own = Math.min(wanted, perEnvironment);
+  for (let count = few; count < own; ) {
     count = Math.min(own, count + scaleStep);
     await app.scale(count);
     say(`${count} of ${wanted} containers run`);
@@ -135,7 +141,6 @@ async function fill(lab: NetworkLab, app: NetworkApp, wanted: number): Promise<n
     const { environments, instances } = spread(wanted - own);
     await makeEnvironments(lab, app, { count: environments, instances, atOnce: 1, say });
   }
-  return Math.max(own, few + singles);
 }
 
 function spread(count: number): { readonly environments: number; readonly instances: number } {
