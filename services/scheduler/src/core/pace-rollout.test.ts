@@ -116,6 +116,34 @@ describe("a paced deploy", () => {
   });
 });
 
+test("instances that get ready one after the other are progress, although they take over together", () => {
+  const world = deployed(3);
+  world.release(["web"]);
+  world.plan();
+  const starting = world.live().filter(({ releaseId }) => releaseId !== "rel_1");
+  expect(starting).toHaveLength(3);
+  for (const job of starting) {
+    world.nowMs += LIMITS.deployDeadlineMs * 0.9;
+    world.plan();
+    Object.assign(job, { state: "running", ready: true, readySinceMs: world.nowMs });
+  }
+  world.settle();
+  expect(world.deploys.at(-1)?.state).toBe("succeeded");
+});
+
+test("an instance that gets ready again and again does not hold a deploy open for ever", () => {
+  const world = deployed(2);
+  world.release(["web"]);
+  world.plan();
+  const [flapping] = world.live().filter(({ releaseId }) => releaseId !== "rel_1");
+  for (let i = 0; i < 8; i++) {
+    Object.assign(flapping as Job, { state: "running", ready: true, readySinceMs: world.nowMs });
+    world.nowMs += LIMITS.deployDeadlineMs / 2;
+    world.plan();
+  }
+  expect(world.deploys.at(-1)).toMatchObject({ reasonCode: "deadline-passed" });
+});
+
 describe("minimum ready time", () => {
   const flap = (job: Job | undefined, world: PlannedService, restartsCount: number) =>
     Object.assign(job as Job, { readySinceMs: world.nowMs, restartsCount });

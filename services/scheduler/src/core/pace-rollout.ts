@@ -74,12 +74,14 @@ export function takenOverSlots(view: ServiceView): ReadonlySet<string> {
   return taken;
 }
 
-/** The last moment at which a deploy got further: it began, its release phase ended, or an instance took over. */
-export function lastProgressMs(beganMs: number, jobs: readonly JobView[]): number {
-  return Math.max(
-    beganMs,
-    ...jobs.filter(({ rotation }) => rotation === "in").map((job) => job.rotationSinceMs),
-  );
+/**
+ * The last moment at which a deploy got further: it began, its release phase ended, an instance got ready or took over.
+ * An instance that comes and goes does not move it for ever: it moves by one deadline per instance at most.
+ */
+export function lastProgressMs(beganMs: number, jobs: readonly JobView[], deadlineMs: number): number {
+  const ready = jobs.filter((job) => job.ready).map((job) => job.readySinceMs);
+  const taken = jobs.filter((job) => job.rotation === "in").map((job) => job.rotationSinceMs);
+  return Math.min(Math.max(beganMs, ...ready, ...taken), beganMs + deadlineMs * jobs.length);
 }
 
 /** Time that the owner asks instances to hold: no lack of progress. */

@@ -96,8 +96,8 @@ function reasonToStop(
     return { code: "release-failed", text: `${phase.reason ?? "it was stopped"}${lastWords(phase)}` };
   // The release phase has a deadline of its own.
   if (release.processes.has(RELEASE_PROCESS) && phase?.endedAtMs == null) return null;
-  const sinceMs = lastProgressMs(Math.max(deploy.createdAtMs, phase?.endedAtMs ?? 0), jobs);
   const deadlineMs = view.progressDeadlineMs ?? limits.deployDeadlineMs;
+  const sinceMs = lastProgressMs(Math.max(deploy.createdAtMs, phase?.endedAtMs ?? 0), jobs, deadlineMs);
   if (nowMs >= sinceMs + deadlineMs + provingMs(release))
     return { code: "deadline-passed", text: describeDeadline(jobs, deadlineMs) };
   return null;
