@@ -19,12 +19,22 @@ export interface AwardReply {
   readonly state: HostState;
 }
 
-export interface Beat {
+export interface BeatHead {
   readonly hostId: HostId;
   readonly atMs: number;
   readonly bootId: string;
   readonly monotonicMs: number;
   readonly agentStartedAtMs: number;
+  readonly revision: number;
+}
+
+/** Nothing changed since the full beat of this revision. */
+export interface SameBeat extends BeatHead {
+  readonly form: "same";
+}
+
+export interface Beat extends BeatHead {
+  readonly form: "full";
   readonly state: HostState;
   readonly whole: boolean;
   readonly jobs: readonly ObservedJob[];

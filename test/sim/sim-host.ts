@@ -7,6 +7,7 @@ import type { HostId, ReleaseId } from "@berth/shared/domain/ids.ts";
 import { isFinal } from "@berth/shared/domain/job-state.ts";
 import type { HostState } from "@berth/shared/domain/placement.ts";
 import { GIB, MIB } from "@berth/shared/domain/resources.ts";
+import { forgetSaid, NOTHING_SAID, nextBeat } from "../../services/agent/src/core/beat-form.ts";
 import {
   type AwardMemory,
   decideAward,
@@ -19,7 +20,7 @@ import * as job from "../../services/agent/src/core/job-record.ts";
 import { heartbeatJobs } from "../../services/agent/src/core/render-heartbeat.ts";
 import { ContainerIndex } from "../../services/agent/src/jobs/container-index.ts";
 import { Engine, EngineFault } from "./engine.ts";
-import type { AwardMessage, AwardReply, Beat } from "./messages.ts";
+import type { AwardMessage, AwardReply, Beat, SameBeat } from "./messages.ts";
 import { Endpoint } from "./network.ts";
 import { Process, type Routine } from "./process.ts";
 import { SimLeases } from "./sim-leases.ts";
@@ -52,6 +53,7 @@ export class SimHost {
   /** False until the ledger was read: nothing is served before. */
   #open = false;
   #startedAtMs = 0;
+  #said = NOTHING_SAID;
   #awards: Routine[] = [];
   #deciding = false;
   #sweeping = new Set<string>();
@@ -99,6 +101,7 @@ export class SimHost {
     this.#waiting = new Map();
     this.#telling = new Set();
     this.#startedAtMs = this.clockMs();
+    this.#said = NOTHING_SAID;
     this.leases.agentStarts();
     this.#memory = { leaderEpoch: ledger.leaderEpoch, answered: new Map() };
     this.#open = false;
@@ -334,20 +337,31 @@ export class SimHost {
 
   beat(): void {
     const records = this.records();
-    const beat: Beat = {
+    const [state, unknown] = [this.state(), this.index.unknown((jobId) => this.workers.has(jobId))];
+    const held = records.map(({ spec, sequence }) => ({ jobId: spec.jobId, epoch: spec.epoch, sequence }));
+    const rest = { unknown, routesVersion: this.routesVersion };
+    const { memory, isFull } = nextBeat(this.#said, { state, held, rest });
+    this.#said = memory;
+    const head = {
       hostId: this.id,
       atMs: this.clockMs(),
       bootId: this.bootId,
       monotonicMs: this.world.timeline.nowMs,
       agentStartedAtMs: this.#startedAtMs,
-      state: this.state(),
-      ...heartbeatJobs(records),
-      unknown: this.index.unknown((jobId) => this.workers.has(jobId)),
-      routesVersion: this.routesVersion,
+      revision: memory.revision,
     };
+    const beat: Beat | SameBeat = isFull
+      ? { form: "full", ...head, state, ...heartbeatJobs(records), ...rest }
+      : { form: "same", ...head };
     for (const scheduler of this.world.schedulers)
       this.world.network.send(this.endpoint, scheduler.endpoint, () => scheduler.heard(beat));
     this.world.network.send(this.endpoint, this.world.plane.endpoint, () => this.world.plane.heard(beat));
+  }
+
+  /** Somebody does not know what the beats repeat. */
+  beatInFull(): void {
+    this.#said = forgetSaid(this.#said);
+    this.beat();
   }
 
   /** The newest observation of a job, told until the bus took it. */

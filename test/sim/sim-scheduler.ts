@@ -11,13 +11,14 @@ import { isAskedAgain } from "../../services/scheduler/src/core/ask-again.ts";
 import { desiredJobs, heldLater, isWhole } from "../../services/scheduler/src/core/desired-set.ts";
 import { type Hearing, hear } from "../../services/scheduler/src/core/hearing.ts";
 import { judgeHosts } from "../../services/scheduler/src/core/judge-hosts.ts";
+import { LastWords } from "../../services/scheduler/src/core/last-words.ts";
 import { contend } from "../../services/scheduler/src/core/lead.ts";
 import { placeBatch } from "../../services/scheduler/src/core/place-batch.ts";
 import { planService } from "../../services/scheduler/src/core/plan-service.ts";
 import type { JobView } from "../../services/scheduler/src/core/views.ts";
 import { decideMove } from "./decide-move.ts";
 import { asGuarded, presentHosts } from "./guarded-view.ts";
-import type { AwardReply, Beat, SentAward } from "./messages.ts";
+import type { AwardReply, Beat, SameBeat, SentAward } from "./messages.ts";
 import { Endpoint } from "./network.ts";
 import { Process, type Routine } from "./process.ts";
 import { Promised } from "./promised.ts";
@@ -45,6 +46,7 @@ export class SimScheduler {
   #unplaceable = new Map<JobId, NonNullable<JobView["unplaceable"]>>();
   #declines = new Map<JobId, Map<HostId, { refusal: Refusal; untilMs: number }>>();
   #heard: HeardBeats;
+  #lastWords = new LastWords<Beat, SameBeat>();
   #frozen = false;
   #sentAtMs = new Map<string, number>();
   #revision = 0;
@@ -74,6 +76,7 @@ export class SimScheduler {
     this.#unplaceable = new Map();
     this.#declines = new Map();
     this.#heard = new HeardBeats(this.world);
+    this.#lastWords = new LastWords();
     this.#frozen = false;
     this.#sentAtMs = new Map();
     this.#revision = 0;
@@ -362,8 +365,12 @@ export class SimScheduler {
   }
 
   /** A heartbeat came. */
-  heard(beat: Beat): void {
-    this.process.spawn(this.#takeBeat(beat));
+  heard(told: Beat | SameBeat): void {
+    const beat = this.#lastWords.complete(told);
+    const host = this.world.hosts.find(({ id }) => id === told.hostId);
+    if (beat !== null) this.process.spawn(this.#takeBeat(beat));
+    else if (host !== undefined)
+      this.world.network.send(this.endpoint, host.endpoint, () => host.beatInFull());
   }
 
   *#takeBeat(beat: Beat): Routine {

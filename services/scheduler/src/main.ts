@@ -22,7 +22,7 @@ import { Auctioneer } from "./outbound/auction.ts";
 import { AUTOSCALE_EVERY_MS, createAutoscaler } from "./outbound/autoscaler.ts";
 import { ColdStartBook } from "./outbound/cold-start-book.ts";
 import { trimEvents } from "./outbound/events.ts";
-import { HeartbeatBook, storeBeats } from "./outbound/heartbeat-book.ts";
+import { HeartbeatBook, storeBeats, touchHosts } from "./outbound/heartbeat-book.ts";
 import { DesiredSets } from "./outbound/host-desired.ts";
 import { HostRegistry } from "./outbound/host-registry.ts";
 import { contendForLeadership } from "./outbound/leader.ts";
@@ -163,6 +163,7 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
     new HeartbeatBook({
       ...{ log, desired, observations, wake: placement.wake },
       store: (beats) => storeBeats(db, beats),
+      touch: (touched) => touchHosts(db, touched),
     }),
   );
   scope.use(bus.on(HostHeartbeat, {}, onHostHeartbeat({ hosts, book })));

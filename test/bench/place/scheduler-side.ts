@@ -14,7 +14,11 @@ import type { z } from "zod";
 import { ActivityBook } from "../../../services/scheduler/src/core/activity-book.ts";
 import { onHostHeartbeat } from "../../../services/scheduler/src/inbound/host-heartbeat.ts";
 import { Auctioneer } from "../../../services/scheduler/src/outbound/auction.ts";
-import { HeartbeatBook, storeBeats } from "../../../services/scheduler/src/outbound/heartbeat-book.ts";
+import {
+  HeartbeatBook,
+  storeBeats,
+  touchHosts,
+} from "../../../services/scheduler/src/outbound/heartbeat-book.ts";
 import { DesiredSets } from "../../../services/scheduler/src/outbound/host-desired.ts";
 import { HostRegistry } from "../../../services/scheduler/src/outbound/host-registry.ts";
 import { contendForLeadership } from "../../../services/scheduler/src/outbound/leader.ts";
@@ -89,6 +93,7 @@ export async function startScheduler(parts: Parts, witness: Witness): Promise<Sc
   const book = new HeartbeatBook({
     ...{ log, desired, observations, wake: placement.wake },
     store: (beats) => storeBeats(db, beats),
+    touch: (touched) => touchHosts(db, touched),
   });
   const heard = bus.on(HostHeartbeat, {}, onHostHeartbeat({ hosts, book }));
   const close = async (): Promise<void> => {

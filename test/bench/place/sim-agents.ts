@@ -8,6 +8,7 @@ import type { HostId } from "@berth/shared/domain/ids.ts";
 import { HostState } from "@berth/shared/domain/placement.ts";
 import { GIB } from "@berth/shared/domain/resources.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
+import { forgetSaid, NOTHING_SAID, nextBeat } from "../../../services/agent/src/core/beat-form.ts";
 import {
   type AwardMemory,
   decideAward,
@@ -25,6 +26,7 @@ class SimAgent {
   readonly #empty: HostState;
   readonly #held = new Map<string, JobRecord>();
   #memory: AwardMemory = { leaderEpoch: 0, answered: new Map() };
+  #beats = NOTHING_SAID;
   state: HostState;
 
   constructor(empty: HostState) {
@@ -48,6 +50,20 @@ class SimAgent {
 
   records(): JobRecord[] {
     return [...this.#held.values()];
+  }
+
+  /** @returns the number of the last full beat, and whether this one must be in full */
+  nextBeat(rest: unknown): { revision: number; isFull: boolean } {
+    const held = this.records().map(({ spec, sequence }) => ({
+      ...{ jobId: spec.jobId, epoch: spec.epoch, sequence },
+    }));
+    const { memory, isFull } = nextBeat(this.#beats, { state: this.state, held, rest });
+    this.#beats = memory;
+    return { revision: memory.revision, isFull };
+  }
+
+  beatInFull(): void {
+    this.#beats = forgetSaid(this.#beats);
   }
 
   /** All that was starting runs by now. */
@@ -82,9 +98,11 @@ export class SimAgents {
         const answers = agent.award(award);
         return { hostId, answers, state: agent.state };
       }),
-      this.#bus.serve(AskBid, { hostId }, async () => ({
-        ...{ hostId, expiresAtMs: Date.now() + bidLifeMs, state: agent.state },
-      })),
+      this.#bus.serve(AskBid, { hostId }, async () => {
+        agent.beatInFull();
+        setImmediate(() => this.#beat(hostId));
+        return { hostId, expiresAtMs: Date.now() + bidLifeMs, state: agent.state };
+      }),
     );
   }
 
@@ -120,13 +138,20 @@ export class SimAgents {
     const agent = this.#agents.get(hostId);
     if (agent === undefined) return;
     const nowMs = Date.now();
-    this.#bus.signal(HostHeartbeat, {
+    const head = {
       ...{ hostId, atMs: nowMs, expiresAtMs: nowMs + bidLifeMs, bootId, agentStartedAtMs: 1 },
-      ...{ agentVersion: "bench", engineVersion: "none", state: agent.state, routes: {} },
-      ...heartbeatJobs(agent.records()),
-    });
+    };
+    const { revision, isFull } = agent.nextBeat(rest);
+    this.#bus.signal(
+      HostHeartbeat,
+      isFull
+        ? { form: "full", ...head, revision, state: agent.state, ...heartbeatJobs(agent.records()), ...rest }
+        : { form: "same", ...head, revision },
+    );
   }
 }
+
+const rest = { agentVersion: "bench", engineVersion: "none", routes: {} };
 
 function emptyHost(hostId: HostId, name: string, memoryBytes: number): HostState {
   return HostState.parse({

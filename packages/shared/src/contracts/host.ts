@@ -24,38 +24,58 @@ export const HostRecovery = z.strictObject({
 });
 export type HostRecovery = z.infer<typeof HostRecovery>;
 
+/** What every beat says. */
+const beatHead = {
+  hostId: HostId,
+  atMs: z.number(),
+  /** Milliseconds since the host's boot: leases are counted from the beat that was answered. */
+  monotonicMs: z.number().min(0).optional(),
+  /** The standing bid is void after this. */
+  expiresAtMs: z.number(),
+  /** Kernel boot id and agent start: tells a reboot and a restart. */
+  bootId: z.string().max(64),
+  agentStartedAtMs: z.number(),
+};
+
+export const FullBeat = z.strictObject({
+  form: z.literal("full").optional(),
+  ...beatHead,
+  /** Grows with every full beat of one agent's run; a beat that says the same names it. */
+  revision: z.int().min(1).optional(),
+  agentVersion: z.string().max(40),
+  engineVersion: z.string().max(60),
+  state: HostState,
+  /** True when `jobs` is the whole ledger. */
+  whole: z.boolean(),
+  jobs: z.array(ObservedJob).max(500),
+  /** Jobs whose containers are here although the ledger does not know them. */
+  unknown: z.array(JobKey).max(500).optional(),
+  recovery: HostRecovery.optional(),
+  /** Most starts that the agent gives its engine at once, as measured. */
+  startsAtOnce: z.int().min(1).optional(),
+  /** Highest route table version applied, per environment. */
+  routes: z.record(z.string(), z.int().min(0)),
+  /** The machine's own name and addresses, for people: tells two machines with one host's credentials apart. */
+  machine: z.string().max(200).optional(),
+});
+export type FullBeat = z.infer<typeof FullBeat>;
+
+/** All is as the full beat of this revision, of the same run of the agent, said. */
+export const SameBeat = z.strictObject({
+  form: z.literal("same"),
+  ...beatHead,
+  revision: z.int().min(1),
+});
+export type SameBeat = z.infer<typeof SameBeat>;
+
 export const HostHeartbeat = defineSignal({
   name: "HostHeartbeat",
   subject: "berth.v1.host.{hostId}.heartbeat",
   emittedBy: ["agent"],
   consumedBy: ["scheduler", "router"],
-  about: "Every 2 s: the host's state, which is its standing bid, and every job it holds.",
-  payload: z.strictObject({
-    hostId: HostId,
-    atMs: z.number(),
-    /** Milliseconds since the host's boot: leases are counted from the beat that was answered. */
-    monotonicMs: z.number().min(0).optional(),
-    /** The standing bid is void after this. */
-    expiresAtMs: z.number(),
-    /** Kernel boot id and agent start: tells a reboot and a restart. */
-    bootId: z.string().max(64),
-    agentStartedAtMs: z.number(),
-    agentVersion: z.string().max(40),
-    engineVersion: z.string().max(60),
-    state: HostState,
-    /** True when `jobs` is the whole ledger. */
-    whole: z.boolean(),
-    jobs: z.array(ObservedJob).max(500),
-    /** Jobs whose containers are here although the ledger does not know them. */
-    unknown: z.array(JobKey).max(500).optional(),
-    recovery: HostRecovery.optional(),
-    /** Most starts that the agent gives its engine at once, as measured. */
-    startsAtOnce: z.int().min(1).optional(),
-    /** Highest route table version applied, per environment. */
-    routes: z.record(z.string(), z.int().min(0)),
-    /** The machine's own name and addresses, for people: tells two machines with one host's credentials apart. */
-    machine: z.string().max(200).optional(),
-  }),
+  about:
+    "Every 2 s: the host's state, which is its standing bid, and every job it holds; in full after a change and every 10 s, else that nothing changed.",
+  payload: z.discriminatedUnion("form", [FullBeat, SameBeat]),
 });
 
 export const AskBid = defineRequest({
@@ -63,7 +83,7 @@ export const AskBid = defineRequest({
   subject: "berth.v1.host.{hostId}.ask-bid",
   emittedBy: ["scheduler"],
   consumedBy: ["agent"],
-  about: "Asks a host for a fresh bid when its standing one is stale.",
+  about: "Asks a host for a fresh bid when its standing one is stale; its next heartbeat is in full.",
   payload: z.strictObject({ hostId: HostId }),
   reply: z.strictObject({ hostId: HostId, expiresAtMs: z.number(), state: HostState }),
   timeoutMs: 1000,

@@ -1,10 +1,11 @@
-/** The heartbeat every 2 s, which is the host's standing bid, and the bid asked for. */
+/** The heartbeat every 2 s, which is the host's standing bid, in full or as "the same again"; and the bid asked for. */
 import { AskBid, HostHeartbeat, type HostRecovery } from "@berth/shared/contracts/host.ts";
 import { JobKey } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import type { z } from "zod";
+import { type BeatMemory, forgetSaid, NOTHING_SAID, nextBeat } from "../core/beat-form.ts";
 import { heartbeatJobs, MAX_JOBS } from "../core/render-heartbeat.ts";
 import type { AlarmLog } from "../jobs/alarm-log.ts";
 import type { HostMeter } from "../jobs/host-meter.ts";
@@ -30,12 +31,6 @@ export interface HeartbeatGiven {
   readonly routes: () => Readonly<Record<string, number>>;
 }
 
-export function startHeartbeat(given: HeartbeatGiven) {
-  beat(given);
-  const timer = setInterval(() => beat(given), HEARTBEAT_MS);
-  return { close: () => clearInterval(timer) };
-}
-
 /** A container with a label that no scheduler wrote is nobody's job. */
 function isJobKey(value: {
   readonly jobId: string;
@@ -44,36 +39,62 @@ function isJobKey(value: {
   return JobKey.safeParse(value).success;
 }
 
-/** One beat; also sent at once after a change that others wait for. */
-export function beat(given: HeartbeatGiven): void {
-  const { bus, hostId, jobs, meter, clock } = given;
-  const nowMs = clock.nowMs();
-  const records = jobs.records();
-  const state = meter.state(records);
-  given.alarms.note(state.alarms, nowMs);
-  bus.signal(HostHeartbeat, {
-    hostId,
-    atMs: nowMs,
-    monotonicMs: clock.monotonicMs(),
-    expiresAtMs: nowMs + BID_LIFE_MS,
-    bootId: given.bootId,
-    agentStartedAtMs: given.agentStartedAtMs,
-    agentVersion: given.agentVersion,
-    machine: given.machine,
-    engineVersion: meter.engineVersion,
-    state,
-    ...heartbeatJobs(records),
-    unknown: jobs.unknown().slice(0, MAX_JOBS).filter(isJobKey),
-    recovery: given.recovery(),
-    startsAtOnce: given.startsAtOnce(),
-    routes: given.routes(),
-  });
-}
+export class Heartbeat {
+  readonly #given: HeartbeatGiven;
+  #memory: BeatMemory = NOTHING_SAID;
 
-export function serveAskBid({ bus, hostId, jobs, meter, clock }: HeartbeatGiven) {
-  return bus.serve(AskBid, { hostId }, async () => ({
-    hostId,
-    expiresAtMs: clock.nowMs() + BID_LIFE_MS,
-    state: meter.state(jobs.records()),
-  }));
+  constructor(given: HeartbeatGiven) {
+    this.#given = given;
+  }
+
+  start() {
+    this.#beat();
+    const timer = setInterval(() => this.#beat(), HEARTBEAT_MS);
+    return { close: () => clearInterval(timer) };
+  }
+
+  #beat(): void {
+    const { bus, hostId, jobs, meter, clock, bootId, agentStartedAtMs, alarms } = this.#given;
+    // What is not sent is not said.
+    if (!bus.connected) this.#memory = forgetSaid(this.#memory);
+    const nowMs = clock.nowMs();
+    const records = jobs.records();
+    const state = meter.state(records);
+    alarms.note(state.alarms, nowMs);
+    const head = {
+      ...{ hostId, atMs: nowMs, monotonicMs: clock.monotonicMs(), expiresAtMs: nowMs + BID_LIFE_MS },
+      ...{ bootId, agentStartedAtMs },
+    };
+    const rest = this.#rest();
+    const held = records.map(({ spec, sequence }) => ({ jobId: spec.jobId, epoch: spec.epoch, sequence }));
+    const { memory, isFull } = nextBeat(this.#memory, { state, held, rest });
+    this.#memory = memory;
+    const { revision } = memory;
+    bus.signal(
+      HostHeartbeat,
+      isFull
+        ? { form: "full", ...head, revision, state, ...heartbeatJobs(records), ...rest }
+        : { form: "same", ...head, revision },
+    );
+  }
+
+  #rest() {
+    const { agentVersion, machine, meter, jobs, recovery, startsAtOnce, routes } = this.#given;
+    return {
+      ...{ agentVersion, machine, engineVersion: meter.engineVersion },
+      unknown: jobs.unknown().slice(0, MAX_JOBS).filter(isJobKey),
+      ...{ recovery: recovery(), startsAtOnce: startsAtOnce(), routes: { ...routes() } },
+    };
+  }
+
+  /** Who asks may not know what the beats repeat. */
+  serveAskBid() {
+    const { bus, hostId, jobs, meter, clock } = this.#given;
+    return bus.serve(AskBid, { hostId }, async () => {
+      this.#memory = forgetSaid(this.#memory);
+      // After the answer.
+      setImmediate(() => this.#beat());
+      return { hostId, expiresAtMs: clock.nowMs() + BID_LIFE_MS, state: meter.state(jobs.records()) };
+    });
+  }
 }

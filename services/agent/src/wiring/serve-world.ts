@@ -12,7 +12,7 @@ import { keepCertificates } from "../inbound/certificates.ts";
 import { serveDeliverEnvelope } from "../inbound/deliver-envelope.ts";
 import { followEngineEvents } from "../inbound/engine-events.ts";
 import { onHostDesired } from "../inbound/host-desired.ts";
-import { type HeartbeatGiven, serveAskBid, startHeartbeat } from "../inbound/host-heartbeat.ts";
+import { Heartbeat, type HeartbeatGiven } from "../inbound/host-heartbeat.ts";
 import { askHostPeers, onHostPeers } from "../inbound/host-peers.ts";
 import { serveHostUsage } from "../inbound/host-usage.ts";
 import { onMeshChanged, onNetworkChanged, tellTunnels } from "../inbound/networks.ts";
@@ -48,10 +48,10 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   const { log, scope } = context;
   const { bus, networks, routes, edge, engine, meter, watch } = parts;
   const { hostId } = parts.host;
-  const beats = heartbeatGiven(context, parts, recovered);
+  const heartbeat = new Heartbeat(heartbeatGiven(context, parts, recovered));
   scope.use(serveAwardJobs({ bus, hostId, jobs, meter, log }));
   scope.use(serveDeliverEnvelope(bus, hostId, jobs));
-  scope.use(serveAskBid(beats));
+  scope.use(heartbeat.serveAskBid());
   scope.use(serveHostUsage({ bus, hostId, engine, clock: context.clock }));
   scope.use(onHostDesired(bus, hostId, jobs));
   scope.use(onHostPeers(bus, networks, log));
@@ -113,7 +113,7 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
     certificates.wake();
   };
   scope.use(onRouteTableChanged(routes, edge, taken));
-  scope.use(startHeartbeat(beats));
+  scope.use(heartbeat.start());
   void serveActivator(context, parts, { jobs, askTables: tables.wake }).catch((error: unknown) =>
     log.error("activator.not-served", { error: describeError(error) }),
   );

@@ -1,5 +1,5 @@
 /**
- * What the edges say that they serve, from two sources: RouteApplied at once, and every heartbeat, which heals a
+ * What the edges say that they serve, from two sources: RouteApplied at once, and every full heartbeat, which heals a
  * lost fact and tells of an edge that lost what it had. A heartbeat without an environment means version 0.
  */
 import type { HostHeartbeat } from "@berth/shared/contracts/host.ts";
@@ -27,11 +27,10 @@ export class HostAcks {
     await this.#store(applied);
   };
 
-  readonly onHeartbeat = async ({
-    hostId,
-    routes,
-    atMs,
-  }: z.infer<typeof HostHeartbeat.payload>): Promise<void> => {
+  readonly onHeartbeat = async (beat: z.infer<typeof HostHeartbeat.payload>): Promise<void> => {
+    // The full beat that it repeats was taken when it came; if that was lost, another one follows.
+    if (beat.form === "same") return;
+    const { hostId, routes, atMs } = beat;
     if (this.#busy.has(hostId)) return;
     this.#busy.add(hostId);
     try {

@@ -6,7 +6,7 @@ import type { HostRegistry } from "../outbound/host-registry.ts";
 
 export function onHostHeartbeat(given: { hosts: HostRegistry; book: HeartbeatBook }) {
   return async (heartbeat: z.infer<typeof HostHeartbeat.payload>): Promise<void> => {
-    const word = await given.hosts.heard(heartbeat);
-    if (word !== "refused") given.book.take({ heartbeat, settled: word === "settled" });
+    const heard = await given.hosts.heard(heartbeat);
+    if (heard !== null) given.book.take(heard);
   };
 }

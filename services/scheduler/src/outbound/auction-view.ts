@@ -70,22 +70,57 @@ interface JobRow {
   lease_expires_at_ms: number | null;
   spec: object;
   pod: string;
+  created_at: string;
 }
 
-/** Lots of one batch. More wait for the next one, the oldest first. */
-export const MOST_LOTS = 5000;
+/**
+ * Lots of one batch: enough to be placed well together, few enough that the next is read and placed while hosts answer and
+ * the record stores.
+ */
+export const MOST_LOTS = 1000;
 
-/** @param quietMs an award younger than this is not read: its answer is on its way */
-export async function readAuctionJobs(db: Kysely<Tables>, quietMs: number): Promise<AuctionJob[]> {
-  const rows = await sql<JobRow>`${PREPARED}
+/** The oldest first: where a page ends. */
+interface PageEnd {
+  readonly createdAt: string;
+  readonly id: string;
+}
+
+const BEGIN: PageEnd = { createdAt: "-infinity", id: "" };
+
+/**
+ * All that an auction decides on, page by page; the next page is read while one is worked on.
+ * @param quietMs an award younger than this is not read: its answer is on its way
+ */
+export async function* auctionPages(db: Kysely<Tables>, quietMs: number): AsyncGenerator<AuctionJob[]> {
+  let reading: Promise<JobRow[]> | null = readPage(db, quietMs, BEGIN);
+  while (reading !== null) {
+    const rows: JobRow[] = await reading;
+    const last = rows.at(-1);
+    reading =
+      last === undefined || rows.length < MOST_LOTS
+        ? null
+        : readPage(db, quietMs, { createdAt: last.created_at, id: last.id });
+    // Whoever does not come back for it need not hear of it.
+    reading?.catch(() => undefined);
+    yield rows.map(toAuctionJob);
+  }
+}
+
+async function readPage(db: Kysely<Tables>, quietMs: number, after: PageEnd): Promise<JobRow[]> {
+  const { rows } = await sql<JobRow>`${PREPARED}
     select j.id, j.service_id, j.deploy_id, j.process, j.slot, j.state, j.desired, j.host_id, j.epoch, j.spec,
            (extract(epoch from j.lease_expires_at) * 1000)::float8 as lease_expires_at_ms,
-           coalesce(e.pod, ${MAIN_POD}) as pod
+           coalesce(e.pod, ${MAIN_POD}) as pod, j.created_at::text as created_at
       from jobs j left join api.environments e on e.id = j.environment_id
      where j.pending and j.state in ('requested', 'awarded') and j.desired = 'run'
        and (j.state = 'requested' or j.updated_at < now() - ${quietMs} * interval '1 millisecond')
-     order by j.created_at limit ${MOST_LOTS}`.execute(db);
-  return rows.rows.map((row) => ({
+       and (j.created_at, j.id) > (${after.createdAt}::timestamptz, ${after.id})
+     order by j.created_at, j.id limit ${MOST_LOTS}`.execute(db);
+  return rows;
+}
+
+function toAuctionJob(row: JobRow): AuctionJob {
+  return {
     ...{
       id: row.id,
       serviceId: row.service_id,
@@ -97,7 +132,7 @@ export async function readAuctionJobs(db: Kysely<Tables>, quietMs: number): Prom
     ...{ leaseExpiresAtMs: row.lease_expires_at_ms, pod: row.pod },
     lot: lotOf(row.id, row.spec),
     spec: row.spec as JobSpec,
-  }));
+  };
 }
 
 /** What each of the jobs needs of a host; those that are gone are left out. */

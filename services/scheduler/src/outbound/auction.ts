@@ -16,7 +16,7 @@ import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
-import { withSpan } from "@berth/shared/kit/telemetry.ts";
+import { recordSpan } from "@berth/shared/kit/telemetry.ts";
 import type { Kysely } from "kysely";
 import { isAskedAgain } from "../core/ask-again.ts";
 import type { BatchLot } from "../core/batch-lot.ts";
@@ -82,12 +82,12 @@ export class Auctioneer {
   /** Places every requested job that some host takes. Ends when all awards are on their way. */
   async run(jobs: readonly AuctionJob[], { hosts, policies, pods, strategies }: Board): Promise<void> {
     const requested = jobs.filter(({ state }) => state === "requested");
-    this.#forget(requested);
     await this.#askAgain(
       jobs.filter(({ state }) => state === "awarded"),
       hosts,
     );
     if (requested.length === 0) return;
+    const startedAtMs = Date.now();
     const bids = await this.#given.hosts.bids(hosts);
     const placements = placePods(
       requested.map((job) => this.#lot(job, hosts)),
@@ -103,9 +103,12 @@ export class Auctioneer {
     const byId = new Map(requested.map((job) => [job.id, job]));
     const names = new Map(hosts.map((host) => [host.id, host.name]));
     const news = placements.filter((one) => one.outcome === "placed" || this.#isNews(one));
-    await withSpan("auction", { "berth.lots": requested.length, "berth.bids": bids.states.length }, () =>
-      this.#carryOut(news, byId, names),
-    );
+    await this.#carryOut(news, byId, names);
+    // After the fact: an auction is of many deploys, so that awards are of no trace but their own jobs'.
+    recordSpan({
+      ...{ name: "auction", parent: null, startedAtMs, endedAtMs: Date.now() },
+      attributes: { "berth.lots": requested.length, "berth.bids": bids.states.length },
+    });
   }
 
   async #carryOut(
@@ -153,8 +156,8 @@ export class Auctioneer {
     await this.#sendAll(awards, new Map(hosts.map((host) => [host.id, host.name])));
   }
 
-  #forget(requested: readonly AuctionJob[]): void {
-    const open = new Set(requested.map((job) => job.id));
+  /** @param open jobs that wait for a host: what is known of others is over */
+  forgetOthers(open: ReadonlySet<JobId>): void {
     for (const map of [this.unplaceable, this.#declines, this.#lastRefusal]) {
       for (const id of map.keys()) if (!open.has(id)) map.delete(id);
     }
@@ -198,7 +201,7 @@ export class Auctioneer {
     return true;
   }
 
-  /** Resolves when the last one is sent, which may wait for answers to earlier ones. */
+  /** Resolves when the last one is sent, which may wait for answers to earlier ones, but not for their storing. */
   async #sendAll(awards: readonly Award[], names: ReadonlyMap<HostId, string>): Promise<void> {
     await this.#waves.send(
       awards,
@@ -218,16 +221,20 @@ export class Auctioneer {
       hostId,
       awards.flatMap(({ job, placement }) => (placement === null ? [] : [job.lot])),
     );
-    try {
-      const reply = await bus.request(AwardJobs, { hostId, leaderEpoch, leaseExpiresAtMs, jobs });
-      settle(reply.state);
-      crashPoint("scheduler.award-answered");
-      await this.#take(awards, reply.answers, hostName);
-    } catch (error) {
-      settle(null);
-      log.warn("award.unanswered", { hostId, jobs: awards.length, error: describeError(error) });
-      await this.#write(awards.map((award) => ({ ...answerOf(award), answer: "no-answer" })));
-    }
+    const reply = await bus
+      .request(AwardJobs, { hostId, leaderEpoch, leaseExpiresAtMs, jobs })
+      .catch((error: unknown) => {
+        log.warn("award.unanswered", { hostId, jobs: awards.length, error: describeError(error) });
+        return null;
+      });
+    settle(reply?.state ?? null);
+    if (reply !== null) crashPoint("scheduler.award-answered");
+    const taken =
+      reply === null
+        ? this.#write(awards.map((award) => ({ ...answerOf(award), answer: "no-answer" })))
+        : this.#take(awards, reply.answers, hostName);
+    // Not waited for: the next message may leave.
+    taken.catch((error: unknown) => log.warn("answers.not-taken", { hostId, error: describeError(error) }));
   }
 
   async #take(awards: readonly Award[], answers: readonly Answer[], hostName: string): Promise<void> {

@@ -17,7 +17,7 @@ export interface Board {
   readonly strategies: ReadonlyMap<string, Strategy>;
 }
 
-export const NO_BOARD: Board = { hosts: [], policies: new Map(), pods: new Map(), strategies: new Map() };
+const NO_BOARD: Board = { hosts: [], policies: new Map(), pods: new Map(), strategies: new Map() };
 
 const FRESH_MS = 250;
 /** An auction waits rather than go by a board older than this. */
@@ -26,6 +26,8 @@ const OLD_MS = 1000;
 export class BoardReader {
   readonly #db: Kysely<Tables>;
   #board = NO_BOARD;
+  /** Of the record when the board was read, or before: what changed since is found by the next look. */
+  #print = "";
   #readAtMs = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
 
@@ -53,9 +55,21 @@ export class BoardReader {
 
   async #read(): Promise<void> {
     const startedAtMs = performance.now();
-    this.#board = await readBoard(this.#db);
+    const print = await readPrint(this.#db);
+    if (print !== this.#print) this.#board = await readBoard(this.#db);
+    this.#print = print;
     this.#readAtMs = startedAtMs;
   }
+}
+
+/** Tells one board from another, so that thousands of hosts that are as they were need not be read. */
+async function readPrint(db: Kysely<Tables>): Promise<string> {
+  const { rows } = await sql<{ print: string }>`
+    select concat_ws(' ', (select count(*) from api.hosts), (select bit_xor(hashtextextended(h::text, 0)) from api.hosts h),
+                     (select count(*) from api.pods), (select bit_xor(hashtextextended(p::text, 0)) from api.pods p)) as print`.execute(
+    db,
+  );
+  return rows[0]?.print ?? "";
 }
 
 export async function readBoard(db: Kysely<Tables>): Promise<Board> {

@@ -1,19 +1,26 @@
 import { silentLog } from "@berth/shared/kit/log.ts";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { type HeardBeat, HeartbeatBook } from "./heartbeat-book.ts";
+import { HeartbeatBook } from "./heartbeat-book.ts";
+import type { Heard } from "./host-registry.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 const beat = (hostId: string, monotonicMs = 1, settled = true) =>
   ({
-    settled,
-    heartbeat: { hostId, bootId: "b", monotonicMs, atMs: 5, whole: true, jobs: [] },
-  }) as unknown as HeardBeat;
+    ...{ settled, isRepeat: false },
+    heartbeat: { hostId, bootId: "b", monotonicMs, atMs: 5, whole: true, jobs: [], revision: 1 },
+  }) as unknown as Heard;
+
+const again = (hostId: string, monotonicMs: number, revision = 1) => {
+  const { heartbeat, settled } = beat(hostId, monotonicMs);
+  return { settled, isRepeat: true, heartbeat: { ...heartbeat, revision } } as unknown as Heard;
+};
 
 /** @param refuses what of a group cannot be stored */
 function start(refuses: (hosts: readonly string[]) => boolean = () => false) {
   const [groups, answered, listed]: [string[][], string[], { hostId: string; atMs: number }[]] = [[], [], []];
+  const touched: string[] = [];
   const book = new HeartbeatBook({
     log: silentLog,
     wake: () => undefined,
@@ -22,6 +29,7 @@ function start(refuses: (hosts: readonly string[]) => boolean = () => false) {
       groups.push(hosts);
       if (refuses(hosts)) throw new Error("not stored");
     },
+    touch: async (hosts) => void touched.push(...hosts),
     desired: {
       answer: (hostId, { monotonicMs }) => void answered.push(`${hostId}@${monotonicMs}`),
       report: () => undefined,
@@ -33,7 +41,7 @@ function start(refuses: (hosts: readonly string[]) => boolean = () => false) {
       },
     },
   });
-  return { book, groups, answered, listed };
+  return { book, groups, answered, listed, touched };
 }
 
 test("what comes within a moment is one group, with the newest word of each host", async () => {
@@ -69,4 +77,32 @@ test("a closed book takes nothing more", async () => {
   book.take(beat("b"));
   await vi.runAllTimersAsync();
   expect(groups).toEqual([]);
+});
+
+test("a host that says the same again is touched, answered and listed, and not written anew", async () => {
+  const { book, groups, answered, listed, touched } = start();
+  for (const one of [beat("a"), again("a", 2), again("a", 3)]) {
+    book.take(one);
+    await vi.runAllTimersAsync();
+  }
+  expect(groups).toEqual([["a@1"]]);
+  expect(touched).toEqual(["a", "a"]);
+  expect(answered).toEqual(["a@1", "a@2", "a@3"]);
+  expect(listed).toHaveLength(3);
+});
+
+test("what repeats a heartbeat that is not in the record is written", async () => {
+  let isAway = true;
+  const { book, groups, touched } = start(() => isAway);
+  book.take(beat("a"));
+  await vi.runAllTimersAsync();
+  isAway = false;
+  book.take(again("a", 2));
+  await vi.runAllTimersAsync();
+  // Of a group the newest word counts, and it repeats what was never written.
+  book.take({ ...again("a", 3, 2), isRepeat: false });
+  book.take(again("a", 4, 2));
+  await vi.runAllTimersAsync();
+  expect(groups).toEqual([["a@1"], ["a@2"], ["a@4"]]);
+  expect(touched).toEqual([]);
 });

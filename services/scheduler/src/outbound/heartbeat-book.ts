@@ -4,29 +4,23 @@
  * What must stay true: a heartbeat is answered, so that leases count from it, only once it is stored; and one that cannot
  * be stored holds up no other host's.
  */
-import type { HostHeartbeat } from "@berth/shared/contracts/host.ts";
+import type { FullBeat } from "@berth/shared/contracts/host.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import { PREPARED } from "@berth/shared/kit/database.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { sql } from "kysely";
-import type { z } from "zod";
 import type { DesiredSets } from "./host-desired.ts";
+import type { Heard } from "./host-registry.ts";
 import { jsonLines } from "./json-lines.ts";
 import type { Observations } from "./observations.ts";
 import type { Tables } from "./tables.ts";
 
-type Heartbeat = z.infer<typeof HostHeartbeat.payload>;
-
-export interface HeardBeat {
-  readonly heartbeat: Heartbeat;
-  /** False beside another machine's word: then its list proves no absence, and no lease counts from it. */
-  readonly settled: boolean;
-}
-
 interface Given {
   /** `storeBeats`, of at most one heartbeat per host. */
-  readonly store: (beats: readonly Heartbeat[]) => Promise<void>;
+  readonly store: (beats: readonly FullBeat[]) => Promise<void>;
+  /** `touchHosts`: of hosts whose last full heartbeat is stored. */
+  readonly touch: (hosts: readonly HostId[]) => Promise<void>;
   readonly log: Log;
   readonly desired: Pick<DesiredSets, "answer" | "report">;
   readonly observations: Pick<Observations, "takeLists">;
@@ -41,7 +35,9 @@ const MOST_AT_ONCE = 500;
 export class HeartbeatBook {
   readonly #given: Given;
   /** The newest of each host, so as many as there are hosts at most. */
-  #waiting = new Map<HostId, HeardBeat>();
+  #waiting = new Map<HostId, Heard>();
+  /** Which full heartbeat of each host is in the record. */
+  readonly #stored = new Map<HostId, string>();
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
   #closed = false;
@@ -51,7 +47,7 @@ export class HeartbeatBook {
   }
 
   /** Returns at once. What cannot be stored is told in the log: the host speaks again. */
-  take(beat: HeardBeat): void {
+  take(beat: Heard): void {
     if (this.#closed) return;
     // A host that spoke twice meanwhile goes by its newer word, and to the end of the line.
     this.#waiting.delete(beat.heartbeat.hostId);
@@ -76,7 +72,7 @@ export class HeartbeatBook {
     if (group.length > 1) for (const one of group) await this.#tryWrite([one]);
   }
 
-  async #tryWrite(group: readonly HeardBeat[]): Promise<boolean> {
+  async #tryWrite(group: readonly Heard[]): Promise<boolean> {
     try {
       await this.#write(group);
       return true;
@@ -89,9 +85,14 @@ export class HeartbeatBook {
     }
   }
 
-  async #write(group: readonly HeardBeat[]): Promise<void> {
-    const { store, desired, observations, wake } = this.#given;
-    await store(group.map(({ heartbeat }) => heartbeat));
+  async #write(group: readonly Heard[]): Promise<void> {
+    const { store, touch, desired, observations, wake } = this.#given;
+    const isStored = ({ heartbeat, isRepeat }: Heard): boolean =>
+      isRepeat && this.#stored.get(heartbeat.hostId) === wordOf(heartbeat);
+    const full = group.flatMap((beat) => (isStored(beat) ? [] : [beat.heartbeat]));
+    const repeats = group.flatMap((beat) => (isStored(beat) ? [beat.heartbeat.hostId] : []));
+    await Promise.all([full.length === 0 ? null : store(full), repeats.length === 0 ? null : touch(repeats)]);
+    for (const heartbeat of full) this.#stored.set(heartbeat.hostId, wordOf(heartbeat));
     // Stored: from here on a host's silence counts from later than its beat was sent.
     for (const { heartbeat, settled } of group) {
       const { bootId, monotonicMs, hostId } = heartbeat;
@@ -101,7 +102,7 @@ export class HeartbeatBook {
     if (lists.length > 0 && (await observations.takeLists(lists))) wake();
   }
 
-  #listOf({ heartbeat, settled }: HeardBeat) {
+  #listOf({ heartbeat, settled }: Heard) {
     const { hostId, jobs, unknown = [] } = heartbeat;
     // A list may come late: what it does not name counts from when it was made, and not at all beside another's.
     const atMs = settled ? Math.min(heartbeat.atMs, Date.now()) : 0;
@@ -117,8 +118,12 @@ export class HeartbeatBook {
   }
 }
 
+function wordOf({ bootId, agentStartedAtMs, revision }: FullBeat): string {
+  return `${bootId} ${agentStartedAtMs} ${revision}`;
+}
+
 /** Rows are locked in the order of their ids, as all do that touch many hosts. At most one beat per host. */
-export async function storeBeats(db: Kysely<Tables>, beats: readonly Heartbeat[]): Promise<void> {
+export async function storeBeats(db: Kysely<Tables>, beats: readonly FullBeat[]): Promise<void> {
   const rows = beats.toSorted((a, b) => (a.hostId < b.hostId ? -1 : 1));
   const kept = jsonLines(rows.map(({ jobs: _jobs, ...rest }) => rest));
   await sql`${PREPARED}
@@ -126,6 +131,17 @@ export async function storeBeats(db: Kysely<Tables>, beats: readonly Heartbeat[]
     select b->>'hostId', 'alive', now(), b->>'bootId', b
       from (select text::jsonb as b from string_to_table(${kept}, E'\n') as text) as beats
     on conflict (host_id) do update set state = 'alive', last_heartbeat_at = now(), boot_id = excluded.boot_id, heartbeat = excluded.heartbeat`.execute(
+    db,
+  );
+}
+
+/** They speak, and say nothing new. Rows are locked in the order of their ids. */
+export async function touchHosts(db: Kysely<Tables>, hosts: readonly HostId[]): Promise<void> {
+  await sql`${PREPARED}
+    with open as materialized (
+      select host_id from hosts_seen where host_id = any(${hosts}) order by host_id for update
+    )
+    update hosts_seen s set state = 'alive', last_heartbeat_at = now() from open where s.host_id = open.host_id`.execute(
     db,
   );
 }

@@ -2,7 +2,7 @@
  * What is known of the hosts right now: their standing bids (in memory, from heartbeats) and how long they were
  * silent (stored, so that router and api see the same).
  */
-import type { HostHeartbeat } from "@berth/shared/contracts/host.ts";
+import type { FullBeat, HostHeartbeat, SameBeat } from "@berth/shared/contracts/host.ts";
 import { AskBid } from "@berth/shared/contracts/host.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import type { HostState, Lot, Refusal } from "@berth/shared/domain/placement.ts";
@@ -15,13 +15,23 @@ import type { z } from "zod";
 import { type Hearing, hear } from "../core/hearing.ts";
 import { type Alarm, addSkew, countFreezes, judgeAlarms, type SkewSamples } from "../core/judge-alarms.ts";
 import type { SilenceLimits } from "../core/judge-hosts.ts";
-import { judgePods } from "../core/judge-pods.ts";
+import { judgePods, type PodHostSilence, type PodVerdicts } from "../core/judge-pods.ts";
+import { LastWords } from "../core/last-words.ts";
 import { storeAlarms } from "./alarms.ts";
 import { recordEvent } from "./events.ts";
-import { Identities, type Word } from "./identities.ts";
+import { Identities, type StoredIdentity } from "./identities.ts";
 import type { Tables } from "./tables.ts";
 
 type Heartbeat = z.infer<typeof HostHeartbeat.payload>;
+
+/** What a heartbeat says, in full. */
+export interface Heard {
+  readonly heartbeat: FullBeat;
+  /** False beside another machine's word: then its list proves no absence, and no lease counts from it. */
+  readonly settled: boolean;
+  /** True when nothing but the time is new. */
+  readonly isRepeat: boolean;
+}
 
 interface Bid {
   readonly state: HostState;
@@ -37,6 +47,7 @@ export class HostRegistry {
   readonly #given: { db: Kysely<Tables>; bus: Bus; log: Log; limits: SilenceLimits };
   readonly #bids = new Map<HostId, Bid>();
   readonly #identities: Identities;
+  readonly #lastWords = new LastWords<FullBeat, SameBeat>();
   readonly #states = new Map<HostId, "alive" | "suspect" | "lost">();
   readonly #promised = new Map<HostId, Set<readonly Lot[]>>();
   readonly #skews = new Map<HostId, SkewSamples>();
@@ -56,21 +67,24 @@ export class HostRegistry {
     return this.#frozenHosts;
   }
 
-  /** Takes a heartbeat's bid; it is stored elsewhere (`HeartbeatBook`). @returns whose word it is */
-  async heard(heartbeat: Heartbeat): Promise<Word> {
+  /**
+   * Takes a heartbeat's bid; it is stored elsewhere (`HeartbeatBook`).
+   * @returns null when it is not this host's word, or repeats what is not known here: then the host is asked for all of it
+   */
+  async heard(heartbeat: Heartbeat): Promise<Heard | null> {
     const word = await this.#identities.hear(heartbeat);
-    if (word === "refused") return word;
+    if (word === "refused") return null;
+    const { hostId, atMs, expiresAtMs } = heartbeat;
     const nowMs = Date.now();
     this.#hearing = hear(this.#hearing, nowMs, this.#given.limits.suspectAfterMs);
-    this.#skews.set(
-      heartbeat.hostId,
-      addSkew(this.#skews.get(heartbeat.hostId) ?? [], heartbeat.atMs, nowMs),
-    );
-    this.#bids.set(heartbeat.hostId, {
-      state: heartbeat.state,
-      expiresAtMs: nowMs + Math.max(0, heartbeat.expiresAtMs - heartbeat.atMs),
-    });
-    return word;
+    this.#skews.set(hostId, addSkew(this.#skews.get(hostId) ?? [], atMs, nowMs));
+    const full = this.#lastWords.complete(heartbeat);
+    if (full === null) {
+      void this.#ask(hostId);
+      return null;
+    }
+    this.#bids.set(hostId, { state: full.state, expiresAtMs: nowMs + Math.max(0, expiresAtMs - atMs) });
+    return { heartbeat: full, settled: word === "settled", isRepeat: heartbeat.form === "same" };
   }
 
   /**
@@ -96,61 +110,66 @@ export class HostRegistry {
   }
 
   /**
-   * Judges every host and, when one is lost, marks its jobs so. Read, judged and written in one transaction: what was
-   * silent a moment ago may speak by now, and others may have fallen silent.
+   * Judges every host and, when one is lost, marks its jobs so. Most rounds change nothing: then no host is locked. Else
+   * hosts are read again, locked, judged and written in one transaction: what was silent a moment ago may speak by now,
+   * and others may have fallen silent.
    * @returns true when a host's state changed
    */
   async judge(fence: (trx: Transaction<Tables>) => Promise<void>): Promise<boolean> {
     return this.#given.db.transaction().execute(async (trx) => {
       await fence(trx);
-      const rows = await sql<{
-        host_id: HostId;
-        state: "alive" | "suspect" | "lost";
-        last_heartbeat_at: Date;
-        pod: string;
-        cloned: { sinceMs: number } | null;
-        resolved_at: Date | null;
-      }>`
-        select s.host_id, s.state, s.last_heartbeat_at, s.cloned, h.identity_resolved_at as resolved_at, h.pod from hosts_seen s join api.hosts h on h.id = s.host_id
-         where h.removed_at is null order by s.host_id for update of s`.execute(trx);
-      const silences = rows.rows.map((row) => ({
-        hostId: row.host_id,
-        state: row.state,
-        lastHeartbeatAtMs: row.last_heartbeat_at.getTime(),
-        pod: row.pod,
-      }));
-      const nowMs = Date.now();
-      const { verdicts, frozenPods } = judgePods(
-        silences,
-        nowMs,
-        this.#hearing.sinceMs,
-        this.#given.limits,
-        this.#frozenAtMs,
-      );
-      await this.#identities.sync(
-        trx,
-        rows.rows.map((row) => ({
-          hostId: row.host_id,
-          cloned: row.cloned,
-          resolvedAtMs: row.resolved_at?.getTime() ?? null,
-        })),
-      );
-      for (const pod of frozenPods) this.#frozenAtMs.set(pod, nowMs);
-      await this.#noteFrozen(trx, frozenPods, silences.length);
-      const before = new Map(silences.map((host) => [host.hostId, host.state]));
-      const changed = verdicts.filter((verdict) => verdict.state !== before.get(verdict.hostId));
-      for (const verdict of verdicts) this.#states.set(verdict.hostId, verdict.state);
-      const frozen = silences.filter(({ pod }) => frozenPods.includes(pod));
-      this.#frozenHosts = new Set(frozen.map(({ hostId }) => hostId));
-      const known = new Map([...this.#skews].filter(([hostId]) => before.has(hostId)));
-      await this.#alarm(trx, judgeAlarms(countFreezes(silences, verdicts, frozenPods), known));
-      for (const { hostId, state } of changed) {
-        this.#given.log.warn("host.state-changed", { hostId, from: before.get(hostId), to: state });
-        await trx.updateTable("hosts_seen").set({ state }).where("host_id", "=", hostId).execute();
-      }
-      const lost = verdicts.filter(({ state }) => state === "lost").map(({ hostId }) => hostId);
-      return (await loseJobs(trx, lost)) || changed.length > 0;
+      if (await this.#isQuiet(trx)) return false;
+      const locked = await readSeen(trx);
+      await this.#identities.sync(trx, locked);
+      return this.#carryOut(trx, locked, this.#judgeSeen(locked));
     });
+  }
+
+  #judgeSeen(seen: readonly SeenHost[]): PodVerdicts {
+    const { limits } = this.#given;
+    return judgePods(seen, Date.now(), this.#hearing.sinceMs, limits, this.#frozenAtMs);
+  }
+
+  /** Whether every host speaks, as it did when they were judged last, so that there is nothing to judge. */
+  async #isQuiet(trx: Transaction<Tables>): Promise<boolean> {
+    if (this.#frozenPods.length > 0) return false;
+    for (const state of this.#states.values()) if (state !== "alive") return false;
+    if (judgeAlarms([], this.#skews).length > 0) return false;
+    const heardSinceMs = Math.max(this.#hearing.sinceMs, Date.now() - this.#given.limits.suspectAfterMs);
+    const { rows } = await sql<{ quiet: boolean }>`
+      select not exists (select 1 from hosts_seen s join api.hosts h on h.id = s.host_id
+                          where h.removed_at is null
+                            and (s.state <> 'alive' or s.cloned is not null or s.last_heartbeat_at <= ${new Date(heardSinceMs)}))
+             and not exists (select 1 from alarms where cleared_at is null) as quiet`.execute(trx);
+    return rows[0]?.quiet === true;
+  }
+
+  #skewsOf(seen: readonly SeenHost[]): Map<HostId, SkewSamples> {
+    const known = new Set(seen.map(({ hostId }) => hostId));
+    return new Map([...this.#skews].filter(([hostId]) => known.has(hostId)));
+  }
+
+  async #carryOut(
+    trx: Transaction<Tables>,
+    seen: readonly SeenHost[],
+    { verdicts, frozenPods }: PodVerdicts,
+  ): Promise<boolean> {
+    const nowMs = Date.now();
+    for (const pod of frozenPods) this.#frozenAtMs.set(pod, nowMs);
+    await this.#noteFrozen(trx, frozenPods, seen.length);
+    const before = new Map(seen.map((host) => [host.hostId, host.state]));
+    const changed = verdicts.filter((verdict) => verdict.state !== before.get(verdict.hostId));
+    this.#states.clear();
+    for (const verdict of verdicts) this.#states.set(verdict.hostId, verdict.state);
+    const frozen = seen.filter(({ pod }) => frozenPods.includes(pod));
+    this.#frozenHosts = new Set(frozen.map(({ hostId }) => hostId));
+    await this.#alarm(trx, judgeAlarms(countFreezes(seen, verdicts, frozenPods), this.#skewsOf(seen)));
+    for (const { hostId, state } of changed) {
+      this.#given.log.warn("host.state-changed", { hostId, from: before.get(hostId), to: state });
+      await trx.updateTable("hosts_seen").set({ state }).where("host_id", "=", hostId).execute();
+    }
+    const lost = verdicts.filter(({ state }) => state === "lost").map(({ hostId }) => hostId);
+    return (await loseJobs(trx, lost)) || changed.length > 0;
   }
 
   /** Told when it begins, where it changes and when it ends. */
@@ -177,7 +196,8 @@ export class HostRegistry {
     const stale = hosts.filter(
       (host, at) => standing[at] === undefined && !this.#identities.isCloned(host.id),
     );
-    const asked = new Map(await Promise.all(stale.map(async ({ id }) => [id, await this.#ask(id)] as const)));
+    const known = stale.filter(({ id }) => (this.#states.get(id) ?? "alive") === "alive");
+    const asked = new Map(await Promise.all(known.map(async ({ id }) => [id, await this.#ask(id)] as const)));
     const states: HostState[] = [];
     const silent: Bids["silent"] = [];
     for (const [at, host] of hosts.entries()) {
@@ -203,8 +223,6 @@ export class HostRegistry {
   }
 
   async #ask(hostId: HostId): Promise<HostState | null> {
-    const known = this.#states.get(hostId);
-    if (known !== undefined && known !== "alive") return null;
     try {
       const answer = await this.#given.bus.request(AskBid, { hostId }, { timeoutMs: 300 });
       this.#bids.set(hostId, { state: answer.state, expiresAtMs: Date.now() + 4000 });
@@ -213,6 +231,18 @@ export class HostRegistry {
       return null;
     }
   }
+}
+
+interface SeenHost extends PodHostSilence, StoredIdentity {}
+
+/** Locked in the order of the ids, as all do that touch many hosts. */
+async function readSeen(trx: Transaction<Tables>): Promise<readonly SeenHost[]> {
+  const { rows } = await sql<SeenHost>`
+    select s.host_id as "hostId", s.state, (extract(epoch from s.last_heartbeat_at) * 1000)::float8 as "lastHeartbeatAtMs",
+           s.cloned, (extract(epoch from h.identity_resolved_at) * 1000)::float8 as "resolvedAtMs", h.pod
+      from hosts_seen s join api.hosts h on h.id = s.host_id
+     where h.removed_at is null order by s.host_id for update of s`.execute(trx);
+  return rows;
 }
 
 /** Every time anew: a job's late observation may have come after its host was lost. */

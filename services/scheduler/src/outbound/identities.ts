@@ -45,7 +45,8 @@ export class Identities {
     const beat = { instance, madeAtMs: atMs, heardAtMs: Date.now() };
     const verdict = judgeIdentity(this.#speakers.get(hostId) ?? NOBODY, beat);
     this.#speakers.set(hostId, verdict.speakers);
-    if (heartbeat.machine !== undefined) this.#machines.set(instance, heartbeat.machine);
+    if (heartbeat.form !== "same" && heartbeat.machine !== undefined)
+      this.#machines.set(instance, heartbeat.machine);
     if (verdict.cloned) await this.#store(hostId, instance, verdict);
     if (!verdict.believed) return "refused";
     return verdict.settled ? "settled" : "unsettled";

@@ -4,7 +4,7 @@
  */
 import { DeployProgressed } from "@berth/shared/contracts/deploy.ts";
 import { RotationChanged } from "@berth/shared/contracts/route.ts";
-import type { DeployId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, JobId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
@@ -13,8 +13,8 @@ import { ASK_AGAIN_MS } from "../core/ask-again.ts";
 import { planService } from "../core/plan-service.ts";
 import type { PlanLimits } from "../core/views.ts";
 import type { Auctioneer } from "./auction.ts";
-import { readAuctionJobs } from "./auction-view.ts";
-import { BoardReader, NO_BOARD } from "./board-reader.ts";
+import { auctionPages } from "./auction-view.ts";
+import { BoardReader } from "./board-reader.ts";
 import type { ColdStartBook } from "./cold-start-book.ts";
 import type { DesiredSets } from "./host-desired.ts";
 import type { HostRegistry } from "./host-registry.ts";
@@ -84,14 +84,18 @@ export async function reconcile(given: RoundGiven): Promise<void> {
   }
 }
 
-/** One auction of all that waits. Runs beside the planning: what one stores the other reads the next time. */
+/** One auction of all that waits, batch by batch. Runs beside the planning: what one stores the other reads the next time. */
 export function createAuction(given: Pick<RoundGiven, "db" | "leadership" | "auctioneer" | "desired">) {
   const board = new BoardReader(given.db);
   return async (): Promise<void> => {
     if (given.leadership.epoch === null) return;
-    const jobs = await readAuctionJobs(given.db, ASK_AGAIN_MS);
-    const open = jobs.filter((job) => job.state !== "requested" || !given.desired.isHeldLater(job));
-    await given.auctioneer.run(open, open.length > 0 ? await board.current() : NO_BOARD);
+    const waiting = new Set<JobId>();
+    for await (const jobs of auctionPages(given.db, ASK_AGAIN_MS)) {
+      const open = jobs.filter((job) => job.state !== "requested" || !given.desired.isHeldLater(job));
+      for (const { id, state } of open) if (state === "requested") waiting.add(id);
+      if (open.length > 0) await given.auctioneer.run(open, await board.current());
+    }
+    given.auctioneer.forgetOthers(waiting);
   };
 }
 

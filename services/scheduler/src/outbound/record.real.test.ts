@@ -10,8 +10,9 @@ import type pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { adminUrl, TestRecord } from "../testing/test-record.ts";
 import { storeAnswers, storeDecisions } from "./auction-record.ts";
+import { auctionPages, MOST_LOTS } from "./auction-view.ts";
 import { recordEvent, trimEvents } from "./events.ts";
-import { storeBeats } from "./heartbeat-book.ts";
+import { storeBeats, touchHosts } from "./heartbeat-book.ts";
 import { HostRegistry } from "./host-registry.ts";
 import { contendForLeadership, StaleLeader } from "./leader.ts";
 import { createObservations } from "./observations.ts";
@@ -269,6 +270,39 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
       { boot_id: "b2", state: "alive" },
       { boot_id: "b1", state: "alive" },
     ]);
+  });
+
+  test("a host that says nothing new is heard: it lives again, and its heartbeat stays", async () => {
+    const { db } = database;
+    const heartbeat = JSON.stringify({ state: { name: "h" } });
+    const before = { state: "suspect", boot_id: "b", heartbeat, last_heartbeat_at: new Date(0) } as const;
+    await db
+      .insertInto("hosts_seen")
+      .values({ ...before, host_id: hostId })
+      .execute();
+    await touchHosts(db, [hostId, newId("host") as HostId]);
+    const rows = await db.selectFrom("hosts_seen").selectAll().execute();
+    expect(rows).toMatchObject([{ host_id: hostId, state: "alive", heartbeat: { state: { name: "h" } } }]);
+    expect(rows[0]?.last_heartbeat_at.getTime()).toBeGreaterThan(Date.now() - 60_000);
+  });
+
+  test("an auction reads all that waits, each job once, also where many came at the same time", async () => {
+    const spec = JSON.stringify({
+      ...{ orgId: newId("org"), serviceId: newId("service"), process: "web" },
+      image: { repository: "o/s", digest: `sha256:${"1".repeat(64)}`, bytes: 1 },
+      resources: { memoryBytes: 1, cpuMillis: 1, diskBytes: 0, pidsCount: 16 },
+    });
+    await record.query(
+      `insert into scheduler.jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec, created_at)
+       select 'j' || n, 'o', 'e', 's', 'r', 'd', 'web', n, $1, case when n > 5 then 'epoch'::timestamptz else now() end
+         from generate_series(1, $2::int) n`,
+      [spec, MOST_LOTS + 7],
+    );
+    const pages: string[][] = [];
+    for await (const jobs of auctionPages(database.db, 0)) pages.push(jobs.map(({ id }) => id));
+    expect(pages.map((page) => page.length)).toEqual([MOST_LOTS, 7]);
+    expect(new Set(pages.flat()).size).toBe(MOST_LOTS + 7);
+    expect(pages[1]?.slice(-5)).toEqual(["j1", "j2", "j3", "j4", "j5"]);
   });
 
   test("many hosts' lists in one go: each job goes by its own host's list", async () => {

@@ -47,7 +47,7 @@ export interface Snapshot {
   /** Every job that is not final, and recent final ones. */
   readonly jobs: readonly StoredJob[];
   readonly hosts: readonly StoredHost[];
-  /** Epochs of those jobs that hosts reported and the record knows. */
+  /** Epochs of jobs that the record knows: all of `jobs`, and those that hosts reported. */
   readonly reported: ReadonlyMap<string, number>;
   /** By this process's clock, before the reading began. */
   readonly readAtMs: number;
@@ -81,13 +81,23 @@ export function readSnapshot(
         hosts: new Map(hosts.map((host) => [host.id, host.sight])),
         activity,
       });
-      const known = await sql<{
-        id: string;
-        epoch: number;
-      }>`select id, epoch from jobs where id = any(${reported})`.execute(trx);
-      const epochs = new Map(known.rows.map((row) => [row.id, row.epoch]));
+      const epochs = new Map<string, number>(jobs.map(({ view, epoch }) => [view.id, epoch]));
+      const others = reported.filter((id) => !epochs.has(id));
+      for (const { id, epoch } of await readEpochs(trx, others)) epochs.set(id, epoch);
       return { services, jobs, hosts, reported: epochs, readAtMs };
     });
+}
+
+async function readEpochs(
+  trx: Transaction<Tables>,
+  ids: readonly string[],
+): Promise<{ id: string; epoch: number }[]> {
+  if (ids.length === 0) return [];
+  const { rows } = await sql<{
+    id: string;
+    epoch: number;
+  }>`select id, epoch from jobs where id = any(${ids})`.execute(trx);
+  return rows;
 }
 
 interface HostRow {
@@ -98,12 +108,13 @@ interface HostRow {
   cordoned: boolean;
   draining: boolean;
   state: "alive" | "suspect" | "lost" | null;
-  last_heartbeat_at: Date | null;
+  last_heartbeat_at_ms: number | null;
 }
 
 async function readHosts(trx: Transaction<Tables>, frozenHosts: ReadonlySet<HostId>): Promise<StoredHost[]> {
   const rows = await sql<HostRow>`
-    select h.id, h.name, h.labels, h.dedicated_to, h.cordoned, h.draining, s.state, s.last_heartbeat_at
+    select h.id, h.name, h.labels, h.dedicated_to, h.cordoned, h.draining, s.state,
+           (extract(epoch from s.last_heartbeat_at) * 1000)::float8 as last_heartbeat_at_ms
       from api.hosts h left join hosts_seen s on s.host_id = h.id where h.removed_at is null`.execute(trx);
   return rows.rows.map((row) => ({
     id: row.id,
@@ -116,7 +127,7 @@ async function readHosts(trx: Transaction<Tables>, frozenHosts: ReadonlySet<Host
     },
     sight: {
       state: row.state ?? "alive",
-      lastHeartbeatAtMs: row.last_heartbeat_at?.getTime() ?? 0,
+      lastHeartbeatAtMs: row.last_heartbeat_at_ms ?? 0,
       frozen: frozenHosts.has(row.id),
     },
   }));
