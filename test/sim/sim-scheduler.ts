@@ -4,6 +4,7 @@
  */
 import type { ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
+import { LastWords } from "@berth/shared/domain/last-words.ts";
 import type { HostState, Refusal } from "@berth/shared/domain/placement.ts";
 import { DEFAULT_WEIGHTS } from "@berth/shared/domain/placement.ts";
 import { lotOf } from "../../services/agent/src/core/capacity.ts";
@@ -11,7 +12,6 @@ import { isAskedAgain } from "../../services/scheduler/src/core/ask-again.ts";
 import { desiredJobs, heldLater, isWhole } from "../../services/scheduler/src/core/desired-set.ts";
 import { type Hearing, hear } from "../../services/scheduler/src/core/hearing.ts";
 import { judgeHosts } from "../../services/scheduler/src/core/judge-hosts.ts";
-import { LastWords } from "../../services/scheduler/src/core/last-words.ts";
 import { contend } from "../../services/scheduler/src/core/lead.ts";
 import { placeBatch } from "../../services/scheduler/src/core/place-batch.ts";
 import { planService } from "../../services/scheduler/src/core/plan-service.ts";

@@ -137,14 +137,12 @@ export class Bench {
     await record.request(jobs);
     const before = await this.usage();
     const startedAtMs = performance.now();
-    console.error(`PROF begin ${process.hrtime.bigint() / 1000n}`);
     this.wake();
     const endAtMs = startedAtMs + trialTimeoutMs;
     this.#acceptedCount += jobs.length;
     while (this.#moments.acknowledgedCount < this.#acceptedCount) await this.#pause(endAtMs, jobs.length);
     while ((await record.acceptedCount()) < this.#acceptedCount) await this.#pause(endAtMs, jobs.length);
     const wallMs = performance.now() - startedAtMs;
-    console.error(`PROF end ${process.hrtime.bigint() / 1000n}`);
     return { wallMs, usage: difference(await this.usage(), before) };
   }
 

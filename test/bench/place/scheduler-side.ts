@@ -109,23 +109,23 @@ export async function startScheduler(parts: Parts, witness: Witness): Promise<Sc
 
 /** The bus as it is, with a witness of the awards. */
 function listenIn(bus: Bus, witness: Witness): Bus {
-  const request: Bus["request"] = async (contract, payload, options) => {
-    if (contract.name !== AwardJobs.name) return bus.request(contract, payload, options);
+  const requestStored: Bus["requestStored"] = async (contract, tokens, data, options) => {
     const sentAtMs = performance.now();
-    for (const { jobId } of (payload as z.infer<typeof AwardJobs.payload>).jobs)
-      witness.sent(jobId, sentAtMs);
-    const reply = await bus.request(contract, payload, options);
+    const reply = await bus.requestStored(contract, tokens, data, options);
+    if (contract.name !== AwardJobs.name) return reply;
     const atMs = performance.now();
     // Validated by the bus already.
     const { answers } = reply as z.infer<typeof AwardJobs.reply>;
-    for (const { jobId, answer } of answers) if (answer === "accepted") witness.acknowledged(jobId, atMs);
+    for (const { jobId, answer } of answers) {
+      witness.sent(jobId, sentAtMs);
+      if (answer === "accepted") witness.acknowledged(jobId, atMs);
+    }
     return reply;
   };
   const bound = Object.fromEntries(
-    (["emit", "signal", "on", "serve", "consume", "publishStored", "close"] as const).map((name) => [
-      name,
-      bus[name].bind(bus),
-    ]),
+    (["emit", "signal", "request", "on", "serve", "consume", "publishStored", "close"] as const).map(
+      (name) => [name, bus[name].bind(bus)],
+    ),
   );
-  return { ...bound, request, ready: bus.ready, connected: true } as unknown as Bus;
+  return { ...bound, requestStored, ready: bus.ready, connected: true } as unknown as Bus;
 }

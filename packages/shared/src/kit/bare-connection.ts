@@ -20,5 +20,6 @@ export function connectBare({
     authenticator: credsAuthenticator(readFileSync(credsFile)),
     tls: { ca: readFileSync(caFile, "utf8") },
     inboxPrefix: inboxPrefix(service),
+    noAsyncTraces: true,
   });
 }

@@ -1,10 +1,11 @@
 /**
- * What the edges say that they serve, from two sources: RouteApplied at once, and every full heartbeat, which heals a
+ * What the edges say that they serve, from two sources: RouteApplied at once, and every heartbeat, which heals a
  * lost fact and tells of an edge that lost what it had. A heartbeat without an environment means version 0.
  */
-import type { HostHeartbeat } from "@berth/shared/contracts/host.ts";
+import type { FullBeat, HostHeartbeat, SameBeat } from "@berth/shared/contracts/host.ts";
 import type { RouteApplied } from "@berth/shared/contracts/route.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
+import { LastWords } from "@berth/shared/domain/last-words.ts";
 import type { Kysely } from "kysely";
 import type { z } from "zod";
 import { readAcks, storeAck } from "../outbound/route-store.ts";
@@ -15,6 +16,7 @@ export class HostAcks {
   readonly #changed: () => void;
   /** What is stored, so that a heartbeat that says nothing new costs no statement. */
   readonly #stored = new Map<HostId, Map<string, number>>();
+  readonly #lastWords = new LastWords<FullBeat, SameBeat>();
   /** Hosts whose heartbeat is being handled: the next one of the same host is dropped, another follows. */
   readonly #busy = new Set<HostId>();
 
@@ -28,9 +30,10 @@ export class HostAcks {
   };
 
   readonly onHeartbeat = async (beat: z.infer<typeof HostHeartbeat.payload>): Promise<void> => {
-    // The full beat that it repeats was taken when it came; if that was lost, another one follows.
-    if (beat.form === "same") return;
-    const { hostId, routes, atMs } = beat;
+    const full = this.#lastWords.complete(beat);
+    // What it repeats never came here: a full one follows.
+    if (full === null) return;
+    const { hostId, routes, atMs } = full;
     if (this.#busy.has(hostId)) return;
     this.#busy.add(hostId);
     try {

@@ -33,6 +33,10 @@ export function skewOf(samples: SkewSamples): number | null {
   return samples.length < LEAST_SAMPLES ? null : Math.max(...samples);
 }
 
+export function isSkewed(samples: SkewSamples): boolean {
+  return Math.abs(skewOf(samples) ?? 0) > MOST_SKEW_MS;
+}
+
 /** A pod in which nothing is given up now. */
 export interface Freeze {
   readonly pod: string;
@@ -64,7 +68,7 @@ export function judgeAlarms(freezes: readonly Freeze[], skews: ReadonlyMap<HostI
   );
   for (const [hostId, samples] of skews) {
     const skewMs = skewOf(samples);
-    if (skewMs === null || Math.abs(skewMs) <= MOST_SKEW_MS) continue;
+    if (skewMs === null || !isSkewed(samples)) continue;
     const way = skewMs > 0 ? "ahead of" : "behind";
     alarms.push({
       code: "clock-skew",

@@ -28,8 +28,8 @@ export interface AuctionJob {
   readonly epoch: number;
   readonly leaseExpiresAtMs: number | null;
   readonly lot: Lot;
-  /** As stored: the bus checks it when it is sent. */
-  readonly spec: JobSpec;
+  /** JSON of the `JobSpec` as it was checked and stored, with the epoch that it is awarded under. The agent checks it again. */
+  readonly spec: string;
   /** Of the service's environment: only its hosts are asked. */
   readonly pod: string;
 }
@@ -49,8 +49,8 @@ const Auctioned = z.object(
   }).shape,
 );
 
-function lotOf(jobId: JobId, spec: object): Lot {
-  const { orgId, serviceId, process, resources, image, constraints } = Auctioned.parse(spec);
+function lotOf(jobId: JobId, spec: string): Lot {
+  const { orgId, serviceId, process, resources, image, constraints } = Auctioned.parse(JSON.parse(spec));
   return {
     ...{ jobId, orgId, serviceId, process, resources, constraints },
     ...{ imageDigest: image.digest, imageBytes: image.bytes },
@@ -68,7 +68,7 @@ interface JobRow {
   host_id: HostId | null;
   epoch: number;
   lease_expires_at_ms: number | null;
-  spec: object;
+  spec: string;
   pod: string;
   created_at: string;
 }
@@ -108,7 +108,8 @@ export async function* auctionPages(db: Kysely<Tables>, quietMs: number): AsyncG
 
 async function readPage(db: Kysely<Tables>, quietMs: number, after: PageEnd): Promise<JobRow[]> {
   const { rows } = await sql<JobRow>`${PREPARED}
-    select j.id, j.service_id, j.deploy_id, j.process, j.slot, j.state, j.desired, j.host_id, j.epoch, j.spec,
+    select j.id, j.service_id, j.deploy_id, j.process, j.slot, j.state, j.desired, j.host_id, j.epoch,
+           (j.spec || jsonb_build_object('epoch', j.epoch + case j.state when 'requested' then 1 else 0 end))::text as spec,
            (extract(epoch from j.lease_expires_at) * 1000)::float8 as lease_expires_at_ms,
            coalesce(e.pod, ${MAIN_POD}) as pod, j.created_at::text as created_at
       from jobs j left join api.environments e on e.id = j.environment_id
@@ -131,14 +132,14 @@ function toAuctionJob(row: JobRow): AuctionJob {
     ...{ state: row.state, desired: row.desired, hostId: row.host_id, epoch: row.epoch },
     ...{ leaseExpiresAtMs: row.lease_expires_at_ms, pod: row.pod },
     lot: lotOf(row.id, row.spec),
-    spec: row.spec as JobSpec,
+    spec: row.spec,
   };
 }
 
 /** What each of the jobs needs of a host; those that are gone are left out. */
 export async function readLots(db: Kysely<Tables>, ids: readonly JobId[]): Promise<Map<JobId, Lot>> {
-  const { rows } = await sql<{ id: JobId; spec: object }>`
-    select id, spec from jobs where id = any(${ids})`.execute(db);
+  const { rows } = await sql<{ id: JobId; spec: string }>`
+    select id, spec::text as spec from jobs where id = any(${ids})`.execute(db);
   return new Map(rows.map(({ id, spec }) => [id, lotOf(id, spec)]));
 }
 

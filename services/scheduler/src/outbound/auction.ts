@@ -215,18 +215,17 @@ export class Auctioneer {
     const leaderEpoch = leadership.epoch;
     if (leaderEpoch === null) return;
     for (const { job, epoch } of awards) this.#sentAtMs.set(awardKey(job.id, epoch), Date.now());
-    const jobs = awards.map(({ job, epoch }) => ({ ...job.spec, epoch }));
     const leaseExpiresAtMs = Math.min(...awards.map((award) => award.leaseExpiresAtMs));
+    const head = JSON.stringify({ hostId, leaderEpoch, leaseExpiresAtMs });
+    const award = `${head.slice(0, -1)},"jobs":[${awards.map(({ job }) => job.spec).join(",")}]}`;
     const settle = hosts.promise(
       hostId,
       awards.flatMap(({ job, placement }) => (placement === null ? [] : [job.lot])),
     );
-    const reply = await bus
-      .request(AwardJobs, { hostId, leaderEpoch, leaseExpiresAtMs, jobs })
-      .catch((error: unknown) => {
-        log.warn("award.unanswered", { hostId, jobs: awards.length, error: describeError(error) });
-        return null;
-      });
+    const reply = await bus.requestStored(AwardJobs, { hostId }, award).catch((error: unknown) => {
+      log.warn("award.unanswered", { hostId, jobs: awards.length, error: describeError(error) });
+      return null;
+    });
     settle(reply?.state ?? null);
     if (reply !== null) crashPoint("scheduler.award-answered");
     const taken =

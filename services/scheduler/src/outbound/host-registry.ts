@@ -5,6 +5,7 @@
 import type { FullBeat, HostHeartbeat, SameBeat } from "@berth/shared/contracts/host.ts";
 import { AskBid } from "@berth/shared/contracts/host.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
+import { LastWords } from "@berth/shared/domain/last-words.ts";
 import type { HostState, Lot, Refusal } from "@berth/shared/domain/placement.ts";
 import { reserve } from "@berth/shared/domain/placement.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
@@ -13,10 +14,16 @@ import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
 import type { z } from "zod";
 import { type Hearing, hear } from "../core/hearing.ts";
-import { type Alarm, addSkew, countFreezes, judgeAlarms, type SkewSamples } from "../core/judge-alarms.ts";
+import {
+  type Alarm,
+  addSkew,
+  countFreezes,
+  isSkewed,
+  judgeAlarms,
+  type SkewSamples,
+} from "../core/judge-alarms.ts";
 import type { SilenceLimits } from "../core/judge-hosts.ts";
 import { judgePods, type PodHostSilence, type PodVerdicts } from "../core/judge-pods.ts";
-import { LastWords } from "../core/last-words.ts";
 import { storeAlarms } from "./alarms.ts";
 import { recordEvent } from "./events.ts";
 import { Identities, type StoredIdentity } from "./identities.ts";
@@ -51,6 +58,8 @@ export class HostRegistry {
   readonly #states = new Map<HostId, "alive" | "suspect" | "lost">();
   readonly #promised = new Map<HostId, Set<readonly Lot[]>>();
   readonly #skews = new Map<HostId, SkewSamples>();
+  /** Those of them that an alarm is due for. */
+  readonly #skewed = new Set<HostId>();
   #hearing: Hearing = { sinceMs: Date.now(), lastMs: 0 };
   #frozenPods: readonly string[] = [];
   /** By pod, when this scheduler last saw it so. */
@@ -77,7 +86,7 @@ export class HostRegistry {
     const { hostId, atMs, expiresAtMs } = heartbeat;
     const nowMs = Date.now();
     this.#hearing = hear(this.#hearing, nowMs, this.#given.limits.suspectAfterMs);
-    this.#skews.set(hostId, addSkew(this.#skews.get(hostId) ?? [], atMs, nowMs));
+    this.#noteSkew(hostId, addSkew(this.#skews.get(hostId) ?? [], atMs, nowMs));
     const full = this.#lastWords.complete(heartbeat);
     if (full === null) {
       void this.#ask(hostId);
@@ -85,6 +94,12 @@ export class HostRegistry {
     }
     this.#bids.set(hostId, { state: full.state, expiresAtMs: nowMs + Math.max(0, expiresAtMs - atMs) });
     return { heartbeat: full, settled: word === "settled", isRepeat: heartbeat.form === "same" };
+  }
+
+  #noteSkew(hostId: HostId, samples: SkewSamples): void {
+    this.#skews.set(hostId, samples);
+    if (isSkewed(samples)) this.#skewed.add(hostId);
+    else this.#skewed.delete(hostId);
   }
 
   /**
@@ -132,9 +147,8 @@ export class HostRegistry {
 
   /** Whether every host speaks, as it did when they were judged last, so that there is nothing to judge. */
   async #isQuiet(trx: Transaction<Tables>): Promise<boolean> {
-    if (this.#frozenPods.length > 0) return false;
+    if (this.#frozenPods.length + this.#skewed.size > 0) return false;
     for (const state of this.#states.values()) if (state !== "alive") return false;
-    if (judgeAlarms([], this.#skews).length > 0) return false;
     const heardSinceMs = Math.max(this.#hearing.sinceMs, Date.now() - this.#given.limits.suspectAfterMs);
     const { rows } = await sql<{ quiet: boolean }>`
       select not exists (select 1 from hosts_seen s join api.hosts h on h.id = s.host_id

@@ -299,7 +299,10 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
       [spec, MOST_LOTS + 7],
     );
     const pages: string[][] = [];
-    for await (const jobs of auctionPages(database.db, 0)) pages.push(jobs.map(({ id }) => id));
+    for await (const jobs of auctionPages(database.db, 0)) {
+      pages.push(jobs.map(({ id }) => id));
+      for (const job of jobs) expect(JSON.parse(job.spec)).toEqual({ ...JSON.parse(spec), epoch: 1 });
+    }
     expect(pages.map((page) => page.length)).toEqual([MOST_LOTS, 7]);
     expect(new Set(pages.flat()).size).toBe(MOST_LOTS + 7);
     expect(pages[1]?.slice(-5)).toEqual(["j1", "j2", "j3", "j4", "j5"]);

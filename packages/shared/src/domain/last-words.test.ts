@@ -1,5 +1,5 @@
-import type { HostId } from "@berth/shared/domain/ids.ts";
 import { expect, test } from "vitest";
+import type { HostId } from "./ids.ts";
 import { LastWords } from "./last-words.ts";
 
 const run = { hostId: "h" as HostId, bootId: "b", agentStartedAtMs: 1 };

@@ -1,13 +1,20 @@
 /**
- * What each host said last in full, so that a beat which says that nothing changed is read as the same again, made now.
+ * What each host said last in full in its heartbeats, so that a beat which says that nothing changed is read as the same again, made now.
  *
  * What must stay true: such a beat stands for a full one only of the same run of the agent and the same revision.
  */
-import type { FullBeat, SameBeat } from "@berth/shared/contracts/host.ts";
-import type { HostId } from "@berth/shared/domain/ids.ts";
+import type { HostId } from "./ids.ts";
 
-type Known = Pick<FullBeat, "hostId" | "bootId" | "agentStartedAtMs" | "revision">;
-type Repeat = Pick<SameBeat, "hostId" | "bootId" | "agentStartedAtMs" | "revision" | "form">;
+interface Known {
+  readonly hostId: HostId;
+  readonly bootId: string;
+  readonly agentStartedAtMs: number;
+  readonly revision?: number | undefined;
+}
+
+interface Repeat extends Known {
+  readonly form: "same";
+}
 
 export class LastWords<Full extends Known, Same extends Repeat> {
   readonly #known = new Map<HostId, Full>();
