@@ -3,6 +3,7 @@
  * `BERTH_TEST_POSTGRES_URL` names one whose user may create databases.
  */
 import type { DeployId, HostId, JobId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
+import { DEFAULT_RESOURCES } from "@berth/shared/domain/resources.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
 import { sql } from "kysely";
@@ -290,7 +291,7 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
     const spec = JSON.stringify({
       ...{ orgId: newId("org"), serviceId: newId("service"), process: "web" },
       image: { repository: "o/s", digest: `sha256:${"1".repeat(64)}`, bytes: 1 },
-      resources: { memoryBytes: 1, cpuMillis: 1, diskBytes: 0, pidsCount: 16 },
+      resources: DEFAULT_RESOURCES,
     });
     await record.query(
       `insert into scheduler.jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec, created_at)
