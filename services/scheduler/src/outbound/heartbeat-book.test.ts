@@ -17,8 +17,8 @@ const again = (hostId: string, monotonicMs: number, revision = 1) => {
   return { settled, isRepeat: true, heartbeat: { ...heartbeat, revision } } as unknown as Heard;
 };
 
-/** @param refuses what of a group cannot be stored */
-function start(refuses: (hosts: readonly string[]) => boolean = () => false) {
+/** @param refuses what of a group cannot be stored @param isLost whether the record knows no host */
+function start(refuses: (hosts: readonly string[]) => boolean = () => false, isLost = () => false) {
   const [groups, answered, listed]: [string[][], string[], { hostId: string; atMs: number }[]] = [[], [], []];
   const touched: string[] = [];
   const book = new HeartbeatBook({
@@ -29,7 +29,11 @@ function start(refuses: (hosts: readonly string[]) => boolean = () => false) {
       groups.push(hosts);
       if (refuses(hosts)) throw new Error("not stored");
     },
-    touch: async (hosts) => void touched.push(...hosts),
+    touch: async (hosts) => {
+      if (isLost()) return 0;
+      touched.push(...hosts);
+      return hosts.length;
+    },
     desired: {
       answer: (hostId, { monotonicMs }) => void answered.push(`${hostId}@${monotonicMs}`),
       report: () => undefined,
@@ -105,4 +109,19 @@ test("what repeats a heartbeat that is not in the record is written", async () =
   await vi.runAllTimersAsync();
   expect(groups).toEqual([["a@1"], ["a@2"], ["a@4"]]);
   expect(touched).toEqual([]);
+});
+
+test("a host that the record lost is not answered, and written anew by its next word", async () => {
+  let isLost = false;
+  const { book, groups, touched, answered } = start(undefined, () => isLost);
+  book.take(beat("a"));
+  await vi.runAllTimersAsync();
+  isLost = true;
+  for (const one of [again("a", 2), again("a", 3)]) {
+    book.take(one);
+    await vi.runAllTimersAsync();
+  }
+  expect(groups).toEqual([["a@1"], ["a@3"]]);
+  expect(touched).toEqual([]);
+  expect(answered).toEqual(["a@1", "a@3"]);
 });

@@ -19,8 +19,8 @@ import type { Tables } from "./tables.ts";
 interface Given {
   /** `storeBeats`, of at most one heartbeat per host. */
   readonly store: (beats: readonly FullBeat[]) => Promise<void>;
-  /** `touchHosts`: of hosts whose last full heartbeat is stored. */
-  readonly touch: (hosts: readonly HostId[]) => Promise<void>;
+  /** `touchHosts`: of hosts whose last full heartbeat is stored. @returns how many of them are in the record */
+  readonly touch: (hosts: readonly HostId[]) => Promise<number>;
   readonly log: Log;
   readonly desired: Pick<DesiredSets, "answer" | "report">;
   readonly observations: Pick<Observations, "takeLists">;
@@ -86,12 +86,12 @@ export class HeartbeatBook {
   }
 
   async #write(group: readonly Heard[]): Promise<void> {
-    const { store, touch, desired, observations, wake } = this.#given;
+    const { store, desired, observations, wake } = this.#given;
     const isStored = ({ heartbeat, isRepeat }: Heard): boolean =>
       isRepeat && this.#stored.get(heartbeat.hostId) === wordOf(heartbeat);
     const full = group.flatMap((beat) => (isStored(beat) ? [] : [beat.heartbeat]));
     const repeats = group.flatMap((beat) => (isStored(beat) ? [beat.heartbeat.hostId] : []));
-    await Promise.all([full.length === 0 ? null : store(full), repeats.length === 0 ? null : touch(repeats)]);
+    await Promise.all([full.length === 0 ? null : store(full), this.#touch(repeats)]);
     for (const heartbeat of full) this.#stored.set(heartbeat.hostId, wordOf(heartbeat));
     // Stored: from here on a host's silence counts from later than its beat was sent.
     for (const { heartbeat, settled } of group) {
@@ -100,6 +100,12 @@ export class HeartbeatBook {
     }
     const lists = group.filter(({ heartbeat }) => heartbeat.whole).map((beat) => this.#listOf(beat));
     if (lists.length > 0 && (await observations.takeLists(lists))) wake();
+  }
+
+  async #touch(hosts: readonly HostId[]): Promise<void> {
+    if (hosts.length === 0 || (await this.#given.touch(hosts)) === hosts.length) return;
+    for (const hostId of hosts) this.#stored.delete(hostId);
+    throw new Error("the record lost hosts: they are written anew");
   }
 
   #listOf({ heartbeat, settled }: Heard) {
@@ -136,12 +142,13 @@ export async function storeBeats(db: Kysely<Tables>, beats: readonly FullBeat[])
 }
 
 /** They speak, and say nothing new. Rows are locked in the order of their ids. */
-export async function touchHosts(db: Kysely<Tables>, hosts: readonly HostId[]): Promise<void> {
-  await sql`${PREPARED}
+export async function touchHosts(db: Kysely<Tables>, hosts: readonly HostId[]): Promise<number> {
+  const { numAffectedRows } = await sql`${PREPARED}
     with open as materialized (
       select host_id from hosts_seen where host_id = any(${hosts}) order by host_id for update
     )
     update hosts_seen s set state = 'alive', last_heartbeat_at = now() from open where s.host_id = open.host_id`.execute(
     db,
   );
+  return Number(numAffectedRows ?? 0n);
 }

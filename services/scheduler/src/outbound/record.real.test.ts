@@ -281,7 +281,7 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
       .insertInto("hosts_seen")
       .values({ ...before, host_id: hostId })
       .execute();
-    await touchHosts(db, [hostId, newId("host") as HostId]);
+    expect(await touchHosts(db, [hostId, newId("host") as HostId])).toBe(1);
     const rows = await db.selectFrom("hosts_seen").selectAll().execute();
     expect(rows).toMatchObject([{ host_id: hostId, state: "alive", heartbeat: { state: { name: "h" } } }]);
     expect(rows[0]?.last_heartbeat_at.getTime()).toBeGreaterThan(Date.now() - 60_000);
