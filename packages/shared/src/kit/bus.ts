@@ -8,7 +8,7 @@
  */
 import { readFileSync } from "node:fs";
 import { jetstream } from "@nats-io/jetstream";
-import type { MsgHdrs, NatsConnection, Subscription } from "@nats-io/transport-node";
+import type { NatsConnection, Subscription } from "@nats-io/transport-node";
 import { connect, credsAuthenticator, headers as natsHeaders } from "@nats-io/transport-node";
 import type { z } from "zod";
 import { BerthError } from "../contracts/errors.ts";
@@ -19,11 +19,12 @@ import { SpansExported } from "../contracts/telemetry.ts";
 import type { ConsumeOptions } from "./bus-consumer.ts";
 import { startConsumer } from "./bus-consumer.ts";
 import { ensureStreams } from "./bus-streams.ts";
+import { traceHeaders, tracing } from "./bus-trace.ts";
 import { decode } from "./decode.ts";
 import type { Log } from "./log.ts";
 import { describeError } from "./log.ts";
 import type { Closable } from "./service.ts";
-import { startTelemetry, traceparent, withRemoteParent } from "./telemetry.ts";
+import { startTelemetry, withRemoteParent } from "./telemetry.ts";
 
 export interface BusOptions {
   readonly service: ServiceName;
@@ -384,18 +385,4 @@ interface RawMessage {
 
 function contextOf(message: RawMessage): MessageContext {
   return { subject: message.subject, traceparent: message.parent, deliveryCount: 1 };
-}
-
-function traceHeaders(): Record<string, string> {
-  const parent = traceparent();
-  return parent === null ? {} : { traceparent: parent };
-}
-
-/** Most messages are of no trace: they have no headers at all. */
-function tracing(): { headers?: MsgHdrs } {
-  const parent = traceparent();
-  if (parent === null) return {};
-  const headers = natsHeaders();
-  headers.set("traceparent", parent);
-  return { headers };
 }
