@@ -4,7 +4,7 @@
  */
 import { execFile } from "node:child_process";
 import { createReadStream, existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { silentLog } from "@berth/shared/kit/log.ts";
@@ -344,6 +344,34 @@ describe("wrong input gets a message that says what, why and what next", () => {
     const { result } = await build(await folderWith(files), { limits: more });
     expect(result).toMatchObject({ outcome: "failed", failure: { code } });
     if (result.outcome === "failed") expect(describeFailure(result.failure)).toMatch(message);
+    await expectNothingLeft();
+  });
+
+  it("heroku.yml names Dockerfile, stage, arguments and processes; what it names must be a file", async () => {
+    const heroku =
+      "build: {docker: {web: {dockerfile: docker/app.Dockerfile, target: app}}, config: {LEVEL: 3}}";
+    const dockerfile = [
+      ...["FROM berth/stack:bookworm AS app", "ARG LEVEL", 'RUN test "$LEVEL" = 3', "COPY beside ./"],
+      ...['CMD ["sleep", "60"]', "FROM app", "RUN exit 9", ""],
+    ];
+    const files = {
+      ...{
+        "heroku.yml": `${heroku}\nrun: {worker: ./work}\nrelease: {command: [./migrate]}\n`,
+        Procfile: "web: a",
+      },
+      ...{ "docker/app.Dockerfile": dockerfile.join("\n"), "docker/beside": "in the context" },
+    };
+    const folder = await folderWith(files);
+    const { result, output } = await build(folder);
+    if (result.outcome === "failed") throw new Error(`${describeFailure(result.failure)}\n${output}`);
+    expect(result.image.processes).toEqual({ web: "", worker: "./work", release: "./migrate" });
+    expect(output).toContain("the Procfile is not read");
+    await rm(join(folder, "docker/app.Dockerfile"));
+    await symlink("/etc/passwd", join(folder, "docker/app.Dockerfile"));
+    const linked = (await build(folder)).result;
+    expect(linked.outcome === "failed" && describeFailure(linked.failure)).toContain(
+      "no file docker/app.Dockerfile",
+    );
     await expectNothingLeft();
   });
 

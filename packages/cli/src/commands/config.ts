@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import type { ReadAppFile } from "@berth/shared/kit/app-file.ts";
 import { readAppFile } from "@berth/shared/kit/app-file.ts";
 import { readAppJson } from "@berth/shared/kit/app-json.ts";
+import { type ReadHerokuYml, readHerokuYml } from "@berth/shared/kit/heroku-yml.ts";
 import type { Command } from "commander";
 import { clean } from "../output/clean.ts";
 import { printJson, say } from "../output/print.ts";
@@ -15,20 +16,19 @@ export function registerConfigCommand(program: Command): void {
   const config = program.command("config").description("the app's own configuration file");
   examples(
     withJson(config.command("check [file]"))
-      .description("say whether berth.yaml (or app.json) is right, as a push would")
+      .description("say whether berth.yaml (or app.json, heroku.yml) is right, as a push would")
       .action(check),
     "berth config check",
     "berth config check deploy/berth.yaml --json",
+    "berth config check heroku.yml",
   );
 }
 
 async function check(file: string | undefined, flags: CommonFlags): Promise<void> {
   const path = file ?? "berth.yaml";
   const text = await read(path);
-  const { result, notices } = basename(path).endsWith(".json")
-    ? readAppJson(text)
-    : { result: readAppFile(text), notices: [] };
-  if (flags.json === true) printJson(answer(path, result, notices));
+  const { result, notices } = readConfig(basename(path), text);
+  if (flags.json === true) printJson(answer(path, { result, notices }));
   else for (const notice of notices) say(`${path}: ${clean(notice)}`);
   if (result.kind === "problems") {
     const lines = result.problems.map((one) => `${path}:${one.line}:${one.column}  ${one.text}`);
@@ -39,10 +39,20 @@ async function check(file: string | undefined, flags: CommonFlags): Promise<void
   if (flags.json !== true) say(`${path} is right`);
 }
 
-function answer(file: string, result: ReadAppFile, notices: readonly string[]) {
-  return result.kind === "problems"
-    ? { file, ok: false, problems: result.problems, notices }
-    : { file, ok: true, problems: [], notices, ...result.wishes };
+interface ReadConfig {
+  readonly result: ReadAppFile | ReadHerokuYml;
+  readonly notices: readonly string[];
+}
+
+function readConfig(name: string, text: string): ReadConfig {
+  if (name === "heroku.yml") return { result: readHerokuYml(text), notices: [] };
+  return name.endsWith(".json") ? readAppJson(text) : { result: readAppFile(text), notices: [] };
+}
+
+function answer(file: string, { result, notices }: ReadConfig) {
+  if (result.kind === "problems") return { file, ok: false, problems: result.problems, notices };
+  const read = "wishes" in result ? result.wishes : { build: result.build };
+  return { file, ok: true, problems: [], notices, ...read };
 }
 
 async function read(path: string): Promise<string> {

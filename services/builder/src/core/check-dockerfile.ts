@@ -20,12 +20,12 @@ interface Instruction {
   readonly rest: string;
 }
 
-const MAX_BYTES = 256 * 1024;
+export const MAX_DOCKERFILE_BYTES = 256 * 1024;
 /** The id under which the operator's extra CA bundle can be mounted: `RUN --mount=type=secret,id=berth-ca`. */
 export const CA_SECRET_ID = "berth-ca";
 
 export function checkDockerfile(text: string): DockerfileReport {
-  if (text.length > MAX_BYTES)
+  if (text.length > MAX_DOCKERFILE_BYTES)
     return { problems: [{ line: 0, text: "it is larger than 256 KiB" }], args: new Set() };
   const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);
   const directives = readDirectives(lines);

@@ -32,20 +32,24 @@ export function chooseBuildpackProcesses(
  * A Dockerfile's image brings its own command for `web` (written as an empty command); a Procfile may name others
  * and may replace it.
  *
+ * @param procfile the file's text, or its processes as another file names them
  * @param hasCommand whether the image has a CMD or an ENTRYPOINT
  */
 export function chooseDockerfileProcesses(
-  procfile: string | null,
+  procfile: string | Readonly<Record<string, string>> | null,
   hasCommand: boolean,
   commands: Readonly<Record<string, string>> = {},
 ): Processes {
-  const parsed = readProcfile(procfile);
+  const parsed: Processes =
+    procfile !== null && typeof procfile === "object"
+      ? { kind: "processes", processes: procfile }
+      : readProcfile(procfile);
   if (parsed.kind === "refused") return parsed;
   const processes = { ...parsed.processes, ...commands };
   if (processes.web !== undefined) return { kind: "processes", processes };
   if (hasCommand) return { kind: "processes", processes: { web: "", ...processes } };
   const found = Object.keys(processes);
-  return { kind: "refused", failure: { code: "no-web", found, hasProcfile: procfile !== null } };
+  return { kind: "refused", failure: { code: "no-web", found, hasProcfile: typeof procfile === "string" } };
 }
 
 /** Every process that a configuration sets something of must have a command somewhere. */

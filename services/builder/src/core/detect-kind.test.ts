@@ -6,6 +6,7 @@ const tree = (topFiles: string[], buildpacksFile: string | null = null) => ({ to
 
 it("prefers a Dockerfile, unless the service says buildpack", () => {
   expect(detectKind(tree(["Dockerfile", "package.json"]), auto)).toEqual({ kind: "dockerfile" });
+  expect(detectKind(tree(["heroku.yml", "package.json"]), auto)).toEqual({ kind: "dockerfile" });
   expect(detectKind(tree(["Dockerfile"]), { ...auto, kind: "buildpack" })).toEqual({
     kind: "buildpack",
     custom: [],

@@ -1,7 +1,7 @@
 /**
  * How a pushed tree is built: by its Dockerfile, by a named custom buildpack, or by the built-in buildpacks.
  *
- * The service's own setting decides first; then a Dockerfile at the top; then `.buildpacks` or the service's
+ * The service's own setting decides first; then a heroku.yml or a Dockerfile at the top; then `.buildpacks` or the service's
  * buildpack URL; else the built-in buildpacks are asked in the build container, in a fixed order.
  */
 import type { BuildFailure } from "./build-failure.ts";
@@ -24,7 +24,8 @@ export type BuildKind =
   | { readonly kind: "refused"; readonly failure: BuildFailure };
 
 export function detectKind(source: SourceView, settings: BuildSettings): BuildKind {
-  const hasDockerfile = source.topFiles.includes("Dockerfile");
+  // A heroku.yml names the Dockerfile.
+  const hasDockerfile = ["heroku.yml", "Dockerfile"].some((name) => source.topFiles.includes(name));
   if (settings.kind === "dockerfile" && !hasDockerfile) {
     const problems = [
       {

@@ -2,6 +2,7 @@
 import type { AppWishes } from "@berth/shared/domain/app-config.ts";
 import { readAppFile } from "@berth/shared/kit/app-file.ts";
 import { readAppJson } from "@berth/shared/kit/app-json.ts";
+import { type HerokuBuild, readHerokuYml } from "@berth/shared/kit/heroku-yml.ts";
 import { BuildStopped } from "../core/build-stopped.ts";
 import { findUncommanded } from "../core/choose-processes.ts";
 import type { Source } from "./source-archive.ts";
@@ -30,6 +31,22 @@ export function readSourceConfig(
 function take(file: string, read: ReturnType<typeof readAppFile>): SourceConfig {
   if (read.kind === "problems") throw new BuildStopped({ code: "bad-config", file, problems: read.problems });
   return { file, wishes: read.wishes };
+}
+
+/**
+ * What the repository's heroku.yml says of the image. Its processes are the Procfile's then; berth.yaml's commands win.
+ * @throws BuildStopped `bad-config`
+ */
+export function readHerokuBuild(
+  { herokuYml, procfile }: Pick<Source, "herokuYml" | "procfile">,
+  onStep: (text: string) => void,
+): HerokuBuild | null {
+  if (herokuYml === null) return null;
+  const read = readHerokuYml(herokuYml);
+  if (read.kind === "problems")
+    throw new BuildStopped({ code: "bad-config", file: "heroku.yml", problems: read.problems });
+  if (procfile !== null) onStep("heroku.yml decides; the Procfile is not read beside it");
+  return read.build;
 }
 
 /** @throws BuildStopped `bad-config` for a process that nothing gives a command */

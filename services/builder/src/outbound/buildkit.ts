@@ -18,8 +18,12 @@ import type { BuildOutput } from "./build-output.ts";
 export interface DockerfileBuildInput {
   readonly buildId: string;
   readonly builderId: string;
-  /** Folder with the unpacked source, and the Dockerfile at its top. */
+  /** Folder that the build sees, with the Dockerfile at its top. */
   readonly contextDir: string;
+  /** The Dockerfile's name. */
+  readonly dockerfile: string;
+  /** Stage that the image is of; null: the last one. */
+  readonly target: string | null;
   readonly scratchDir: string;
   readonly reference: string;
   readonly buildArgs: Readonly<Record<string, string>>;
@@ -122,7 +126,8 @@ export class Buildkit {
 function buildArguments(input: DockerfileBuildInput, cgroup: string | null): string[] {
   const labels = { ...input.labels, "berth.build": input.buildId, "berth.builder": input.builderId };
   return [
-    ...["build", "--progress=plain", "--file", "Dockerfile", "--tag", input.reference],
+    ...["build", "--progress=plain", "--file", input.dockerfile, "--tag", input.reference],
+    ...(input.target === null ? [] : ["--target", input.target]),
     ...Object.entries(labels).flatMap(([name, value]) => ["--label", `${name}=${value}`]),
     ...Object.entries(input.buildArgs).flatMap(([name, value]) => ["--build-arg", `${name}=${value}`]),
     ...(input.caFile === null ? [] : ["--secret", `id=${CA_SECRET_ID},src=${input.caFile}`]),

@@ -29,6 +29,7 @@ export interface Source {
   readonly procfile: string | null;
   readonly berthYaml: string | null;
   readonly appJson: string | null;
+  readonly herokuYml: string | null;
   readonly buildpacksFile: string | null;
 }
 
@@ -39,6 +40,7 @@ const KEPT_FILES = new Map([
   // A byte more than is allowed, so that a larger one is refused and not cut.
   ["berth.yaml", MAX_APP_FILE_BYTES + 1],
   ["app.json", MAX_APP_FILE_BYTES + 1],
+  ["heroku.yml", MAX_APP_FILE_BYTES + 1],
   [".buildpacks", 16 * 1024],
   [".dockerignore", 64 * 1024],
 ]);
@@ -93,6 +95,7 @@ export async function unpackSource(
     procfile: file("Procfile"),
     berthYaml: file("berth.yaml"),
     appJson: file("app.json"),
+    herokuYml: file("heroku.yml"),
     buildpacksFile: file(".buildpacks"),
   };
 }
