@@ -87,6 +87,14 @@ export const ApiConfig = {
     default: "30",
     why: "how long nobody but its former owner may take a domain that was released",
   }),
+  domainProofHours: key("BERTH_API_DOMAIN_PROOF_HOURS", z.coerce.number().min(0.01).max(8760), {
+    default: "24",
+    why: "how often the TXT record of a served domain is looked for again; every hour at most while it is missing",
+  }),
+  domainGraceDays: key("BERTH_API_DOMAIN_GRACE_DAYS", z.coerce.number().min(0.01).max(365), {
+    default: "7",
+    why: "how long that record may be missing before the domain is released",
+  }),
   domainsPerOrg: key("BERTH_API_DOMAINS_PER_ORG", z.coerce.number().int().min(0).max(10_000), {
     default: "100",
     why: "most custom domains of one org",

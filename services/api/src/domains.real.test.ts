@@ -1,7 +1,10 @@
 /** Custom domains on a real PostgreSQL, proved by a real name server. */
 import type { Domain } from "@berth/shared/contracts/http/domains.ts";
+import { silentLog } from "@berth/shared/kit/log.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { RouteName } from "./inbound/http/routes.ts";
+import { proofTimes, reproveDomains } from "./inbound/reprove-domains.ts";
+import { createTxtRecords, type TxtRecords } from "./outbound/txt-records.ts";
 import { ApiUnderTest } from "./testing/api-under-test.ts";
 
 let api: ApiUnderTest;
@@ -74,6 +77,67 @@ test("released: its former owner may take it again, nobody else before the quara
   );
   api.prove(below);
   expect((await theirs("verifyDomain", below.name)).answer.state).toBe("verified");
+});
+
+test("a proof is looked for again: what is missing is told, then released; no answer changes nothing", async () => {
+  const lines: string[] = [];
+  const log = { ...silentLog, warn: (event: string) => void lines.push(event) };
+  const txt = createTxtRecords({ servers: [api.pod.dns.address], timeoutMs: 2000 });
+  const look = (lookUp: TxtRecords["lookUp"] = txt.lookUp) =>
+    reproveDomains({
+      db: api.pod.db,
+      log,
+      txt: { lookUp },
+      times: proofTimes(86_400_000),
+      graceMs: 3_600_000,
+    });
+  const age = (column: string) =>
+    api.admin.query(`update api.domain_owners set ${column} = now() - interval '2 days' where name = $1`, [
+      domain.name,
+    ]);
+  const shown = async () => (await ours("showDomain", domain.name)).answer;
+  const alarms = async () => {
+    const { body } = await api.call("listAlarms", api.own.owner);
+    return (body as { alarms: { code: string; subject: string }[] }).alarms.filter(
+      (one) => one.subject === domain.name,
+    );
+  };
+  const domain = await claim("held.example.com");
+  api.prove(domain);
+  await ours("verifyDomain", domain.name);
+  api.pod.dns.txt.delete(domain.record.name);
+  await look();
+  expect(await shown()).toMatchObject({ state: "verified", proofProblem: null });
+  await age("checked_at");
+  await look(async () => ({ kind: "failed", reason: "ESERVFAIL" }));
+  expect(await shown()).toMatchObject({ state: "verified", proofProblem: null });
+  await age("checked_at");
+  await look();
+  expect((await shown()).proofProblem?.text).toContain("no TXT record");
+  expect(await alarms()).toMatchObject([{ code: "domain-unproved" }]);
+  api.prove(domain);
+  await age("checked_at");
+  await look();
+  expect(await shown()).toMatchObject({ state: "verified", proofProblem: null });
+  api.pod.dns.txt.delete(domain.record.name);
+  await age("checked_at");
+  await look();
+  await age("failing_since");
+  await age("checked_at");
+  await look();
+  expect(await alarms()).toEqual([]);
+  expect(await shown()).toMatchObject({ state: "pending", proofProblem: null });
+  expect(lines).toEqual(["domain.unproved", "domain.unproved", "domain.released"]);
+  const { rows } = await api.admin.query(
+    "select details->>'name' as name from api.audit where action = 'domain.proof-lost'",
+  );
+  expect(rows).toEqual([{ name: domain.name }]);
+  api.prove(domain);
+  expect((await ours("verifyDomain", domain.name)).answer).toMatchObject({
+    state: "verified",
+    proofProblem: null,
+  });
+  await ours("removeDomain", domain.name);
 });
 
 test("a removed service releases its domains; the pod's names and more than the quota are refused", async () => {

@@ -37,6 +37,7 @@ import { tunnelHandler } from "./inbound/http/tunnel-handler.ts";
 import { varsHandlers } from "./inbound/http/vars-handlers.ts";
 import { watchHandler } from "./inbound/http/watch-handler.ts";
 import { reconcileReleases } from "./inbound/reconcile-releases.ts";
+import { proofTimes, reproveDomains } from "./inbound/reprove-domains.ts";
 import { revokeRemovedHosts } from "./inbound/revoke-removed-hosts.ts";
 import { collectSpans } from "./inbound/spans-exported.ts";
 import { loadAccountSigner } from "./outbound/account-signer.ts";
@@ -46,7 +47,8 @@ import { trimSpans } from "./outbound/span-store.ts";
 import type { ApiTables } from "./outbound/tables.ts";
 import { createTxtRecords } from "./outbound/txt-records.ts";
 
-const DAY_MS = 24 * 3600 * 1000;
+const HOUR_MS = 3600 * 1000;
+const DAY_MS = 24 * HOUR_MS;
 
 await runService("api", ApiConfig, async ({ config, log, scope }) => {
   // Outbound: closed last.
@@ -105,6 +107,15 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
     }),
   );
 
+  const txt = createTxtRecords({ servers: config.dnsServers, timeoutMs: config.dnsTimeoutMs });
+  const proofs = {
+    ...{ db, log, txt, graceMs: config.domainGraceDays * DAY_MS },
+    times: proofTimes(config.domainProofHours * HOUR_MS),
+  };
+  scope.use(
+    new Reconciler({ name: "domain-proofs", everyMs: 60_000, log, run: () => reproveDomains(proofs) }),
+  );
+
   const addresses = {
     podDomain: config.podDomain,
     edgePort: config.edgePort,
@@ -137,7 +148,7 @@ await runService("api", ApiConfig, async ({ config, log, scope }) => {
       ...domainHandlers({
         db,
         podDomain: config.podDomain,
-        txt: createTxtRecords({ servers: config.dnsServers, timeoutMs: config.dnsTimeoutMs }),
+        txt,
         quarantineMs: config.domainQuarantineDays * DAY_MS,
         mostPerOrg: config.domainsPerOrg,
       }),

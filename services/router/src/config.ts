@@ -48,6 +48,10 @@ export const RouterConfig = {
     default: "3",
     why: "most orders under way; authorities limit how many they take",
   }),
+  acmePerOrgPerHour: key("BERTH_ROUTER_ACME_PER_ORG_PER_HOUR", z.coerce.number().int().min(1).max(1000), {
+    default: "20",
+    why: "most orders that one org's domains begin within an hour, renewals and failures among them",
+  }),
   probeTimeoutMs: key("BERTH_ROUTER_PROBE_TIMEOUT_MS", milliseconds, {
     default: "10000",
     why: "how long the first answer of a deploy's URL may take",

@@ -118,6 +118,7 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
     void bus.ready.then(podCertificate.wake);
   }
   const { acmeDirectory: directory, acmeKeyFile, acmeContact: contact, acmeAtOnce: atOnce } = config;
+  const mostPerOrgPerHour = config.acmePerOrgPerHour;
   if (directory !== undefined && acmeKeyFile !== undefined) {
     const accountKey = await readFile(acmeKeyFile, "utf8");
     const authority = createAcmeAuthority({ directory, accountKey, contact });
@@ -126,7 +127,8 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
         name: "orders",
         everyMs: 2000,
         log,
-        run: () => orderCertificates({ db, bus, log, authority, atOnce, changed: tables.wake }),
+        run: () =>
+          orderCertificates({ db, bus, log, authority, atOnce, mostPerOrgPerHour, changed: tables.wake }),
       }),
     );
   }

@@ -179,17 +179,24 @@ async function remove(service: string, domain: string, flags: EnvFlags): Promise
 function printDomain(domain: Domain): void {
   print(`${clean(domain.name)} of ${clean(domain.service)}: ${stateOf(domain)}`);
   const { name, value } = domain.record;
-  const { certificate, httpsOnly, hstsSeconds, orderProblem } = domain;
+  const { certificate, httpsOnly, hstsSeconds, orderProblem, proofProblem } = domain;
   const served = [
     `  HTTPS  ${certificate === null ? "no certificate: plain HTTP only" : `with ${certificate}`}`,
     `  HTTP   ${httpsOnly && certificate !== null ? "is led to HTTPS" : "is served"}`,
     ...(orderProblem === null ? [] : [`  the last order of a certificate failed: ${clean(orderProblem)}`]),
+    ...(proofProblem === null
+      ? []
+      : [
+          `  since ${proofProblem.since} ${clean(proofProblem.text)}: put it back, or the domain is released`,
+          `  ${name}.  TXT  "${value}"`,
+        ]),
     ...(hstsSeconds === null ? [] : [`  HSTS   ${hstsSeconds} s`]),
   ];
   printLines(domain.state === "pending" ? [`  ${name}.  TXT  "${value}"`] : served);
 }
 
-function stateOf({ state, routed }: Domain): string {
+function stateOf({ state, routed, proofProblem }: Domain): string {
   if (state === "pending") return "waits for its TXT record";
+  if (proofProblem !== null) return "its TXT record is missing";
   return routed ? "served by every edge" : "proved; not every edge serves it yet";
 }

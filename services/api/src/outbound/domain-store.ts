@@ -20,6 +20,8 @@ interface DomainRow {
   readonly routed: boolean;
   readonly certificate: Domain["certificate"];
   readonly problem: string | null;
+  readonly failing_since: Date | null;
+  readonly failure: string | null;
   readonly https_only: boolean;
   readonly hsts_seconds: number | null;
   readonly created_at: Date;
@@ -28,7 +30,7 @@ interface DomainRow {
 const DOMAIN = sql`
   select d.name, s.name as service, d.token, d.created_at, d.https_only, d.hsts_seconds, o.name is not null as verified,
          o.name is not null and served.site is not null as routed, served.site #>> '{tls,certificateId}' as certificate,
-         a.last_error as problem
+         a.last_error as problem, o.failing_since, o.failure
     from api.domains d
     join api.services s on s.id = d.service_id and s.deleted_at is null
     left join api.domain_owners o on o.name = d.name and o.service_id = d.service_id
@@ -57,6 +59,10 @@ function toDomain(row: DomainRow): Domain {
     state: row.verified ? "verified" : "pending",
     record: { name: proofName(name), value: proofValue(row.token) },
     orderProblem: row.problem,
+    proofProblem:
+      row.failing_since === null
+        ? null
+        : { text: row.failure ?? "its proof is missing", since: row.failing_since.toISOString() },
     httpsOnly: row.https_only,
     hstsSeconds: row.hsts_seconds,
     createdAt: row.created_at.toISOString(),
@@ -116,7 +122,9 @@ export async function takeDomain(
     insert into api.domain_owners (name, org_id, service_id)
     values (${claim.name}, ${claim.orgId}, ${claim.serviceId})
     on conflict (name) do update set org_id = excluded.org_id, service_id = excluded.service_id,
-      since = now(), released_at = null`.execute(trx);
+      since = now(), released_at = null, checked_at = now(), failing_since = null, failure = null`.execute(
+    trx,
+  );
   return judgement;
 }
 
@@ -154,6 +162,6 @@ export async function releaseDomains(trx: Trx, serviceId: string): Promise<void>
   await sql`delete from api.domains where service_id = ${serviceId}`.execute(trx);
 }
 
-async function lockDomains(trx: Trx): Promise<void> {
+export async function lockDomains(trx: Trx): Promise<void> {
   await sql`select pg_advisory_xact_lock(${DOMAINS_LOCK})`.execute(trx);
 }

@@ -14,7 +14,7 @@ const certificate = (id: string, name: string): CertificateRow => ({
 const plan = (more: Partial<Parameters<typeof planOrders>[0]>) =>
   planOrders({
     ...{ domains: [domain("a.example")], certificates: [], orders: [] },
-    ...{ nowMs: 1000, atOnce: 5 },
+    ...{ nowMs: 1000, atOnce: 5, lastHour: new Map(), mostPerOrgPerHour: 3 },
     ...more,
   }).map(({ name }) => name);
 
@@ -39,6 +39,16 @@ describe("planOrders", () => {
     ["one that is being ordered not", { orders: [order(0, 1001)] }, []],
   ])("%s", (_what, more, names) => {
     expect(plan(more)).toEqual(names);
+  });
+
+  test("an org begins so many within an hour, and no other org waits for it", () => {
+    const many = ["a", "b", "c", "d"].map((label) => domain(`${label}.example`));
+    const other = { ...domain("z.example"), orgId: "org_b" as OrgId };
+    const domains = [...many, other];
+    expect(plan({ domains })).toEqual(["a.example", "b.example", "c.example", "z.example"]);
+    const lastHour = new Map([["org_a" as OrgId, 2]]);
+    expect(plan({ domains, lastHour })).toEqual(["a.example", "z.example"]);
+    expect(plan({ domains, lastHour: new Map([["org_a" as OrgId, 3]]), atOnce: 1 })).toEqual(["z.example"]);
   });
 
   test("few at once", () => {

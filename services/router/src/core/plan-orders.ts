@@ -3,7 +3,7 @@
  *
  * Pure. A domain that a valid certificate of its customer covers needs none; one that was ordered is ordered again after two
  * thirds of its life, a little earlier for some than for others; after a failure ever later. Wildcards cannot be
- * proved over HTTP.
+ * proved over HTTP. An org has a share of what the authority takes from the whole pod, and no more.
  */
 import { createHash } from "node:crypto";
 import type { EnvironmentId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
@@ -33,8 +33,12 @@ export function planOrders(given: {
   readonly orders: readonly OrderRow[];
   readonly nowMs: number;
   readonly atOnce: number;
+  /** Orders that each org began within the last hour. */
+  readonly lastHour: ReadonlyMap<OrgId, number>;
+  readonly mostPerOrgPerHour: number;
 }): OrderableDomain[] {
   const { certificates, nowMs } = given;
+  const begun = new Map(given.lastHour);
   const orders = new Map(given.orders.map((order) => [order.name, order]));
   const running = given.orders.filter(({ claimedUntilMs }) => claimedUntilMs > nowMs).length;
   const due = given.domains.filter((domain) => {
@@ -45,7 +49,12 @@ export function planOrders(given: {
     if (served === undefined || nowMs >= served.notAfterMs || nowMs < served.notBeforeMs) return true;
     return served.isOrdered && nowMs >= renewAtMs(served, domain.name);
   });
-  return due.slice(0, Math.max(0, given.atOnce - running));
+  const allowed = due.filter(({ orgId }) => {
+    const count = begun.get(orgId) ?? 0;
+    begun.set(orgId, count + 1);
+    return count < given.mostPerOrgPerHour;
+  });
+  return allowed.slice(0, Math.max(0, given.atOnce - running));
 }
 
 /** @returns when a certificate is due, in ms since 1970 */

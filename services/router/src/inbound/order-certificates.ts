@@ -15,6 +15,7 @@ import { type OrderableDomain, planOrders, retryAfterMs } from "../core/plan-ord
 import type { AcmeAuthority, Issued } from "../outbound/acme-authority.ts";
 import {
   claimOrder,
+  countStarts,
   isAnswered,
   readOrderable,
   readOrders,
@@ -32,6 +33,7 @@ interface Given {
   readonly log: Log;
   readonly authority: AcmeAuthority;
   readonly atOnce: number;
+  readonly mostPerOrgPerHour: number;
   /** Called when what edges must answer or serve changed. */
   readonly changed: () => void;
 }
@@ -43,14 +45,15 @@ const LOOK_MS = 100;
 
 /** Starts what is due and does not wait for it: one slow authority or domain holds up no other. */
 export async function orderCertificates(given: Given): Promise<void> {
-  const { db, bus, atOnce } = given;
+  const { db, bus, atOnce, mostPerOrgPerHour } = given;
   if (!bus.connected) return;
   await removeOrphans(db);
   const due = planOrders({
     domains: await readOrderable(db),
     certificates: await readCertificates(db),
     orders: await readOrders(db),
-    ...{ nowMs: Date.now(), atOnce },
+    lastHour: await countStarts(db),
+    ...{ nowMs: Date.now(), atOnce, mostPerOrgPerHour },
   });
   for (const domain of due) if (await claimOrder(db, domain, CLAIM_MS)) void order(given, domain);
 }

@@ -1,7 +1,7 @@
 /** Orders of certificates in PostgreSQL: who orders for which domain, what edges answer meanwhile, what came of it. */
 import type { CertificateInfo } from "@berth/shared/contracts/certificate.ts";
 import type { AcmeChallenge } from "@berth/shared/contracts/route.ts";
-import type { CertificateId } from "@berth/shared/domain/ids.ts";
+import type { CertificateId, OrgId } from "@berth/shared/domain/ids.ts";
 import { type Kysely, sql } from "kysely";
 import type { OrderableDomain, OrderRow } from "../core/plan-orders.ts";
 import type { RouterTables } from "./tables.ts";
@@ -26,15 +26,25 @@ export async function readOrders(db: Db): Promise<OrderRow[]> {
   return rows;
 }
 
+/** Org → orders that it began within the last hour. Forgets what is older. */
+export async function countStarts(db: Db): Promise<Map<OrgId, number>> {
+  await sql`delete from acme_starts where started_at <= now() - interval '1 hour'`.execute(db);
+  const { rows } = await sql<{ orgId: OrgId; count: number }>`
+    select org_id as "orgId", count(*)::int as count from acme_starts group by org_id`.execute(db);
+  return new Map(rows.map(({ orgId, count }) => [orgId, count]));
+}
+
 /** @returns false when another router has it, or it is not due any more */
 export async function claimOrder(db: Db, domain: OrderableDomain, forMs: number): Promise<boolean> {
   const { rows } = await sql`
+    with claimed as (
     insert into acme_orders (name, service_id, environment_id, claimed_until)
     values (${domain.name}, ${domain.serviceId}, ${domain.environmentId}, now() + make_interval(secs => ${forMs / 1000}))
     on conflict (name) do update set service_id = excluded.service_id, environment_id = excluded.environment_id,
       claimed_until = excluded.claimed_until, challenge = null
       where acme_orders.claimed_until < now() and acme_orders.next_try_at <= now()
-    returning name`.execute(db);
+    returning name)
+    insert into acme_starts (org_id) select ${domain.orgId} from claimed returning org_id`.execute(db);
   return rows.length > 0;
 }
 

@@ -51,6 +51,7 @@ async function createTables(client: pg.Client): Promise<void> {
     "router/migrations/0001-router.sql",
     "router/migrations/0003-certificates.sql",
     "router/migrations/0004-acme.sql",
+    "router/migrations/0005-acme-starts.sql",
   ];
   for (const file of files) {
     const schema = file.split("/")[0];

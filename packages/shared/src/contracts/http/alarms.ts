@@ -3,8 +3,8 @@ import { z } from "zod";
 import { route } from "./route.ts";
 
 export const PodAlarm = z.strictObject({
-  code: z.enum(["evictions-frozen", "clock-skew"]),
-  /** A host's id, or `pod`. */
+  code: z.enum(["evictions-frozen", "clock-skew", "domain-unproved"]),
+  /** A host's id, `pod`, or a domain. */
   subject: z.string(),
   /** The host's name, where it is of one. */
   host: z.string().nullable(),

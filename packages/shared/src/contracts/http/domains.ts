@@ -28,6 +28,8 @@ export const Domain = z.strictObject({
   certificate: CertificateId.nullable(),
   /** Why the last try to order a certificate for it failed; null: it did not. */
   orderProblem: z.string().nullable(),
+  /** Since when its TXT record was not found again; null: it was. The domain is released when that goes on for days. */
+  proofProblem: z.strictObject({ text: z.string(), since: z.string() }).nullable(),
   ...DomainSettings.shape,
   createdAt: z.string(),
 });
