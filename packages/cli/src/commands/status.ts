@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { Answer } from "../client.ts";
 import { autoscaleLines } from "../core/render-autoscale.ts";
-import { sleepLine } from "../core/render-sleep.ts";
+import { coldStartLines, sleepLine } from "../core/render-sleep.ts";
 import { renderDecision } from "../core/render-why.ts";
 import { clean } from "../output/clean.ts";
 import { colours, print, printJson, printLines, printTable, say } from "../output/print.ts";
@@ -110,6 +110,7 @@ async function why(
   for (const one of reply.waiting ?? [])
     print(`${clean(one.process)}.${one.slot} waits for ${clean(one.host)}: ${clean(one.reason)}`);
   for (const line of autoscaleLines(reply.autoscale, Date.now())) print(line);
+  for (const line of coldStartLines(reply.sleep)) print(line);
   if (decisions.length === 0) return say(`nothing of ${params.service} was ever placed; git push berth main`);
   const { policy } = await client.call("showServicePolicy", { params });
   for (const line of constraintLines(policy)) print(clean(line));

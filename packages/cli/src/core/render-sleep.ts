@@ -31,6 +31,20 @@ export function sleepLine(sleep: Sleep, nowMs: number): string {
   }
 }
 
+/** Why the last wake took as long as it did: each stage with its share; no lines before the first wake. */
+export function coldStartLines(
+  sleep: Pick<Sleep, "lastColdStartMs" | "lastColdStart"> | undefined,
+): string[] {
+  if (sleep === undefined || sleep.lastColdStartMs === null) return [];
+  const { lastColdStartMs: wholeMs, lastColdStart: stages } = sleep;
+  const share = (ms: number) => `${Math.round((100 * ms) / Math.max(1, wholeMs))} %`;
+  const longest = Math.max(0, ...stages.map(({ name }) => name.length));
+  return [
+    `its last wake took ${Math.round(wholeMs)} ms${stages.length === 0 ? "; no host told where they went" : ":"}`,
+    ...stages.map(({ name, ms }) => `  ${name.padEnd(longest)}  ${Math.round(ms)} ms, ${share(ms)}`),
+  ];
+}
+
 function lastWake({ lastColdStartMs, lastColdStart }: Sleep): string {
   if (lastColdStartMs === null) return "";
   const stages = lastColdStart.map(({ name, ms }) => `${name} ${Math.round(ms)}`).join(", ");

@@ -219,6 +219,7 @@ export const whyService = route({
       .array(z.strictObject({ process: ProcessName, slot: z.int(), host: z.string(), reason: z.string() }))
       .default([]),
     autoscale: z.array(AutoscaleState).default([]),
+    sleep: ServiceSleep.optional(),
   }),
 });
 export const listVars = route({

@@ -58,6 +58,7 @@ export function deployHandlers(given: Given): DeployHandlers {
       decisions: await readDecisions(db, object.serviceId, query.limit),
       waiting: await readWaiting(db, object.serviceId),
       autoscale: await readAutoscales(db, object.serviceId),
+      sleep: await readSleep(db, object.serviceId),
     }),
     listDeploys: async ({ object, query }) => ({
       deploys: await readDeploys(db, object.serviceId, query.limit),
