@@ -371,6 +371,7 @@ describe("wrong input gets a message that says what, why and what next", () => {
     expect(linked.outcome === "failed" && describeFailure(linked.failure)).toContain(
       "no file docker/app.Dockerfile",
     );
+    await engine.removeOldImages(0);
     await expectNothingLeft();
   });
 

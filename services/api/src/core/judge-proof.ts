@@ -4,6 +4,7 @@
  * Pure. A name server that gives no answer proves nothing, either way: only an answer without the record counts against
  * a domain, and only after such answers for the whole time of grace it is released.
  */
+/** `none`: answered, without TXT records. `failed`: no answer that says so. `busy`: nobody asked. */
 export type ProofAnswer =
   | { readonly kind: "found"; readonly values: readonly string[] }
   | { readonly kind: "none" }

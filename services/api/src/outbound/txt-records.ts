@@ -3,17 +3,11 @@
  * are few at once, and an answer is looked at only as far as a proof may be long.
  */
 import { Resolver } from "node:dns/promises";
+import type { ProofAnswer } from "../core/judge-proof.ts";
 
 export interface TxtRecords {
-  /** `none`: answered, without TXT records. `failed`: no answer that says so. */
-  lookUp(name: string): Promise<TxtAnswer>;
+  lookUp(name: string): Promise<ProofAnswer>;
 }
-
-export type TxtAnswer =
-  | { readonly kind: "found"; readonly values: readonly string[] }
-  | { readonly kind: "none" }
-  | { readonly kind: "failed"; readonly reason: string }
-  | { readonly kind: "busy" };
 
 const MOST_AT_ONCE = 20;
 const MOST_VALUES = 100;
@@ -38,7 +32,7 @@ export function createTxtRecords(given: {
   };
 }
 
-async function ask(name: string, servers: readonly string[], timeoutMs: number): Promise<TxtAnswer> {
+async function ask(name: string, servers: readonly string[], timeoutMs: number): Promise<ProofAnswer> {
   // One of its own: `cancel` ends all that a resolver has under way.
   const resolver = new Resolver({ timeout: Math.ceil(timeoutMs / 2), tries: 2 });
   if (servers.length > 0) resolver.setServers(servers);
