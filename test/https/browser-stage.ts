@@ -125,14 +125,19 @@ async function visit(rig: HttpsRig, files: string, app: BrowserApp): Promise<Fin
       ...[`--user-data-dir=${join(files, "profile")}`, "--host-resolver-rules=MAP *.example.com 127.0.0.1"],
       `https://${OLD}:${rig.httpsPort}/`,
     ],
-    { env: { PATH: process.env.PATH ?? "", HOME: files }, stdio: ["ignore", "ignore", "pipe"] },
+    {
+      env: { PATH: process.env.PATH ?? "", HOME: files },
+      stdio: ["ignore", "ignore", "pipe"],
+      detached: true,
+    },
   );
   browser.stderr.on("data", (data: Buffer) => {
     said = `${said}${data.toString()}`.slice(-4000);
   });
   const ended = once(browser, "exit");
   const seen = await Promise.race([app.report, ended.then(() => null), sleep(REPORT_MS).then(() => null)]);
-  browser.kill("SIGKILL");
+  // What is started is a script that starts the browser: the whole group ends.
+  if (browser.pid !== undefined) process.kill(-browser.pid, "SIGKILL");
   await ended;
   if (seen === null)
     return [finding("page", "reports what it saw", `nothing; the browser said: ${said}`, false)];
