@@ -2,7 +2,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { HostId } from "@berth/shared/domain/ids.ts";
+import { OPEN_EGRESS } from "@berth/shared/domain/egress-policy.ts";
+import { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import { systemClock } from "@berth/shared/kit/clock.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
 import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
@@ -15,20 +16,25 @@ import { NetworkFiles } from "./shell/network-files.ts";
 import { type HandsGiven, NetworkHands } from "./shell/network-hands.ts";
 
 const hostId = HostId.parse(newTestId("host"));
+const environmentId = EnvironmentId.parse(newTestId("environment"));
 const identity = { hostId, podId: "pod", nodeAddress: "10.0.0.1", subnet: "10.127.0.0/24", meshPort: 7426 };
 let folder: string;
 
+/** What the network service tells of the environment and of all hosts. */
+function told() {
+  const own = { hostId, nodeAddress: "10.0.0.1", publicKey: newWireguardKeys().publicKey, port: 0 };
+  const network = {
+    ...{ environmentId, version: 1, subnet: "10.128.0.0/19", keyGeneration: 0, names: [], links: [] },
+    members: [{ ...own, slice: "10.128.0.0/24" }],
+    ...{ egress: OPEN_EGRESS, gateway: null },
+  };
+  const hosts = [{ ...own, port: 7426, subnet: identity.subnet, slices: [], publicKey: null }];
+  return { network, mesh: { version: 1, podCidr: "10.128.0.0/10", hostCidr: "10.127.0.0/16", hosts } };
+}
+
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "berth-networks-"));
-  const host = {
-    hostId,
-    nodeAddress: "10.0.0.1",
-    port: 7426,
-    subnet: identity.subnet,
-    slices: [],
-    publicKey: null,
-  };
-  const mesh = { version: 1, podCidr: "10.128.0.0/10", hostCidr: "10.127.0.0/16", hosts: [host] };
+  const { mesh } = told();
   await mkdir(join(folder, "networks"));
   await writeFile(
     join(folder, "networks", "mesh.json"),
@@ -42,6 +48,7 @@ async function host() {
   const rules = new Set<number>();
   const did: string[] = [];
   let hold: Promise<void> = Promise.resolve();
+  let holdChange: Promise<void> = Promise.resolve();
   const kernel = {
     interfaces: async () => [],
     look: async (): Promise<KernelLook> => {
@@ -51,34 +58,49 @@ async function host() {
       const filter = { table: { text: "", turn: 0 }, chains: "" };
       return { interfaces: [], routes: [], rulePriorities, filter };
     },
-    changeTable: async () => void did.push("changed"),
+    changeTable: async () => {
+      did.push("changed");
+      await holdChange;
+    },
     ensureTable: async () => void did.push("ensured"),
     ensureChains: async () => {},
     run: async (lines: readonly { argv: readonly string[] }[]) => {
       for (const { argv } of lines) if (argv[3] === "add") rules.add(Number(argv[5]));
     },
   };
-  const parts = { kernel, engine: { networks: async () => [], info: async () => ({ version: "26" }) } };
-  const hands = { ...parts, wireguard: { observe: async () => [] }, podId: "pod", log: silentLog };
-  const networks = new HostNetworks({
-    ...{
-      identity,
-      engine: parts.engine,
-      files: new NetworkFiles(folder),
-      clock: systemClock,
-      log: silentLog,
+  const bridges: { name: string; subnet: string; labels: Record<string, string> }[] = [];
+  const labels = { "berth.pod": "pod", "berth.network": "environment" };
+  const engine = {
+    info: async () => ({ version: "26" }),
+    networks: async () => bridges,
+    ensureNetwork: async (name: string) => {
+      bridges.push({ name, subnet: "10.128.0.0/24", labels });
+      did.push("made");
     },
+  };
+  const parts = { kernel, engine };
+  const hands = { ...parts, wireguard: { observe: async () => [] }, podId: "pod", log: silentLog };
+  const files = new NetworkFiles(folder);
+  const networks: HostNetworks = new HostNetworks({
+    ...{ identity, engine, files, clock: systemClock, log: silentLog },
     hands: new NetworkHands(hands as unknown as HandsGiven),
-    resolvers: { keepOnly: async () => {} },
-    ...{ ask: { applied: () => {} }, allowedPrivate: [], mailRelays: [], leaveAfterMs: 1000 },
+    resolvers: { keepOnly: async () => {}, ensure: async () => "nothing" },
+    ask: { applied: () => {}, join: async () => ({ answer: "joined", ...told() }) },
+    ...{ allowedPrivate: [], mailRelays: [], leaveAfterMs: 1000 },
   } as unknown as HostNetworksGiven);
   await networks.open();
   did.splice(0);
   return {
-    ...{ networks, rules, did },
+    ...{ networks, files, rules, did },
     holdLooks: () => {
       const { promise, resolve } = Promise.withResolvers<void>();
       hold = promise;
+      return resolve;
+    },
+    /** Those that begin from now on. */
+    holdChanges: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      holdChange = promise;
       return resolve;
     },
   };
@@ -110,4 +132,30 @@ test("what somebody removed is put back by the look that saw it, with changes be
   await looking;
   expect([...rules].sort()).toEqual(whole.sort());
   expect(did.filter((one) => one === "looked")).toHaveLength(1);
+});
+
+test("a start waits for the run that makes its bridge, not for the next one", async () => {
+  const { networks, files, did, holdChanges } = await host();
+  const apply = networks.apply.bind(networks);
+  let asked = 0;
+  networks.apply = (seen) => {
+    asked += 1;
+    return apply(seen);
+  };
+  // Somebody else's run begins as soon as the join is stored: it makes the bridge.
+  const save = files.save.bind(files);
+  const letFirstGo = holdChanges();
+  files.save = async (held) => {
+    await save(held);
+    void networks.apply();
+    await expect.poll(() => did).toEqual(["changed"]);
+  };
+  const starting = networks.ensure(environmentId);
+  await expect.poll(() => asked).toBe(2);
+  const letSecondGo = holdChanges();
+  letFirstGo();
+  expect(await starting).toMatchObject({ resolver: "10.128.0.1" });
+  await expect.poll(() => did).toEqual(["changed", "made", "changed"]);
+  letSecondGo();
+  await apply();
 });

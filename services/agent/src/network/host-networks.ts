@@ -92,7 +92,8 @@ export class HostNetworks {
     const isJoined = this.#held.get(environmentId)?.state === "joined";
     if (!isJoined) await this.#joinOnce(environmentId);
     const joinedMs = clock.monotonicMs() - beganMs;
-    if (!isJoined || !this.#standing.has(environmentId)) await this.apply();
+    if (isStanding && !isJoined) await this.apply();
+    else if (!this.#standing.has(environmentId)) await this.#untilStanding(environmentId);
     const network = this.desired()?.networks.find((one) => one.environmentId === environmentId);
     if (network === undefined || !this.#standing.has(environmentId))
       throw new Error(`the network of ${environmentId} does not stand yet`);
@@ -104,6 +105,13 @@ export class HostNetworks {
         joinedMs: Math.round(joinedMs),
       });
     return { networkName: network.engineNetwork, resolver: network.gateway };
+  }
+
+  /** The run under way may make the bridge already. What begins after it, such as a tunnel to a second host, is not waited for. */
+  #untilStanding(environmentId: EnvironmentId): Promise<void> {
+    const next = this.apply();
+    const underWay = this.#running.then(() => (this.#standing.has(environmentId) ? undefined : next));
+    return Promise.race([next, underWay]);
   }
 
   /**
@@ -335,7 +343,7 @@ export class HostNetworks {
   async look(): Promise<void> {
     if (this.desired() === null) return;
     await this.apply(await this.#given.hands.look());
-    for (const network of this.desired()?.networks ?? []) await this.#names.look(network);
+    await this.#names.lookAtAll(this.desired()?.networks ?? []);
   }
 
   /** As the last look saw them. */
@@ -374,7 +382,7 @@ export class HostNetworks {
       engineNetworks.some(({ name }) => name === interfaceNames(id).engineNetwork);
     this.#standing = new Set([...this.#held.keys()].filter(stands));
     this.#tellMissing(desired, engineNetworks);
-    await this.#ensureNames(desired);
+    await this.#names.tellAll(desired.networks);
     if (isWhole) this.#applied.note(held, this.#standing, this.#used);
   }
 
@@ -386,10 +394,5 @@ export class HostNetworks {
       if (found.some(({ name, subnet }) => name === engineNetwork && subnet === slice)) continue;
       this.#given.log.error("network.bridge-missing", { environmentId, engineNetwork, slice });
     }
-  }
-
-  async #ensureNames({ networks }: DesiredHost): Promise<void> {
-    for (const network of networks) await this.#names.tell(network);
-    await this.#given.resolvers.keepOnly(new Set(networks.map(({ bridge }) => bridge)));
   }
 }

@@ -68,9 +68,16 @@ export class NameKeeper {
     return this.#try(network, (view) => this.#given.resolvers.ensure(network.bridge, view));
   }
 
-  /** Starts what died. */
-  look(network: DesiredNetwork): Promise<void> {
-    return this.#try(network, (view) => this.#given.resolvers.look(network.bridge, view));
+  /** These, and no other environment. */
+  async tellAll(networks: readonly DesiredNetwork[]): Promise<void> {
+    for (const network of networks) await this.tell(network);
+    await this.#given.resolvers.keepOnly(new Set(networks.map(({ bridge }) => bridge)));
+  }
+
+  /** Starts what died, of those that were told. */
+  async lookAtAll(networks: readonly DesiredNetwork[]): Promise<void> {
+    for (const network of networks)
+      await this.#try(network, (view) => this.#given.resolvers.look(network.bridge, view));
   }
 
   /** Names are no reason to hold up a start: what fails is tried again in the next round. */
