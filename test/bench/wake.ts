@@ -4,11 +4,14 @@
  *   W1  stopped: request → edge → activator → agent → docker start → first byte / docker start + connect loop to 200
  *   W2  frozen: the same with docker unpause
  *   W3  1,000 requests at once to one sleeper, and 2,000 at random instants while it falls asleep: none lost
+ *   W4  p99 of wakes beside many sleepers / beside ten
+ *   W5  CPU of everything that the pod is made of, beside many sleepers less beside none, as a share of one core
  *
  * The request comes to the edge of the host that holds the sleeper; `W1b` is the same through another host's edge.
  * Brings up a lab of its own and removes it.
  *
- *   node test/bench/wake.ts [--pairs 9] [--cycles 40] [--only W1,W1b,W2,W3] [--state-dir DIR] [--index 19]
+ *   node test/bench/wake.ts [--pairs 9] [--cycles 40] [--only W1,W1b,W2,W3,W4,W5] [--sleepers 1000] [--wakes 30]
+ *     [--cpu-seconds 30] [--state-dir DIR] [--index 19]
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -18,18 +21,23 @@ import { z } from "zod";
 import { wholeFlag } from "./kit/flags.ts";
 import { withLab } from "./kit/lab-run.ts";
 import { type Figure, figureLines, reportLine } from "./kit/report.ts";
-import { estimate, ratios } from "./kit/statistics.ts";
+import { estimate, median, ratios } from "./kit/statistics.ts";
 import { appPort, limits, type Site } from "./scale/arm.ts";
 import { sitesOf } from "./scale/sites.ts";
 import { HostAsker } from "./wake/ask-host.ts";
 import type { Report } from "./wake/asker.ts";
+import { type CrowdResult, measureCrowd } from "./wake/crowd.ts";
 import { makeSleeper, type Sleeper } from "./wake/sleeper.ts";
+import { type Stages, stageLines, stagesOf } from "./wake/stages.ts";
 
 const { values: flags } = parseArgs({
   options: {
     pairs: { type: "string", default: "9" },
     cycles: { type: "string", default: "40" },
     only: { type: "string", default: "W1,W1b,W2,W3" },
+    sleepers: { type: "string", default: "1000" },
+    wakes: { type: "string", default: "30" },
+    "cpu-seconds": { type: "string", default: "30" },
     "state-dir": { type: "string", default: "/var/tmp/berth-bench-wake" },
     "cache-dir": { type: "string" },
     index: { type: "string", default: "19" },
@@ -39,6 +47,7 @@ const { values: flags } = parseArgs({
 });
 const [pairs, cycles] = [wholeFlag(flags, "pairs", 1, 200), wholeFlag(flags, "cycles", 1, 1000)];
 const only = new Set(flags.only.split(","));
+const isCrowd = only.has("W4") || only.has("W5");
 const say = (line: string): void => console.error(line);
 
 const atOnce = 1000;
@@ -59,13 +68,23 @@ interface Rig {
   readonly otherAsker: HostAsker;
   readonly edgePort: number;
   readonly bareId: string;
+  /** Of the holder: its logs tell the stages of wakes. */
+  readonly supervisorDir: string;
+  readonly stages: Stages[];
+  readonly bareEngineMs: number[];
 }
 
 await withLab(
   {
-    ...{ hosts: 2, flags, say },
-    // How long what is open may last before a sleep is not measured.
-    settings: { stackImage: false, serviceEnv: { scheduler: { BERTH_DRAIN_MS: "500" } } },
+    ...{ hosts: isCrowd ? 3 : 2, flags, say },
+    settings: {
+      stackImage: false,
+      serviceEnv: {
+        // How long what is open may last before a sleep is not measured.
+        scheduler: { BERTH_DRAIN_MS: "500" },
+        ...(isCrowd ? { agent: { BERTH_AGENT_JOB_SLOTS: "1100" } } : {}),
+      },
+    },
   },
   measure,
 );
@@ -77,7 +96,16 @@ async function measure(labPod: LabPod, folder: string): Promise<void> {
   const other = sites.find(({ name }) => name !== sleeper.holder) as Site;
   const bareId = await makeBare(holder);
   const rig: Rig = {
-    ...{ sleeper, holder, other, bareId, edgePort: labPod.pod.settings.edgePort },
+    ...{
+      sleeper,
+      holder,
+      other,
+      bareId,
+      edgePort: labPod.pod.settings.edgePort,
+      stages: [],
+      bareEngineMs: [],
+    },
+    supervisorDir: labPod.lab.host(sleeper.holder).supervisorDir,
     asker: new HostAsker(holder.netnsPath),
     otherAsker: new HostAsker(other.netnsPath),
   };
@@ -88,14 +116,25 @@ async function measure(labPod: LabPod, folder: string): Promise<void> {
     if (only.has("W1b")) figures.push(await compare(rig, "W1b", "stopped", rig.otherAsker, 1.15));
     if (only.has("W2")) figures.push(await compare(rig, "W2", "frozen", rig.asker, 1.3));
     const lost = only.has("W3") ? await loseNothing(rig) : {};
+    const crowd = isCrowd ? await crowdOf(labPod, sites, sleeper) : null;
+    figures.push(...(crowd?.figures ?? []));
     for (const line of figureLines(figures)) console.log(line);
-    console.log(reportLine("wake", figures, lost, {}));
+    console.log(reportLine("wake", figures, { ...lost, ...crowd?.details }, {}));
   } finally {
     rig.asker.close();
     rig.otherAsker.close();
     await sleeper.close();
     for (const { engine } of sites) engine.close();
   }
+}
+
+function crowdOf(labPod: LabPod, sites: readonly Site[], sleeper: Sleeper): Promise<CrowdResult> {
+  return measureCrowd({
+    ...{ labPod, sites, sleeper, only, say },
+    sleepers: wholeFlag(flags, "sleepers", 11, 1400),
+    wakes: wholeFlag(flags, "wakes", 1, 1000),
+    cpuSeconds: wholeFlag(flags, "cpu-seconds", 1, 600),
+  });
 }
 
 /** The same image as the app's, with its limits, on a network of its own; started once, then stopped. */
@@ -127,16 +166,21 @@ async function bareWake(rig: Rig, level: SleepLevel): Promise<number> {
   await delay(300);
   const enginePath = level === "frozen" ? `${path}/unpause` : `${path}/start`;
   const asked = { socketPath, enginePath, address: bareAddress, port: appPort };
-  return (await rig.asker.do({ op: "bare", ...asked })).firstMs;
+  const { firstMs, engineMs } = await rig.asker.do({ op: "bare", ...asked });
+  rig.bareEngineMs.push(engineMs ?? 0);
+  return firstMs;
 }
 
 async function berthWake(rig: Rig, level: SleepLevel, asker: HostAsker): Promise<number> {
   await rig.sleeper.order(level);
   await rig.sleeper.until("asleep");
   await delay(300);
-  const { firstMs, failed } = await ask(rig, asker, 1);
+  const report = await ask(rig, asker, 1);
+  const { firstMs, failed } = report;
   if (Object.keys(failed).length > 0) throw new Error(`the held request was lost: ${JSON.stringify(failed)}`);
   await rig.sleeper.until("awake");
+  const stages = asker === rig.asker ? stagesOf(rig.supervisorDir, report) : null;
+  if (stages !== null) rig.stages.push(stages);
   return firstMs;
 }
 
@@ -154,11 +198,15 @@ async function compare(
   const same = [await bareWake(rig, level), await bareWake(rig, level)] as const;
   say(`${id}: A–A ${(same[0] / same[1]).toFixed(2)}`);
   const [berth, bare]: [number[], number[]] = [[], []];
+  rig.stages.length = 0;
+  rig.bareEngineMs.length = 0;
   for (let pair = 1; pair <= pairs; pair++) {
     bare.push(await bareWake(rig, level));
     berth.push(await berthWake(rig, level, asker));
     say(`${id} ${pair}/${pairs}: Berth ${berth.at(-1)?.toFixed(1)} ms, bare ${bare.at(-1)?.toFixed(1)} ms`);
   }
+  if (rig.stages.length > 0) for (const line of stageLines(rig.stages)) say(line);
+  say(`of a bare wake the engine's answer takes ${median(rig.bareEngineMs).toFixed(1)} ms (median)`);
   const through = asker === rig.asker ? "its host's edge" : "another host's edge";
   const what = `${level} → first byte through ${through} / bare`;
   return { id, what, goal, better: "lower", kind: "floor", estimate: estimate(ratios(berth, bare)) };

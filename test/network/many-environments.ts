@@ -16,14 +16,23 @@ export interface ManyGiven {
   readonly count: number;
   /** Of each environment's app. */
   readonly instances: number;
+  /** Apps of each environment; default 1. */
+  readonly appsEach?: number;
+  /** Default the network lab's. */
+  readonly org?: string;
   /** So many environments are asked for before those that were asked for run; default all. */
   readonly atOnce?: number;
   readonly say: (line: string) => void;
 }
 
 export interface ManyEnvironments {
-  /** In the order in which they were made. */
-  readonly environments: readonly { readonly name: string; readonly service: string; readonly id: string }[];
+  /** One for each app, in the order in which they were made. `app` is the service's name, `service` its id. */
+  readonly environments: readonly {
+    readonly name: string;
+    readonly app: string;
+    readonly service: string;
+    readonly id: string;
+  }[];
   /** Removes their services: their hosts leave. */
   remove(): Promise<void>;
 }
@@ -34,34 +43,35 @@ const lookEveryMs = 200;
 const name = "idle";
 
 export async function makeEnvironments(
-  lab: NetworkLab,
-  template: NetworkApp,
+  lab: Pick<NetworkLab, "pod">,
+  template: Pick<NetworkApp, "id">,
   given: ManyGiven,
 ): Promise<ManyEnvironments> {
-  const { count, instances, atOnce = count, say } = given;
+  const { count, instances, appsEach = 1, org = ORG, atOnce = count, say } = given;
   const call = { apiUrl: lab.pod.apiUrl, token: lab.pod.adminToken, timeoutMs: 30_000 };
   const record = await openRecord(lab);
-  const made: { name: string; service: string; id: string }[] = [];
+  const made: { name: string; app: string; service: string; id: string }[] = [];
+  let environments = 0;
   const run = Date.now().toString(36);
   try {
     const startMs = performance.now();
-    while (made.length < count) {
+    while (environments < count) {
       const services: string[] = [];
-      for (let i = 0; i < Math.min(atOnce, count - made.length); i += 1) {
-        const environment = `many-${run}-${made.length + i + 1}`;
-        const params = { org: ORG, environment };
-        await callRoute(call, createEnvironment, { params: { org: ORG }, body: { name: environment } });
-        const { id } = await callRoute(call, createService, {
-          params,
-          body: { name, deployBranch: "main", healthPath: null },
-        });
-        services.push(id);
+      const goal = Math.min(environments + atOnce, count);
+      for (; environments < goal; environments += 1) {
+        const environment = `many-${run}-${environments + 1}`;
+        const params = { org, environment };
+        await callRoute(call, createEnvironment, { params: { org }, body: { name: environment } });
+        for (let app = 0; app < appsEach; app += 1) {
+          const body = { name: app === 0 ? name : `${name}-${app}`, deployBranch: "main", healthPath: null };
+          services.push((await callRoute(call, createService, { params, body })).id);
+        }
       }
       await record.release(template.id, services, instances);
       await record.untilServing(services, instances, readyTimeoutMs);
       for (const id of services) made.push(await record.environmentOf(id));
       const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
-      say(`${made.length} of ${count} environments run after ${seconds} s`);
+      say(`${environments} of ${count} environments run after ${seconds} s`);
     }
   } finally {
     await record.close();
@@ -69,13 +79,13 @@ export async function makeEnvironments(
   return {
     environments: made,
     remove: async () => {
-      for (const { name: environment } of made)
-        await callRoute(call, removeService, { params: { org: ORG, environment, service: name } });
+      for (const { name: environment, app: service } of made)
+        await callRoute(call, removeService, { params: { org, environment, service } });
     },
   };
 }
 
-async function openRecord(lab: NetworkLab) {
+async function openRecord(lab: Pick<NetworkLab, "pod">) {
   const processes = await readProcesses(lab.pod.runDir);
   const pool = (service: string): pg.Pool => {
     const connectionString = processes.find((one) => one.name === service)?.env.BERTH_DATABASE_URL;
@@ -90,8 +100,8 @@ async function openRecord(lab: NetworkLab) {
       await Promise.all([api.end(), scheduler.end()]);
     },
     environmentOf: async (service: string) => {
-      const { rows } = await api.query<{ name: string; id: string }>(
-        "select e.name, e.id from api.environments e join api.services s on s.environment_id = e.id where s.id = $1",
+      const { rows } = await api.query<{ name: string; id: string; app: string }>(
+        "select e.name, e.id, s.name as app from api.environments e join api.services s on s.environment_id = e.id where s.id = $1",
         [service],
       );
       const [row] = rows;

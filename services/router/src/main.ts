@@ -136,7 +136,7 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
   void bus.ready.then(tables.wake);
   const acks = new HostAcks(db, acknowledgements.wake);
   bus.consume(ServiceChanged, {}, async () => tables.wake());
-  bus.consume(RouteApplied, {}, acks.onRouteApplied);
+  bus.on(RouteApplied, {}, acks.onRouteApplied);
   bus.on(RotationChanged, {}, tables.wake);
   bus.on(HostHeartbeat, {}, acks.onHeartbeat);
   bus.serve(GetRouteTables, {}, onGetRouteTables(db));

@@ -2,7 +2,7 @@
  * HAProxy configured by hand, in a host's network namespace beside Berth's edge, with the same program:
  *
  *   plain   what a short tutorial gives: a map of host names, X-Forwarded-For, kept connections to the app
- *   duties  what Berth's edge also does: a connection per request, forged headers out, an id and a log line per request
+ *   duties  what Berth's edge also does: forged headers out, an id and a log line per request
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
@@ -28,9 +28,7 @@ export interface HandGiven {
 
 const startTimeoutMs = 10_000;
 
-const duties = `  option http-server-close
-  http-reuse never
-  log stdout len 4096 format raw local0 info
+const duties = `  log stdout len 4096 format raw local0 info
   unique-id-format %[uuid()]
 `;
 const dutiesOfFrontend = `  log-format '{"time":%Ts%ms,"host":"%[capture.req.hdr(0),json(utf8s)]","status":%ST,"bytes":%B,"ms":{"total":%Ta},"server":"%b/%s","requestId":"%[unique-id]"}'

@@ -22,6 +22,10 @@ export const Order = z.discriminatedUnion("op", [
 export type Order = z.infer<typeof Order>;
 
 export const Report = z.object({
+  /** When it began, by the wall clock. */
+  startedAtMs: z.number(),
+  /** Of a bare wake, until the engine answered. */
+  engineMs: z.number().optional(),
   /** Until the first byte of the first right answer. */
   firstMs: z.number(),
   /** Until the last answer. */
@@ -72,10 +76,13 @@ function tellEngine(socketPath: string, path: string): Promise<void> {
 
 async function bare(order: Extract<Order, { op: "bare" }>): Promise<Report> {
   const startMs = performance.now();
+  const startedAtMs = Date.now();
   await tellEngine(order.socketPath, order.enginePath);
+  const engineMs = performance.now() - startMs;
   for (let tries = 0; performance.now() - startMs < deadlineMs; tries++) {
     const { outcome, atMs } = await ask({ ...order, host: "bare" });
-    if (outcome === "200") return { firstMs: atMs - startMs, lastMs: atMs - startMs, failed: {} };
+    const firstMs = atMs - startMs;
+    if (outcome === "200") return { startedAtMs, engineMs, firstMs, lastMs: firstMs, failed: {} };
     await delay(Math.min(10, 2 ** Math.min(tries, 4)));
   }
   throw new Error("the bare container did not answer");
@@ -83,11 +90,12 @@ async function bare(order: Extract<Order, { op: "bare" }>): Promise<Report> {
 
 async function edge(order: Extract<Order, { op: "edge" }>): Promise<Report> {
   const startMs = performance.now();
+  const startedAtMs = Date.now();
   const all = await Promise.all(Array.from({ length: order.count }, () => ask(order)));
   const failed: Record<string, number> = {};
   for (const { outcome } of all) if (outcome !== "200") failed[outcome] = (failed[outcome] ?? 0) + 1;
   const times = all.map(({ atMs }) => atMs - startMs);
-  return { firstMs: Math.min(...times), lastMs: Math.max(...times), failed };
+  return { startedAtMs, firstMs: Math.min(...times), lastMs: Math.max(...times), failed };
 }
 
 if (import.meta.main) {

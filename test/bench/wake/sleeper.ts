@@ -14,6 +14,10 @@ const settleMs = 60_000;
 const lookEveryMs = 20;
 
 export interface Sleeper {
+  readonly org: string;
+  readonly serviceId: string;
+  /** Of the scheduler's user, which reads what it needs of others. */
+  readonly db: pg.Pool;
   readonly hostname: string;
   /** The lab host that has its one instance. */
   readonly holder: string;
@@ -23,7 +27,6 @@ export interface Sleeper {
   until(state: Extract<SleepState, "asleep" | "awake">): Promise<void>;
   /** Kinds of events of its sleep since the last call, counted. */
   events(): Promise<Record<string, number>>;
-  /** Starts of its containers so far, by the record. */
   close(): Promise<void>;
 }
 
@@ -43,6 +46,7 @@ export async function makeSleeper({ pod }: LabPod, folder: string): Promise<Slee
   if (holder == null) throw new Error("the app has no instance that is ready");
   let seen = 0;
   return {
+    ...{ org, serviceId: service.id, db },
     hostname: service.hostname,
     holder,
     order: async (level) => void (await callRoute(call, sleepService, { params, body: { level } })),

@@ -21,8 +21,11 @@ export type ActivatorLine = z.infer<typeof ActivatorLine>;
 
 export const AgentLine = z.strictObject({
   hostname: Hostname,
-  /** `unknown`: no route table lists it. `open`: the instances may be connected to. */
-  state: z.enum(["unknown", "waiting", "open"]),
+  /**
+   * `unknown`: no route table lists it. `open`: the instances may be connected to. `thawing`: the one instance is on its way
+   * out of the freezer; what is sent to it now it reads as soon as it runs, so one request may go there already.
+   */
+  state: z.enum(["unknown", "waiting", "thawing", "open"]),
   instances: z.array(z.strictObject({ address: z.ipv4(), port: z.int().min(1).max(65_535) })).max(500),
 });
 export type AgentLine = z.infer<typeof AgentLine>;

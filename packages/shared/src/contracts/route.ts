@@ -89,21 +89,19 @@ export const GetRouteTables = defineRequest({
   timeoutMs: 3000,
 });
 
-export const RouteApplied = defineEvent({
+export const RouteApplied = defineSignal({
   name: "RouteApplied",
   subject: "berth.v1.route.{hostId}.applied",
-  stream: "ROUTE",
   emittedBy: ["agent"],
   consumedBy: ["router"],
   about:
-    "A host's edge serves this version of an environment's table: read back from the proxy, not assumed.",
+    "A host's edge serves this version of an environment's table: read back from the proxy, not assumed. Its heartbeat says it again.",
   payload: z.strictObject({
     hostId: HostId,
     environmentId: EnvironmentId,
     version: z.int().min(1),
     atMs: z.number(),
   }),
-  dedupeId: ({ hostId, environmentId, version, atMs }) => `${hostId}.${environmentId}.${version}.${atMs}`,
 });
 
 export const RouteAcknowledged = defineEvent({

@@ -3,7 +3,8 @@
  *
  * What must stay true: a gate lives only while somebody waits at it: who comes later asks the agent anew, because the
  * service may have fallen asleep again. One connection at a time tries whether an instance listens; when it does, the
- * others follow, a few at once, so that no queue of an app is overrun.
+ * others follow, a few at once, so that no queue of an app is overrun. One that thaws takes connections before it runs:
+ * it gets one request, and the others wait until it runs.
  */
 import type { Socket } from "node:net";
 import type { AgentLine } from "@berth/shared/contracts/activator.ts";
@@ -14,18 +15,30 @@ import type { HeldRequest } from "./held-request.ts";
 
 const CONNECTS_AT_ONCE = 64;
 
+export interface GateTimes {
+  readonly heldAtMs: number;
+  readonly givenAtMs: number;
+}
+
 export class Gate {
   readonly #longestHoldMs: number;
   readonly #empty: () => void;
+  /** Told when the first request is given away: wall clock times of the wake, as this side sees them. */
+  readonly #opened: (times: GateTimes) => void;
+  readonly #heldAtMs = Date.now();
+  #isTold = false;
   readonly #waiting = new Set<HeldRequest>();
   #instances: readonly Instance[] = [];
   #next = 0;
   #isOpen = false;
+  /** Most requests that may be given away before the agent says more; null: all. */
+  #left: number | null = null;
   #running = 0;
 
-  constructor(longestHoldMs: number, empty: () => void) {
+  constructor(longestHoldMs: number, empty: () => void, opened: (times: GateTimes) => void) {
     this.#longestHoldMs = longestHoldMs;
     this.#empty = empty;
+    this.#opened = opened;
   }
 
   get size(): number {
@@ -47,8 +60,9 @@ export class Gate {
 
   /** What the agent says of the host name, now. */
   tell({ state, instances }: AgentLine): void {
-    this.#instances = state === "open" ? instances : [];
+    this.#instances = state === "open" || state === "thawing" ? instances : [];
     this.#isOpen = false;
+    this.#left = state === "thawing" ? 1 : null;
     if (state === "unknown") for (const request of this.#waiting) this.#refuse(request);
     this.#serve();
   }
@@ -63,7 +77,7 @@ export class Gate {
   }
 
   #serve(): void {
-    const most = this.#isOpen ? CONNECTS_AT_ONCE : 1;
+    const most = Math.min(this.#isOpen ? CONNECTS_AT_ONCE : 1, this.#left ?? CONNECTS_AT_ONCE);
     while (this.#instances.length > 0 && this.#running < Math.min(most, this.#waiting.size)) {
       this.#running += 1;
       void this.#connectOne();
@@ -93,9 +107,17 @@ export class Gate {
     for (const request of this.#waiting) {
       const isThere = !request.over;
       if (isThere) request.handTo(socket);
+      if (isThere) this.#noteGiven();
       this.#leave(request);
       if (isThere) return;
     }
     socket.destroy();
+  }
+
+  #noteGiven(): void {
+    if (this.#left !== null) this.#left -= 1;
+    if (this.#isTold) return;
+    this.#isTold = true;
+    this.#opened({ heldAtMs: this.#heldAtMs, givenAtMs: Date.now() });
   }
 }

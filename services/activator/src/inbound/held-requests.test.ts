@@ -111,6 +111,20 @@ test("an instance that does not listen yet is tried until it does", async () => 
   expect((await answer).status).toBe(200);
 });
 
+test("one that thaws gets one request, the others wait until it runs", async () => {
+  const { held, port } = await open();
+  const { port: appPort, heads } = await app();
+  const all = Array.from({ length: 5 }, () => ask(port, "shop.x"));
+  await vi.waitFor(() => expect(held.size).toBe(5));
+  held.tell({ hostname: "shop.x", state: "thawing", instances: at(appPort) });
+  expect((await Promise.race(all)).status).toBe(200);
+  expect([held.size, heads()]).toEqual([4, 1]);
+  held.tell({ hostname: "shop.x", state: "waiting", instances: [] });
+  held.tell({ hostname: "shop.x", state: "open", instances: at(appPort) });
+  expect((await Promise.all(all)).map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+  expect(heads()).toBe(5);
+});
+
 test("past its limits it says 503 and when to come again; what waits too long is told the same", async () => {
   const { held, port } = await open({ heldPerService: 1, longestHoldMs: 300 });
   const first = ask(port, "shop.x");

@@ -56,10 +56,14 @@ export class HeldRequests {
   }
 
   #open(hostname: string): Gate {
-    const gate = new Gate(this.#limits.longestHoldMs, () => {
-      this.#gates.delete(hostname);
-      this.#agent.drop(hostname);
-    });
+    const gate: Gate = new Gate(
+      this.#limits.longestHoldMs,
+      () => {
+        this.#gates.delete(hostname);
+        this.#agent.drop(hostname);
+      },
+      (times) => this.#log.info("gate.opened", { hostname, ...times, waiting: gate.size }),
+    );
     this.#gates.set(hostname, gate);
     this.#agent.ask(hostname);
     return gate;

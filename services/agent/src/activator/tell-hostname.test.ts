@@ -17,6 +17,7 @@ const site = (patch: object = {}): RouteSite =>
 const woken = (patch: Partial<JobRecord> = {}, of = spec) =>
   unitRecord({ state: "starting", address: "10.0.0.2", wokenEpoch: 3, ...patch }, of);
 const own = { address: "10.0.0.2", port: 8080 };
+const frozen = (patch: Partial<JobRecord> = {}) => woken({ state: "frozen", everReady: true, ...patch });
 const health = unitSpec({ readiness: { httpPath: "/up", deadlineMs: 1000, aliveMs: 0 } });
 
 test.each<[string, RouteSite | undefined, number, JobRecord[], string, object[]]>([
@@ -26,6 +27,11 @@ test.each<[string, RouteSite | undefined, number, JobRecord[], string, object[]]
   ["woken here, started", site(), 3, [woken()], "open", [own]],
   ["woken here, with a health path that did not answer", site(), 3, [woken({}, health)], "waiting", []],
   ["woken here, ready", site(), 3, [woken({ state: "running", ready: true }, health)], "open", [own]],
+  ["woken here, frozen still", site(), 3, [frozen()], "thawing", [own]],
+  ["frozen, never seen ready", site(), 3, [frozen({ everReady: false })], "waiting", []],
+  ["frozen, to sleep again", site(), 3, [frozen({ sleep: { epoch: 4, level: "frozen" } })], "waiting", []],
+  ["frozen, its sleep not over", site(), 0, [frozen()], "waiting", []],
+  ["frozen, another one answers", site(), 3, [frozen(), woken()], "open", [own]],
   [
     "woken, another host's",
     site({ backends: [backend] }),

@@ -22,11 +22,34 @@ export function tellHostname(
   if (sleep !== undefined && !isEnded(serviceId, sleep.epoch))
     return { hostname, state: "waiting", instances: [] };
   const own = sleep === undefined ? [] : records.filter((record) => mayBeAsked(record, serviceId));
+  const thawing = sleep === undefined ? undefined : records.find((record) => isThawing(record, serviceId));
   const byJob = new Map(backends.map(({ jobId, address, port }) => [jobId, { address, port }]));
   for (const { spec, address } of own)
     if (address !== null) byJob.set(spec.jobId, { address, port: spec.profile.port });
   const instances = [...byJob.values()].slice(0, MOST_INSTANCES);
+  if (instances.length === 0 && thawing?.address != null)
+    return {
+      hostname,
+      state: "thawing",
+      instances: [{ address: thawing.address, port: thawing.spec.profile.port }],
+    };
   return { hostname, state: instances.length > 0 ? "open" : "waiting", instances };
+}
+
+/** Its sleep is over in the ledger, so nothing freezes or stops it again before it ran. */
+function isThawing({ spec, state, everReady, sleep, stopWanted }: JobRecord, serviceId: string): boolean {
+  return (
+    spec.serviceId === serviceId &&
+    isWeb(spec) &&
+    state === "frozen" &&
+    everReady &&
+    sleep === null &&
+    !stopWanted
+  );
+}
+
+function isWeb({ process, task }: JobRecord["spec"]): boolean {
+  return process === "web" && task === null;
 }
 
 /** Without a health path, that it listens is all there is to wait for: the activator tries that itself. */
@@ -34,8 +57,7 @@ function mayBeAsked(
   { spec, state, ready, address, sleep, stopWanted }: JobRecord,
   serviceId: string,
 ): boolean {
-  if (spec.serviceId !== serviceId || spec.process !== "web" || spec.task !== null || address === null)
-    return false;
+  if (spec.serviceId !== serviceId || !isWeb(spec) || address === null) return false;
   if (sleep !== null || stopWanted || isFinal(state)) return false;
   return (ready && state === "running") || (state === "starting" && spec.readiness.httpPath === null);
 }

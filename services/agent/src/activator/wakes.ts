@@ -1,5 +1,6 @@
 /**
  * Ends sleeps: here at once, when this host holds instances of the service, and at the scheduler, for as long as it takes.
+ * What is woken here comes first: the control plane's work would take the processor from the start that somebody waits for.
  *
  * What must stay true: a sleep that this host ended in its ledger is ended, with or without the control plane; one that
  * it holds nothing of is ended by the scheduler's word alone.
@@ -12,6 +13,9 @@ import { sleep } from "@berth/shared/kit/clock.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 
 const AGAIN_MS = 500;
+/** The scheduler is asked at the latest so long after the host woke what it holds. */
+const OWN_FIRST_MS = 1000;
+const OWN_LOOK_MS = 50;
 const TRIES = 1200;
 /** Ended sleeps that are remembered; the oldest is forgotten first and asked for anew. */
 const MOST_ENDED = 10_000;
@@ -22,6 +26,8 @@ export interface WakesGiven {
   readonly log: Log;
   /** @returns true when this host holds instances and may wake them by itself */
   readonly wakeHere: (serviceId: string, epoch: number) => boolean;
+  /** Whether an instance of the service that this host holds is ready. */
+  readonly servesHere: (serviceId: string) => boolean;
   /** The route tables of this host are behind. */
   readonly isBehind: () => void;
   readonly changed: () => void;
@@ -46,8 +52,18 @@ export class Wakes {
     const key = `${serviceId}.${epoch}`;
     if (this.#ended.has(key) || this.#asking.has(key)) return;
     this.#asking.add(key);
-    if (this.#given.wakeHere(serviceId, epoch)) this.#note(key);
-    void this.#ask(ServiceId.parse(serviceId), epoch).finally(() => this.#asking.delete(key));
+    const isHere = this.#given.wakeHere(serviceId, epoch);
+    if (isHere) this.#note(key);
+    void (isHere ? this.#untilServed(serviceId) : Promise.resolve())
+      .then(() => this.#ask(ServiceId.parse(serviceId), epoch))
+      .finally(() => this.#asking.delete(key));
+  }
+
+  async #untilServed(serviceId: string): Promise<void> {
+    for (let waitedMs = 0; waitedMs < OWN_FIRST_MS && !this.#closed.signal.aborted; waitedMs += OWN_LOOK_MS) {
+      await sleep(OWN_LOOK_MS, this.#closed.signal);
+      if (this.#given.servesHere(serviceId)) return;
+    }
   }
 
   close(): void {

@@ -5,6 +5,8 @@
  *   every second (the proxy restarted? a drain ended?) ──────────────────────┴▶ observe proxy ─▶ plan steps
  *                                     acknowledged ◀─ observe proxy again ◀─ Runtime API ◀────────┘
  *
+ * At rest the proxy is read whole the less often the more host names it has; which process it is, every second.
+ *
  * What must stay true: one round at a time; an acknowledgement follows a synced state.json and a read-back;
  * haproxy.cfg on disk follows within seconds, so that a proxy that starts by itself serves the last state.
  */
@@ -16,6 +18,7 @@ import {
   type EdgeState,
   forgetMissing,
   INITIAL_SLOTS,
+  isActivator,
   type Merge,
   mergeTables,
   slotName,
@@ -29,10 +32,11 @@ import {
   wantedCertificates,
   wantedTls,
 } from "./core/edge-tls.ts";
-import { type EdgeTraffic, edgeTraffic } from "./core/edge-traffic.ts";
+import { type EdgeTraffic, edgeTraffic, slotsToCount } from "./core/edge-traffic.ts";
 import { appliedEnvironments, isUrgent, type ObservedImage, planSteps } from "./core/plan-steps.ts";
 import { type EdgeSettings, renderConfig, renderFiles, renderStatic } from "./core/render-config.ts";
 import type { ProcessInfo } from "./core/runtime-text.ts";
+import { edgeSettings } from "./edge-settings.ts";
 import type { Acknowledgement, Edge, EdgeGiven, EdgeStatus } from "./edge-types.ts";
 import { type EdgePaths, edgePaths, installConfig, loadState, writeAtomically } from "./shell/edge-files.ts";
 import { EdgeProxy, type ObservedProxy, type ProxyStep } from "./shell/edge-proxy.ts";
@@ -46,6 +50,9 @@ export function createEdge(given: EdgeGiven): Edge {
 const ROUNDS = 4;
 /** A proxy that starts by itself meanwhile is set right through its Runtime API, within a second. */
 const INSTALL_REST_MS = 2000;
+/** Between two whole looks at a proxy at rest: what it costs to read it is bounded, whatever it holds. */
+const REST_PER_HOST_MS = 10;
+const MOST_REST_MS = 10_000;
 
 class HaproxyEdge implements Edge {
   readonly #given: EdgeGiven;
@@ -57,10 +64,15 @@ class HaproxyEdge implements Edge {
   readonly #drainingSinceMs = new Map<string, number>();
   readonly #applied = new Map<string, number>();
   #state: EdgeState | null = null;
-  #savedState = "";
+  #savedState: EdgeState | null = null;
+  #savedText = "";
   #incomplete: ReadonlySet<string> = new Set();
   #mayRemoveUnknown = false;
   #process: ProcessInfo | null = null;
+  /** Until then nothing but the process is looked at, unless something is to be done. */
+  #atRestUntilMs = Number.NEGATIVE_INFINITY;
+  /** What the process was last seen to hold: steps may go out from it, an acknowledgement never. */
+  #seen: { readonly pid: number; readonly proxy: ObservedProxy } | null = null;
   #queue: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | null = null;
   #installQueue: Promise<unknown> = Promise.resolve();
@@ -72,22 +84,7 @@ class HaproxyEdge implements Edge {
   constructor(given: EdgeGiven) {
     this.#given = given;
     this.#paths = edgePaths(given.dir);
-    const asRoot = process.getuid?.() === 0;
-    this.#settings = {
-      bindAddress: given.bindAddress ?? "*",
-      port: given.port,
-      healthPort: given.healthPort ?? null,
-      socketPath: given.socketPath,
-      pidFile: this.#paths.pid,
-      tlsPort: given.tls?.port ?? null,
-      tlsDir: given.tls?.dir ?? null,
-      mapFile: this.#paths.map,
-      optionsFile: this.#paths.options,
-      sourcesFile: this.#paths.sources,
-      trustedProxies: given.trustedProxies ?? [],
-      runAs: given.runAs !== undefined ? given.runAs : asRoot ? { user: "haproxy", group: "haproxy" } : null,
-      accessLog: given.accessLog ?? true,
-    };
+    this.#settings = edgeSettings(given, this.#paths);
     this.#client = new RuntimeClient(given.socketPath);
     this.#proxy = new EdgeProxy({ client: this.#client, files: this.#settings, log: given.log });
     this.#certificates = given.tls?.certificates ?? null;
@@ -102,8 +99,7 @@ class HaproxyEdge implements Edge {
     this.#take(mergeTables(first, []));
     await this.#save();
     await this.#install();
-    const every = this.#given.verifyEveryMs ?? 1000;
-    this.#timer = setInterval(() => void this.verify(), every);
+    this.#timer = setInterval(() => void this.#look(), this.#given.verifyEveryMs ?? 1000);
     this.#timer.unref();
   }
 
@@ -124,10 +120,21 @@ class HaproxyEdge implements Edge {
   }
 
   verify(): Promise<void> {
+    return this.#exclusively(async () => this.#announce((await this.#converge()).fresh));
+  }
+
+  #look(): Promise<void> {
     return this.#exclusively(async () => {
-      const { fresh } = await this.#converge();
-      this.#announce(fresh);
+      if (!(await this.#isAtRest())) this.#announce((await this.#converge()).fresh);
     });
+  }
+
+  /** What is wanted was seen to be so a short while ago, in the process that still runs. */
+  async #isAtRest(): Promise<boolean> {
+    if (this.#atRestUntilMs <= this.#given.clock.monotonicMs() || this.#state !== this.#savedState)
+      return false;
+    const now = await observeProcess(this.#client).catch(() => null);
+    return now !== null && now.pid === this.#process?.pid && now.description === this.#process.description;
   }
 
   setActivator(port: number): Promise<void> {
@@ -156,7 +163,10 @@ class HaproxyEdge implements Edge {
   async traffic(): Promise<EdgeTraffic | null> {
     const proxy = this.#process;
     if (proxy === null) return null;
-    const bySlot = await observeTraffic(this.#client).catch(() => null);
+    const servers = this.#seen?.proxy.image.servers;
+    const inUse = servers?.filter((server) => !isActivator(server)).map(({ slot }) => slot);
+    const slots = inUse === undefined ? null : slotsToCount(this.#now(), inUse);
+    const bySlot = await observeTraffic(this.#client, slots).catch(() => null);
     return bySlot === null ? null : edgeTraffic(this.#now(), proxy.pid, bySlot);
   }
 
@@ -221,22 +231,28 @@ class HaproxyEdge implements Edge {
     return result;
   }
 
-  /** Repeats observe → plan → steps until nothing urgent is left. Never throws: what failed is tried again. */
+  /**
+   * Repeats plan → steps → observe until nothing urgent is left. The state is written beside that: an acknowledgement
+   * needs both. Never throws: what failed is tried again.
+   */
   async #converge(): Promise<{ fresh: readonly Acknowledgement[] }> {
     const started = performance.now();
     try {
-      await this.#save();
-      const { pid } = await this.#rightProcess();
-      let observed = await this.#proxy.observe(pid);
+      const saved = this.#save();
+      saved.catch(() => undefined);
+      const { pid } = await this.#rightProcess(saved);
+      let observed = this.#seen?.pid === pid ? this.#seen.proxy : await this.#proxy.observe(pid);
       let done = 0;
       for (let round = 0; round < ROUNDS; round++) {
         const steps = this.#plan(observed);
-        if (steps.length === 0) break;
         await this.#proxy.execute(steps, wantedTls(this.#now(), this.#certificates));
         done += steps.filter(isUrgent).length;
         observed = await this.#proxy.observe(pid);
         if (!this.#plan(observed).some(isUrgent)) break;
       }
+      this.#seen = { pid, proxy: observed };
+      await saved;
+      this.#noteRest(observed);
       this.#releaseSlots(observed.image);
       const fresh = this.#noteApplied(observed);
       const ms = Math.round(performance.now() - started);
@@ -250,8 +266,14 @@ class HaproxyEdge implements Edge {
     }
   }
 
+  #noteRest(observed: ObservedProxy): void {
+    const isDone = this.#plan(observed).length === 0;
+    const restMs = Math.min(MOST_REST_MS, Object.keys(this.#now().hosts).length * REST_PER_HOST_MS);
+    this.#atRestUntilMs = isDone ? this.#given.clock.monotonicMs() + restMs : Number.NEGATIVE_INFINITY;
+  }
+
   /** The proxy that runs must have the configuration that is wanted: its settings and its number of slots. */
-  async #rightProcess(): Promise<ProcessInfo> {
+  async #rightProcess(saved: Promise<void>): Promise<ProcessInfo> {
     const now = await observeProcess(this.#client);
     const configId = this.#configId();
     if (this.#process?.pid !== now.pid) {
@@ -261,6 +283,7 @@ class HaproxyEdge implements Edge {
     }
     this.#process = now;
     if (now.description === configId) return now;
+    await saved;
     await this.#save();
     await this.#install();
     this.#process = await reloadProxy(this.#client, now, configId);
@@ -317,6 +340,8 @@ class HaproxyEdge implements Edge {
   #lost(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
     this.#applied.clear();
+    this.#seen = null;
+    this.#atRestUntilMs = Number.NEGATIVE_INFINITY;
     const unreachable = error instanceof RuntimeApiError && error.code === "unreachable";
     if (unreachable && this.#process === null) return;
     this.#process = null;
@@ -329,10 +354,12 @@ class HaproxyEdge implements Edge {
   }
 
   async #save(): Promise<void> {
-    const text = JSON.stringify(this.#now());
-    if (text === this.#savedState) return;
-    await writeAtomically(this.#paths.state, text);
-    this.#savedState = text;
+    const state = this.#now();
+    if (state === this.#savedState) return;
+    const text = JSON.stringify(state);
+    if (text !== this.#savedText) await writeAtomically(this.#paths.state, text);
+    this.#savedText = text;
+    this.#savedState = state;
   }
 
   /** One at a time: two would write the same candidate file. */

@@ -3,11 +3,8 @@ import { GetRouteTables, RouteApplied, RouteTableChanged } from "@berth/shared/c
 import { EnvironmentId, type HostId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
-import { sleep } from "@berth/shared/kit/clock.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Acknowledgement, Edge } from "../edge/edge-types.ts";
-
-const EMIT_TRIES = 5;
 
 export interface RoutesGiven {
   readonly bus: Bus;
@@ -20,7 +17,7 @@ export function onRouteTableChanged(given: RoutesGiven, edge: Edge, taken: () =>
   return given.bus.on(RouteTableChanged, {}, async ({ table }) => {
     const applied = edge.apply([table]);
     setImmediate(taken);
-    await tellApplied(given, await applied);
+    tellApplied(given, await applied);
   });
 }
 
@@ -30,14 +27,11 @@ export async function askRouteTables(given: RoutesGiven, edge: Edge): Promise<vo
   const reply = await given.bus.request(GetRouteTables, { hostId: given.hostId, known });
   const named = reply.whole ? new Set(Object.keys(reply.versions)) : undefined;
   if (reply.tables.length === 0 && named === undefined) return;
-  await tellApplied(given, await edge.apply(reply.tables, named));
+  tellApplied(given, await edge.apply(reply.tables, named));
 }
 
-/** A lost word is healed by the router: it sends the table again to a host whose acknowledgement is behind. */
-export async function tellApplied(
-  given: RoutesGiven,
-  acknowledgements: readonly Acknowledgement[],
-): Promise<void> {
+/** A lost word is healed by the next heartbeat, and by the router, which tells the table again to who is behind. */
+export function tellApplied(given: RoutesGiven, acknowledgements: readonly Acknowledgement[]): void {
   for (const { environmentId, version } of acknowledgements) {
     crashPoint("agent.routes-applied");
     const atMs = given.clock.nowMs();
@@ -47,17 +41,6 @@ export async function tellApplied(
       version,
       atMs,
     };
-    await emitWithRetry(() => given.bus.emit(RouteApplied, payload));
-  }
-}
-
-async function emitWithRetry(emit: () => Promise<void>): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await emit();
-    } catch (error) {
-      if (tries >= EMIT_TRIES) throw error;
-      await sleep(100 * 2 ** tries);
-    }
+    given.bus.signal(RouteApplied, payload);
   }
 }

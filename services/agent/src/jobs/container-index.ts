@@ -66,6 +66,25 @@ export class ContainerIndex {
     return this.#tick;
   }
 
+  get exitedCount(): number {
+    return [...this.#byJob.values()].flat().filter(({ state }) => state === "exited").length;
+  }
+
+  /**
+   * Whether the containers that did not exit are as they are thought to be. Those that exited are not in the list.
+   * @param began as `beginList` gave it
+   */
+  matches(began: number, list: readonly LabelledContainer[]): boolean {
+    const isOld = (jobId: string) => (this.#touched.get(jobId) ?? 0) <= began;
+    const thought = [...this.#byJob].flatMap(([jobId, all]) =>
+      isOld(jobId) ? all.filter(({ state }) => state !== "exited") : [],
+    );
+    return sameContainers(
+      thought,
+      list.filter(({ jobId }) => isOld(jobId)),
+    );
+  }
+
   takeList(
     began: number,
     list: readonly Pick<LabelledContainer, "jobId" | "id" | "epoch" | "attempt" | "state">[],
@@ -89,8 +108,10 @@ export class ContainerIndex {
   }
 }
 
-function sameContainers(a: readonly ContainerFacts[], b: readonly ContainerFacts[]): boolean {
-  const text = (list: readonly ContainerFacts[]) =>
+type Seen = Pick<ContainerFacts, "id" | "state">;
+
+function sameContainers(a: readonly Seen[], b: readonly Seen[]): boolean {
+  const text = (list: readonly Seen[]) =>
     list
       .map(({ id, state }) => `${id} ${state}`)
       .sort()

@@ -35,7 +35,18 @@ export async function wake(worker: JobWorker): Promise<void> {
 
 export async function thaw(worker: JobWorker, containerId: string): Promise<void> {
   const { engine, index, bootId, clock } = worker.given;
-  await engine.freeze(containerId, "unpause");
+  await asWake(worker, () => engine.freeze(containerId, "unpause"));
   index.setState(worker.jobId, containerId, "running");
   worker.apply(awoke(worker.record, bootId, clock.nowMs()));
+}
+
+/** Tells where the time of a wake went, once: what the engine did, and what was before it. */
+export async function asWake(worker: JobWorker, work: () => Promise<void>): Promise<void> {
+  const { clock, log } = worker.given;
+  const engineFromMs = clock.nowMs();
+  await work();
+  const { jobId, wokenAtMs } = worker;
+  if (wokenAtMs === null) return;
+  worker.wokenAtMs = null;
+  log.info("job.woken", { jobId, wokenAtMs, engineFromMs, engineToMs: clock.nowMs() });
 }

@@ -11,7 +11,9 @@ import type { Step } from "../core/next-step.ts";
 import { renderEnv } from "../core/render-env.ts";
 import { EngineError, mayHaveWorked } from "../outbound/engine-call.ts";
 import { probe, probePauseMs } from "../outbound/readiness-probe.ts";
+import { asStage } from "./as-stage.ts";
 import { freeze, noteAsleep, putToSleep, thaw, wake } from "./execute-sleep.ts";
+import { noteStarted, start } from "./execute-start.ts";
 import type { JobWorker } from "./job-worker.ts";
 import { judgeMemory, noteOomKills } from "./memory-watch.ts";
 import { openEnvelope } from "./open-envelope.ts";
@@ -82,29 +84,6 @@ export async function executeStep(worker: JobWorker, step: Step): Promise<void> 
 function imageReference(worker: JobWorker): string {
   const { image } = worker.record.spec;
   return `${worker.given.registry}/${image.repository}@${image.digest}`;
-}
-
-/** Runs the work and notes how long it took, in the record and in the deploy's trace. */
-async function asStage<T>(worker: JobWorker, name: string, work: () => Promise<T>): Promise<T> {
-  const startedAtMs = worker.given.clock.nowMs();
-  let failed = true;
-  try {
-    const result = await work();
-    failed = false;
-    return result;
-  } finally {
-    const endedAtMs = worker.given.clock.nowMs();
-    const { spec } = worker.record;
-    recordSpan({
-      name: `job.${name}`,
-      parent: spec.traceparent,
-      startedAtMs,
-      endedAtMs,
-      failed,
-      attributes: { "berth.job": spec.jobId, "berth.epoch": spec.epoch },
-    });
-    if (!failed) worker.apply(job.stageDone(worker.record, name, startedAtMs, endedAtMs));
-  }
 }
 
 async function pull(worker: JobWorker): Promise<void> {
@@ -211,39 +190,6 @@ async function createOrAdopt(
     if (found?.labels["berth.job"] === worker.jobId) return found.id;
     throw error;
   }
-}
-
-async function start(worker: JobWorker, step: StepOf<"start">): Promise<void> {
-  const { index, starts } = worker.given;
-  await asStage(worker, "start", () =>
-    starts.run("start", worker.place, () => startOrAdopt(worker, step.containerId)),
-  );
-  crashPoint("agent.started");
-  index.setState(worker.jobId, step.containerId, "running");
-  if (worker.record.resume) worker.apply({ ...worker.record, resume: false });
-  await noteStarted(worker, step.containerId, step.attempt);
-}
-
-/** A start that failed may have worked all the same: what runs, runs. */
-async function startOrAdopt({ given }: JobWorker, containerId: string): Promise<void> {
-  try {
-    await given.engine.start(containerId);
-  } catch (error) {
-    const seen = mayHaveWorked(error) ? await given.engine.inspect(containerId) : null;
-    if (seen?.startedAtMs == null) throw error;
-  }
-}
-
-/** Reads the address and start time back. A container that ended at once is left to the next look. */
-async function noteStarted(worker: JobWorker, containerId: string, attempt: number): Promise<void> {
-  const { engine, index, clock, ports } = worker.given;
-  const seen = await engine.inspect(containerId);
-  if (seen === null) return index.drop(worker.jobId, containerId);
-  index.setState(worker.jobId, containerId, seen.state);
-  worker.memory.begin(containerId, seen.pid);
-  void ports.note(containerId, seen);
-  if (seen.state !== "running" || seen.address === null) return;
-  worker.apply(job.started(worker.record, attempt, seen.address, seen.startedAtMs ?? clock.nowMs()));
 }
 
 async function watchReady(worker: JobWorker, step: StepOf<"watch-ready">): Promise<void> {

@@ -28,6 +28,10 @@ import type { JobsGiven } from "./given.ts";
 import { JobWorker } from "./job-worker.ts";
 import { openEnvelope } from "./open-envelope.ts";
 
+/** Looks come every 5 s. */
+const WHOLE_LOOK_EVERY = 12;
+const MANY_EXITED = 20;
+
 export class JobSet {
   readonly #given: JobsGiven;
   readonly #workers = new Map<string, JobWorker>();
@@ -38,6 +42,7 @@ export class JobSet {
   #nextPlace = 0;
   /** True while no list has ended well since the last one failed. */
   #blind = false;
+  #looks = 0;
   readonly #removing = new Set<string>();
   #lock: Promise<unknown> = Promise.resolve();
 
@@ -230,7 +235,8 @@ export class JobSet {
   }
 
   /**
-   * Lists every container, wakes the jobs whose containers changed, and removes what nobody knows.
+   * Lists the containers, wakes the jobs whose containers changed, and removes what nobody knows. Where many sleep, those
+   * that exited are listed once a minute, and when another one is not as it should be.
    *
    * @returns how many jobs had changed without anybody saying so
    */
@@ -238,12 +244,20 @@ export class JobSet {
     const { index, engine } = this.#given;
     const wasBlind = this.#blind;
     this.#blind = true;
-    const changed = await index.refresh(() => engine.list());
+    this.#looks += 1;
+    const isShort = !wasBlind && this.#looks % WHOLE_LOOK_EVERY !== 0 && index.exitedCount >= MANY_EXITED;
+    const changed = isShort && (await this.#isAsThought()) ? [] : await index.refresh(() => engine.list());
     this.#blind = false;
     // An engine that answers again: nobody waits out the pause of a step that failed meanwhile.
     for (const jobId of wasBlind ? this.#workers.keys() : changed) this.#workers.get(jobId)?.wake();
     this.#removeUnknown();
     return changed.filter((jobId) => this.#workers.has(jobId)).length;
+  }
+
+  async #isAsThought(): Promise<boolean> {
+    const { index, engine } = this.#given;
+    const began = index.beginList();
+    return index.matches(began, await engine.list("not-exited"));
   }
 
   #removeUnknown(): void {

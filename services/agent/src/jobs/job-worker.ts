@@ -36,6 +36,8 @@ export class JobWorker {
   /** The container that was killed because it did not listen in time. */
   killedForDeadline: string | null = null;
   readonly memory = new MemoryWatch();
+  /** When its newest sleep was ended here, by the wall clock; null once its wake was told. */
+  wokenAtMs: number | null = null;
   /** Its turn among those that wait for a start: lower goes first. */
   readonly place: number;
   readonly #sweeping = new Set<string>();
@@ -124,7 +126,9 @@ export class JobWorker {
   /** @returns true when the sleep of `epoch` is over here, or was */
   wakeFrom(epoch: number): boolean {
     if (this.#record.stopWanted || isFinal(this.#record.state)) return false;
+    const before = this.#record.sleep;
     this.#takeSleep(wakened(this.#record, epoch));
+    if (before !== this.#record.sleep) this.wokenAtMs = this.given.clock.nowMs();
     return true;
   }
 

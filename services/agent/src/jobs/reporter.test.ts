@@ -14,15 +14,20 @@ const at = (sequence: number, patch: Partial<ObservedJob>): ObservedJob => ({
   ...patch,
 });
 
+const told = (state: ObservedJob["state"], ready = false) => ({ state, ready, reasonCode: null });
+
 test("only the steps between accepted and ready may wait", () => {
   expect(isUrgent(at(1, { state: "accepted" }), undefined)).toBe(true);
   expect(isUrgent(at(2, { state: "preparing" }), undefined)).toBe(false);
-  expect(isUrgent(at(3, { state: "starting" }), { ready: false, reasonCode: null })).toBe(false);
-  expect(isUrgent(at(4, { state: "running", ready: true }), { ready: false, reasonCode: null })).toBe(true);
-  expect(isUrgent(at(5, { state: "starting" }), { ready: true, reasonCode: null })).toBe(true);
+  expect(isUrgent(at(3, { state: "starting" }), told("starting"))).toBe(false);
+  expect(isUrgent(at(4, { state: "running", ready: true }), told("starting"))).toBe(true);
+  expect(isUrgent(at(5, { state: "starting" }), told("running", true))).toBe(true);
   const crashed = at(6, { state: "starting", reasonCode: "crashed" });
-  expect(isUrgent(crashed, { ready: false, reasonCode: null })).toBe(true);
-  expect(isUrgent(at(7, { state: "failed" }), { ready: false, reasonCode: null })).toBe(true);
+  expect(isUrgent(crashed, told("starting"))).toBe(true);
+  expect(isUrgent(at(7, { state: "failed" }), told("starting"))).toBe(true);
+  expect(isUrgent(at(8, { state: "asleep" }), told("running"))).toBe(true);
+  expect(isUrgent(at(9, { state: "asleep" }), told("asleep"))).toBe(false);
+  expect(isUrgent(at(10, { state: "frozen" }), told("asleep"))).toBe(true);
 });
 
 test("steps that follow each other are told by the last of them, and all that matters is told", async () => {

@@ -6,7 +6,7 @@
  */
 import { JobObserved, type ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
-import { isFinal } from "@berth/shared/domain/job-state.ts";
+import { isFinal, type JobState } from "@berth/shared/domain/job-state.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 
@@ -23,13 +23,15 @@ export interface ReporterGiven {
 const GATHER_MS = 250;
 
 interface Told {
+  readonly state: JobState;
   readonly ready: boolean;
   readonly reasonCode: string | null;
 }
 
-/** Only that a step follows the one before is worth no message of its own. */
+/** Only that a step follows the one before is worth no message of its own, nor that a sleeper is about to wake. */
 export function isUrgent(job: ObservedJob, told: Told | undefined): boolean {
-  const isBetween = job.state === "preparing" || job.state === "starting";
+  const isResting = (job.state === "asleep" || job.state === "frozen") && told?.state === job.state;
+  const isBetween = job.state === "preparing" || job.state === "starting" || isResting;
   return !isBetween || job.ready !== (told?.ready ?? false) || job.reasonCode !== (told?.reasonCode ?? null);
 }
 
@@ -80,7 +82,7 @@ export class Reporter {
 
   #noteTold({ jobId, state, ready, reasonCode }: ObservedJob): void {
     if (isFinal(state)) this.#told.delete(jobId);
-    else this.#told.set(jobId, { ready, reasonCode });
+    else this.#told.set(jobId, { state, ready, reasonCode });
   }
 
   /** The newest that waits, after a while when nobody waits for it. */

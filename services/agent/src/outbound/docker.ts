@@ -61,6 +61,8 @@ export interface EngineNetwork {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+const NOT_EXITED = ["created", "restarting", "running", "removing", "paused", "dead"];
+
 export class Engine {
   readonly #docker: Docker;
   readonly #podId: string;
@@ -109,9 +111,10 @@ export class Engine {
     }));
   }
 
-  /** Every container of this pod, in any state. */
-  async list(): Promise<LabelledContainer[]> {
-    const filters = { label: [`berth.pod=${this.#podId}`] };
+  /** Every container of this pod, in any state; or those alone that did not exit, which costs the engine less. */
+  async list(which: "all" | "not-exited" = "all"): Promise<LabelledContainer[]> {
+    const status = which === "all" ? {} : { status: NOT_EXITED };
+    const filters = { label: [`berth.pod=${this.#podId}`], ...status };
     const found = await this.#call("list", (abortSignal) =>
       this.#docker.listContainers({ all: true, filters, abortSignal }),
     );

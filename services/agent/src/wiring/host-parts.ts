@@ -3,7 +3,6 @@ import { join } from "node:path";
 import type { HostFile } from "@berth/shared/contracts/http/api.ts";
 import { type Bus, connectBus } from "@berth/shared/kit/bus.ts";
 import type { Curve } from "@berth/shared/kit/curve.ts";
-import { describeError } from "@berth/shared/kit/log.ts";
 import type { ServiceContext } from "@berth/shared/kit/service.ts";
 import type { AgentConfig } from "../config.ts";
 import { CertificateKeeper } from "../edge/certificate-keeper.ts";
@@ -166,11 +165,7 @@ async function openEdge(
       trustedProxies: config.trustedProxies,
       log,
       clock,
-      acknowledged: (acknowledgements) => {
-        tellApplied(routes, acknowledgements).catch((error: unknown) =>
-          log.warn("routes.not-told", { error: describeError(error) }),
-        );
-      },
+      acknowledged: (acknowledgements) => tellApplied(routes, acknowledgements),
     }),
   );
   await edge.start();

@@ -26,6 +26,8 @@ export async function serveActivator(
       ...{ bus, log, changed },
       hostId: host.hostId,
       wakeHere: (serviceId, epoch) => jobs.wakeService(serviceId, epoch),
+      servesHere: (serviceId) =>
+        jobs.records().some(({ spec, ready }) => ready && spec.serviceId === serviceId),
       isBehind: askTables,
     }),
   );

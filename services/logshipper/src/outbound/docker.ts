@@ -14,6 +14,8 @@ export interface JobContainer {
   readonly release: number;
 }
 
+const RUNNING = ["running", "paused", "restarting"];
+
 export class LogSource {
   readonly #docker: Docker;
   readonly #podId: string;
@@ -23,9 +25,14 @@ export class LogSource {
     this.#podId = podId;
   }
 
-  /** Whose lines these are is told by the labels that the agent set, never by the lines. */
-  async list(): Promise<JobContainer[]> {
-    const filters = { label: [`berth.pod=${this.#podId}`, "berth.job"] };
+  /**
+   * Whose lines these are is told by the labels that the agent set, never by the lines.
+   *
+   * @param which all; those that run; or those of these ids
+   */
+  async list(which: "all" | "running" | readonly string[] = "all"): Promise<JobContainer[]> {
+    const only = which === "all" ? {} : which === "running" ? { status: RUNNING } : { id: [...which] };
+    const filters = { label: [`berth.pod=${this.#podId}`, "berth.job"], ...only };
     const abortSignal = AbortSignal.timeout(LIST_MS);
     const found = await this.#docker.listContainers({ all: true, filters, abortSignal });
     return found.map(({ Id, State, Labels: labels }) => ({
@@ -46,8 +53,8 @@ export class LogSource {
     return endingWith(stream, signal);
   }
 
-  /** Calls `onStart` for every container of the pod that starts, until the stream ends. A hint, as all events. */
-  async followStarts(onStart: () => void, signal: AbortSignal): Promise<void> {
+  /** Calls `onStart` with the id of every container of the pod that starts, until the stream ends. A hint, as all events. */
+  async followStarts(onStart: (id: string) => void, signal: AbortSignal): Promise<void> {
     const filters = JSON.stringify({
       type: ["container"],
       event: ["start"],
@@ -56,7 +63,9 @@ export class LogSource {
     const options: Docker.GetEventsOptions = { filters };
     Object.assign(options, { abortSignal: signal });
     const stream = await this.#docker.getEvents(options);
-    for await (const _event of endingWith(stream, signal)) onStart();
+    // A chunk may hold several events, or part of one.
+    for await (const chunk of endingWith(stream, signal))
+      for (const [, id = ""] of String(chunk).matchAll(/"(?:id|ID)":"([0-9a-f]{64})"/g)) onStart(id);
   }
 }
 

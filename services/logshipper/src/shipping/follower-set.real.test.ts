@@ -114,3 +114,17 @@ test("a line of 10 MB is one cut line, and the next one is whole", async () => {
   expect(kept[0]?.text).toMatch(/^0{16384} …\[cut/);
   await shipper.close();
 }, 40_000);
+
+test("one that stopped and starts again is followed again", async () => {
+  const shipper = await startShipper();
+  const said = async () => (await shipper.rings.tail(service("4"), 10)).map(({ text }) => text);
+  const id = (await run(service("4"), "echo begins; exec sleep 600")).trim();
+  await until("the first line", async () => expect(await said()).toEqual(["begins"]));
+  await engine.docker("stop", "-t", "0", id);
+  // Two looks: by then it is known as one that ended.
+  const secondLookAtMs = Date.now() + 4500;
+  await until("two looks later", async () => expect(Date.now()).toBeGreaterThan(secondLookAtMs));
+  await engine.docker("start", id);
+  await until("the second line", async () => expect(await said()).toEqual(["begins", "begins"]));
+  await shipper.close();
+}, 40_000);

@@ -1,4 +1,7 @@
-/** One follower per job container: started by a list every 2 s and by the engine's events. */
+/**
+ * One follower per job container: started by a list every 2 s and by the engine's events. Where many sleep, most lists are
+ * of those that run alone.
+ */
 import { EnvironmentId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
@@ -7,6 +10,9 @@ import { type FollowGiven, followContainer } from "./follow-container.ts";
 
 const EVENTS_AGAIN_MS = 500;
 const EVENTS_LIFE_MS = 120_000;
+const MANY_ENDED = 20;
+const WHOLE_EVERY = 15;
+const MOST_STARTED = 200;
 
 export class FollowerSet {
   readonly #given: FollowGiven;
@@ -14,6 +20,9 @@ export class FollowerSet {
   readonly #following = new Map<string, Promise<void>>();
   /** Containers that ended and were read to their end. */
   readonly #ended = new Set<string>();
+  /** Ids of those that started since the last list: such a one may have ended already. */
+  readonly #started = new Set<string>();
+  #looks = 0;
 
   constructor(given: FollowGiven) {
     this.#given = given;
@@ -21,11 +30,10 @@ export class FollowerSet {
 
   /** Lists the containers and follows those that nobody follows. */
   readonly look = async (): Promise<void> => {
-    const containers = (await this.#given.source.list()).filter(isSound);
-    const ids = new Set(containers.map(({ id }) => id));
-    for (const id of this.#ended) if (!ids.has(id)) this.#ended.delete(id);
-    this.#forgetPositions(ids);
+    const containers = (await this.#list()).filter(isSound);
     for (const container of containers) {
+      // It was stopped and runs again: a sleeper that woke.
+      if (container.isRunning) this.#ended.delete(container.id);
       if (this.#following.has(container.id) || this.#ended.has(container.id)) continue;
       const done = followContainer(this.#given, container, this.#closed.signal);
       this.#following.set(container.id, done);
@@ -35,6 +43,22 @@ export class FollowerSet {
       });
     }
   };
+
+  async #list(): Promise<readonly JobContainer[]> {
+    const { source } = this.#given;
+    const started = [...this.#started];
+    this.#started.clear();
+    this.#looks += 1;
+    if (this.#ended.size >= MANY_ENDED && this.#looks % WHOLE_EVERY !== 0) {
+      const running = await source.list("running");
+      return started.length === 0 ? running : [...running, ...(await source.list(started))];
+    }
+    const all = await source.list();
+    const ids = new Set(all.map(({ id }) => id));
+    for (const id of this.#ended) if (!ids.has(id)) this.#ended.delete(id);
+    this.#forgetPositions(ids);
+    return all;
+  }
 
   /** A place is kept while its container is there: ids are never used again. */
   #forgetPositions(ids: ReadonlySet<string>): void {
@@ -47,7 +71,10 @@ export class FollowerSet {
     while (!this.#closed.signal.aborted) {
       const life = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(EVENTS_LIFE_MS)]);
       try {
-        await this.#given.source.followStarts(wake, life);
+        await this.#given.source.followStarts((id) => {
+          if (this.#started.size < MOST_STARTED) this.#started.add(id);
+          wake();
+        }, life);
       } catch (error) {
         this.#given.log.debug("logs.events-lost", { error: describeError(error) });
       }

@@ -10,7 +10,7 @@ import { RouteAcknowledged } from "@berth/shared/contracts/route.ts";
 import { HttpOptions } from "@berth/shared/domain/http-options.ts";
 import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import { addToOutbox } from "@berth/shared/kit/outbox.ts";
-import { type Kysely, sql, type Transaction } from "kysely";
+import { type Kysely, type RawBuilder, sql, type Transaction } from "kysely";
 import type { CertificateRow } from "../core/choose-certificate.ts";
 import { type Deferred, deferGrowth, type ToldTable } from "../core/defer-growth.ts";
 import { type BackendRow, planTables, type ServiceRow } from "../core/plan-tables.ts";
@@ -127,11 +127,21 @@ export async function readCertificates(trx: Kysely<RouterTables>): Promise<Certi
   }));
 }
 
-export async function readTables(db: Kysely<RouterTables>): Promise<RouteTable[]> {
-  return (await readTold(db)).map(({ environmentId, version, sites }) => ({ environmentId, version, sites }));
+export async function readVersions(db: Kysely<RouterTables>): Promise<Record<string, number>> {
+  const rows = await db.selectFrom("route_tables").select(["environment_id", "version"]).execute();
+  return Object.fromEntries(rows.map((row) => [row.environment_id, row.version]));
 }
 
-async function readTold(db: Kysely<RouterTables>): Promise<(ToldTable & RouteTable)[]> {
+/** @param only of these environments */
+export async function readTables(db: Kysely<RouterTables>, only: readonly string[]): Promise<RouteTable[]> {
+  const told = await readTold(db, sql`environment_id = any(${[...only]})`);
+  return told.map(({ environmentId, version, sites }) => ({ environmentId, version, sites }));
+}
+
+async function readTold(
+  db: Kysely<RouterTables>,
+  where: RawBuilder<unknown> = sql`true`,
+): Promise<(ToldTable & RouteTable)[]> {
   interface Row {
     environment_id: EnvironmentId;
     version: number;
@@ -140,7 +150,7 @@ async function readTold(db: Kysely<RouterTables>): Promise<(ToldTable & RouteTab
   }
   const { rows } = await sql<Row>`
     select environment_id, version, sites, (extract(epoch from clock_timestamp() - changed_at) * 1000)::float8 as age_ms
-      from route_tables order by environment_id`.execute(db);
+      from route_tables where ${where} order by environment_id`.execute(db);
   return rows.map(({ environment_id: environmentId, version, sites, age_ms: ageMs }) => ({
     ...{ environmentId, version, sites, ageMs },
   }));
@@ -155,14 +165,19 @@ export async function readWatermark(db: Kysely<RouterTables>): Promise<string> {
   return `${rows[0]?.jobs} ${rows[0]?.sleeps} ${rows[0]?.acts}`;
 }
 
-/** Keeps what a host's edge said; an older word than the stored one changes nothing. @returns whether it did */
+/**
+ * Keeps what a host's edge said; an older word than the stored one changes nothing. Nobody waits for the disk: what a
+ * crash takes, the host's next heartbeat says again, and whoever acts on it commits after it.
+ * @returns whether it did
+ */
 export async function storeAck(
   db: Kysely<RouterTables>,
   ack: { hostId: HostId; environmentId: string; version: number; atMs: number },
 ): Promise<boolean> {
   const { rows } = await sql<{ host_id: string }>`
     insert into route_acks (host_id, environment_id, version, at_ms)
-    values (${ack.hostId}, ${ack.environmentId}, ${ack.version}, ${ack.atMs})
+    select ${ack.hostId}, ${ack.environmentId}, ${ack.version}::int, ${ack.atMs}::float8
+      from (select set_config('synchronous_commit', 'off', true)) as unsynced
     on conflict (host_id, environment_id) do update set version = excluded.version, at_ms = excluded.at_ms
       where route_acks.at_ms < excluded.at_ms and route_acks.version <> excluded.version
     returning host_id`.execute(db);

@@ -183,6 +183,11 @@ export function slotName(slot: number): string {
   return `slot_${slot}`;
 }
 
+/** False for the configuration's own backends. */
+export function isSlotName(name: string): boolean {
+  return /^slot_\d+$/.test(name);
+}
+
 /** How the name of the activator among the servers begins. */
 export const ACTIVATOR = "activator-";
 

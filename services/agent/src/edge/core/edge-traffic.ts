@@ -16,7 +16,9 @@ export interface EdgeTraffic {
 
 /** @throws Error when a column is missing: what is not counted must not look like quiet */
 export function parseTraffic(text: string): Map<string, SlotTraffic> {
-  const [head = "", ...lines] = text.split("\n").filter((line) => line.trim() !== "");
+  const [head = "", ...rest] = text.split("\n").filter((line) => line.trim() !== "");
+  // Every command of several says its columns.
+  const lines = rest.filter((line) => !line.startsWith("#"));
   const columns = head.replace(/^#\s*/, "").split(",");
   const at = (name: string): number => {
     const index = columns.indexOf(name);
@@ -33,6 +35,25 @@ export function parseTraffic(text: string): Map<string, SlotTraffic> {
       return [cells[slot] ?? "", traffic];
     }),
   );
+}
+
+/** Past this many the proxy is asked for all: one long answer costs less than so many short ones. */
+const MOST_NAMED = 100;
+
+/**
+ * What the proxy must be asked for: slots of services that are awake, and of those that fall asleep and have a connection
+ * to an instance still. What sleeps is asked for through its activator, which knows.
+ *
+ * @param inUse slots with a server that is no activator; @returns null for all
+ */
+export function slotsToCount({ tables, hosts }: EdgeState, inUse: Iterable<string>): string[] | null {
+  const slots = new Set(inUse);
+  for (const { sites } of Object.values(tables))
+    for (const { hostname, sleep } of sites) {
+      const slot = sleep === undefined ? hosts[hostname]?.slot : undefined;
+      if (slot !== undefined) slots.add(slotName(slot));
+    }
+  return slots.size > MOST_NAMED ? null : [...slots];
 }
 
 export function edgeTraffic(

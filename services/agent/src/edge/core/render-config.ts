@@ -5,16 +5,19 @@
  * what was last known. It must load in HAProxy 2.6 (Debian 12) and 3.0 (Debian 13).
  *
  * Choices that are not obvious:
- *  - A connection to an app is used for one request (http-server-close, http-reuse never). An idle one races
- *    with the app's own keep-alive timeout (Node 5 s, gunicorn 2 s) and loses as a 502, which could only be
- *    repaired by repeating requests that may have been executed. A connect on the host's bridge is cheap.
- *  - Only a connection that could not be made is tried again, on another server: no request is ever sent twice.
+ *  - Connections to apps are used again, which is two thirds of the proxy's work. An idle one races with the app's own
+ *    keep-alive timeout (Node 5 s, gunicorn 2 s), and whoever loses gets no answer. So only a request that may be sent
+ *    twice (GET, HEAD and OPTIONS without a body) goes over a used connection, and it is sent again when there is no
+ *    answer at all. `http-reuse safe` gives the first request of every client connection a connection of its own; the
+ *    others that may not be repeated are made first ones: they go through the proxy once more (`once`).
+ *  - But for those, only a connection that could not be made is tried again, on another server.
  *  - A request with both Content-Length and Transfer-Encoding is read by the latter alone, the former is taken
  *    out, and the client's connection ends after the answer (RFC 9112, 6.3): nothing can be smuggled behind it.
  *  - Upgrade passes for WebSocket only: with h2c a client would get behind the rules about headers.
  *  - Header names with `_` are taken out: X_Forwarded_For looks like X-Forwarded-For to CGI and WSGI.
  *  - The query string is in no log.
  */
+import { createHash } from "node:crypto";
 import { SOURCE_BITS } from "@berth/shared/domain/source-list.ts";
 import { type EdgeState, MAINTENANCE, slotName, wantedImage } from "./edge-state.ts";
 import { certificatePath, listFile, type WantedTls } from "./edge-tls.ts";
@@ -47,7 +50,7 @@ export interface EdgeSettings {
 
 /** The part that only a reload can change. Its digest is the description that `show info` prints. */
 export function renderStatic(settings: EdgeSettings): string {
-  return [globalSection(settings), DEFAULTS, frontend(settings), health(settings)]
+  return [globalSection(settings), DEFAULTS, frontend(settings), once(settings), health(settings)]
     .filter((s) => s !== "")
     .join("\n");
 }
@@ -130,11 +133,10 @@ const DEFAULTS = `defaults
   mode http
   log global
   option dontlognull
-  option http-server-close
-  http-reuse never
+  http-reuse safe
   option redispatch 1
-  retries 3
-  retry-on conn-failure
+  retries 5
+  retry-on conn-failure empty-response
   balance leastconn
   # Header block within 10 s (slow senders); an idle client is let go after 60 s.
   timeout http-request 10s
@@ -207,6 +209,36 @@ ${tlsPort === null ? "" : httpsRules(optionsFile, tlsPort)}${siteRules(optionsFi
   http-request set-header X-Forwarded-Port %[dst_port]
   http-request set-header X-Request-Id %[unique-id]
   http-after-response set-header X-Request-Id %[unique-id]
+  acl first http_first_req
+  acl repeatable method GET HEAD OPTIONS
+  acl with_body req.hdr(content-length) -m found
+  acl with_body req.hdr(transfer-encoding) -m found
+  http-request disable-l7-retry if first or !repeatable or with_body
+  # What barely fits would not fit with what the edge adds.
+  acl fits req.hdrs,length lt 12288
+  acl few req.fhdr_cnt lt 80
+  use_backend ${ONCE} if !first !repeatable fits few or !first with_body fits few
+  use_backend %[var(txn.slot)]
+`;
+}
+
+/** No slot is named so. */
+const ONCE = "once";
+
+/** Makes a request the first one of a connection: then it gets a connection to its app that nobody used. */
+function once({ pidFile }: EdgeSettings): string {
+  const socket = `abns@berth-${createHash("sha256").update(pidFile).digest("hex").slice(0, 16)}`;
+  return `backend ${ONCE}
+  http-reuse never
+  option http-server-close
+  http-request set-header X-Berth-Slot %[var(txn.slot)]
+  server self ${socket}
+frontend ${ONCE}-again
+  bind ${socket}
+  no log
+  http-request disable-l7-retry
+  http-request set-var(txn.slot) req.fhdr(x-berth-slot)
+  http-request del-header x-berth-slot
   use_backend %[var(txn.slot)]
 `;
 }

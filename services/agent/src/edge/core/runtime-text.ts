@@ -6,20 +6,25 @@
  * whether an acknowledgement is true.
  */
 import { assertNever } from "@berth/shared/domain/assert.ts";
-import { isActivator } from "./edge-state.ts";
+import { isActivator, isSlotName } from "./edge-state.ts";
 import type { ObservedServer, ObservedSources, Step } from "./plan-steps.ts";
 
 /**
  * Checks: TCP every 2 s, every 250 ms once something looks wrong, so that a dead replica leaves after about
  * half a second. A failed connection of real traffic (layer 4 only: an app's own answers never count) starts
  * the fast checks at once; it does not by itself take the server out.
+ * Of idle connections few are kept, and half of those that nobody needed go every 2 s. A server that is added to a running
+ * proxy keeps none unless it is told to.
  */
 export const SERVER_OPTIONS =
-  "check inter 2s fastinter 250ms downinter 500ms fall 2 rise 1 observe layer4 error-limit 3 on-error fastinter";
+  "pool-max-conn 64 pool-purge-delay 2s check inter 2s fastinter 250ms downinter 500ms fall 2 rise 1 observe layer4 error-limit 3 on-error fastinter";
 
-/** The activator is one for all sleepers: checks of it by each of them would only cost. */
+/**
+ * The activator is one for all sleepers: checks of it by each of them would only cost. A connection to it becomes one to
+ * an instance, so it is not used again.
+ */
 export function serverOptions(server: { readonly name: string }): string {
-  return isActivator(server) ? "" : SERVER_OPTIONS;
+  return isActivator(server) ? "pool-max-conn 0" : SERVER_OPTIONS;
 }
 
 export interface Command {
@@ -120,9 +125,10 @@ export function parseServersState(text: string): ObservedServer[] {
   };
   const index = { slot: at(COLUMNS.slot), name: at(COLUMNS.name), address: at(COLUMNS.address) };
   const more = { admin: at(COLUMNS.admin), port: at(COLUMNS.port) };
-  return lines.slice(2).map((line) => {
+  return lines.slice(2).flatMap((line) => {
     const cells = line.trim().split(/\s+/);
     const cell = (i: number): string => cells[i] ?? "";
+    if (!isSlotName(cell(index.slot))) return [];
     return {
       slot: cell(index.slot),
       name: cell(index.name),

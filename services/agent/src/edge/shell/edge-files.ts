@@ -3,14 +3,12 @@
  * haproxy.cfg, hosts.map and sources.map are made from it. A configuration replaces the last good one only after
  * `haproxy -c` accepted it; whatever fails leaves the last good one in place.
  */
-import { execFile } from "node:child_process";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { runCommand } from "../../outbound/run-command.ts";
 import { EdgeState, EMPTY_STATE } from "../core/edge-state.ts";
 import { listFile } from "../core/edge-tls.ts";
 
-const run = promisify(execFile);
 const CHECK_TIMEOUT_MS = 20_000;
 
 export interface EdgePaths {
@@ -153,14 +151,13 @@ async function writeIfOther(path: string, text: string): Promise<boolean> {
   return true;
 }
 
+/** Nobody waits for it, and it takes the processor from starts that somebody waits for: it comes last. */
 async function checkConfig(binary: string, path: string): Promise<void> {
-  try {
-    await run(binary, ["-c", "-q", "-f", path], { timeout: CHECK_TIMEOUT_MS, maxBuffer: 1024 * 1024 });
-  } catch (cause) {
-    const { stderr = "", message } = cause as { stderr?: string; message: string };
-    const words = (stderr || message).trim().slice(-1500);
+  const argv = ["nice", "-n", "19", binary, "-c", "-q", "-f", path];
+  await runCommand(argv, { timeoutMs: CHECK_TIMEOUT_MS }).catch((cause: unknown) => {
+    const words = cause instanceof Error ? cause.message : String(cause);
     throw new Error(`${binary} refused the edge's configuration, the last good one stays: ${words}`, {
       cause,
     });
-  }
+  });
 }

@@ -38,8 +38,14 @@ export async function observeImage(
   return { hosts: parseMap(map), servers: parseServersState(state), sources: parseSources(sources) };
 }
 
-export async function observeTraffic(client: RuntimeClient): Promise<Map<string, SlotTraffic>> {
-  return parseTraffic(await client.ask("show stat -1 2 -1"));
+/** @param slots null for all */
+export async function observeTraffic(
+  client: RuntimeClient,
+  slots: readonly string[] | null,
+): Promise<Map<string, SlotTraffic>> {
+  if (slots?.length === 0) return new Map();
+  const named = slots?.map((slot) => `show stat ${slot} 2 -1`).join(";");
+  return parseTraffic(await client.ask(named ?? "show stat -1 2 -1"));
 }
 
 /** @returns once a worker with the wanted configuration answers; @throws Error after the deadline */
