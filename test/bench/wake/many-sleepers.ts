@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { LabPod } from "@berth/infra/lab/lab-pod.ts";
 import { sleepService } from "@berth/shared/contracts/http/api.ts";
-import { callRoute } from "@berth/shared/contracts/http/client.ts";
+import { type ApiTarget, callRoute } from "@berth/shared/contracts/http/client.ts";
 import type pg from "pg";
 import { makeEnvironments } from "../../network/many-environments.ts";
 
@@ -38,10 +38,7 @@ export async function makeDozers(given: ManyGiven, count: number): Promise<Dozer
     const options = { count: 1, instances: 1, appsEach, org, say: () => {} };
     const made = await makeEnvironments(labPod, { id: templateId }, options);
     for (const { name: environment, app: service } of made.environments)
-      await callRoute(call, sleepService, {
-        params: { org, environment, service },
-        body: { level: "stopped" },
-      });
+      await orderSleep(call, { org, environment, service });
     await untilAsleep(
       db,
       made.environments.map(({ service }) => service),
@@ -51,6 +48,22 @@ export async function makeDozers(given: ManyGiven, count: number): Promise<Dozer
     say(`${ids.length} of ${count} asleep after ${seconds.toFixed(0)} s`);
   }
   return await read(db, ids);
+}
+
+/** Its first deploy may have the last step still to come. */
+async function orderSleep(
+  call: ApiTarget,
+  params: { readonly org: string; readonly environment: string; readonly service: string },
+): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await callRoute(call, sleepService, { params, body: { level: "stopped" } });
+      return;
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "conflict" || tries * lookEveryMs > settleMs) throw error;
+      await delay(lookEveryMs);
+    }
+  }
 }
 
 async function read(db: pg.Pool, ids: readonly string[]): Promise<Dozer[]> {
