@@ -34,6 +34,8 @@ export interface EdgeGiven {
   readonly initialSlots?: number;
   readonly drainGraceMs?: number;
   readonly verifyEveryMs?: number;
+  /** Between two checks of haproxy.cfg, which follows the state. */
+  readonly installRestMs?: number;
   readonly log: Log;
   readonly clock: Clock;
   /** Called with what became true outside of `apply`, such as after the proxy was away. */

@@ -8,7 +8,7 @@
  * At rest the proxy is read whole the less often the more host names it has; which process it is, every second.
  *
  * What must stay true: one round at a time; an acknowledgement follows a synced state.json and a read-back;
- * haproxy.cfg on disk follows within seconds, so that a proxy that starts by itself serves the last state.
+ * haproxy.cfg on disk follows within 10 s, so that a proxy that starts by itself serves the last state.
  */
 import { createHash } from "node:crypto";
 import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
@@ -48,8 +48,8 @@ export function createEdge(given: EdgeGiven): Edge {
 }
 
 const ROUNDS = 4;
-/** A proxy that starts by itself meanwhile is set right through its Runtime API, within a second. */
-const INSTALL_REST_MS = 2000;
+/** The proxy's check takes a tenth of a second. One that starts by itself meanwhile is set right within a second. */
+const INSTALL_REST_MS = 10_000;
 /** Between two whole looks at a proxy at rest: what it costs to read it is bounded, whatever it holds. */
 const REST_PER_HOST_MS = 10;
 const MOST_REST_MS = 10_000;
@@ -383,7 +383,8 @@ class HaproxyEdge implements Edge {
   #installSoon(): void {
     if (this.#installPending || this.#installed === this.#now()) return;
     this.#installPending = true;
-    const restMs = Math.max(0, this.#installedAtMs + INSTALL_REST_MS - this.#given.clock.monotonicMs());
+    const leastMs = this.#given.installRestMs ?? INSTALL_REST_MS;
+    const restMs = Math.max(0, this.#installedAtMs + leastMs - this.#given.clock.monotonicMs());
     void sleep(restMs, this.#closing.signal).then(async () => {
       await this.#installQueue;
       this.#installPending = false;

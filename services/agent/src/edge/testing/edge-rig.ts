@@ -47,6 +47,7 @@ export async function startRig(binary: string, more: Partial<EdgeGiven> = {}): P
       binary,
       log: silentLog,
       clock: systemClock,
+      installRestMs: 500,
       acknowledged: (a) => void acks.push(...a),
       ...more,
     });
