@@ -80,8 +80,15 @@ test("an allow-list counts the connection's own address, from the first moment a
   await rig.edge.apply([tables(2, ["127.0.0.0/8"])]);
   expect(await from("127.0.8.1")).toBe(200);
   await rig.edge.apply([tables(3, ["127.0.7.0/24"])]);
-  await vi.waitFor(async () =>
-    expect(await readFile(join(rig.dir, "sources.map"), "utf8")).not.toContain("/8"),
+  const fileOf = (name: string) => readFile(join(rig.dir, name), "utf8");
+  await vi.waitFor(
+    async () => {
+      expect(await fileOf("sources.map")).toContain("127.0.7.0/24");
+      expect(await fileOf("sources.map")).not.toContain("/8");
+      // Comes last.
+      expect(await fileOf("haproxy.cfg")).toContain(`127.0.0.1:${app.port}`);
+    },
+    { timeout: 10_000 },
   );
   await endProxy(rig.proxy);
   rig.proxy = await rig.startProxy();
