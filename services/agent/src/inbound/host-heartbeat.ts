@@ -55,8 +55,6 @@ export class Heartbeat {
 
   #beat(): void {
     const { bus, hostId, jobs, meter, clock, bootId, agentStartedAtMs, alarms } = this.#given;
-    // What is not sent is not said.
-    if (!bus.connected) this.#memory = forgetSaid(this.#memory);
     const nowMs = clock.nowMs();
     const records = jobs.records();
     const state = meter.state(records);
@@ -68,7 +66,8 @@ export class Heartbeat {
     const rest = this.#rest();
     const held = records.map(({ spec, sequence }) => ({ jobId: spec.jobId, epoch: spec.epoch, sequence }));
     const { memory, isFull } = nextBeat(this.#memory, { state, held, rest });
-    this.#memory = memory;
+    // What is not sent is not said.
+    this.#memory = bus.connected ? memory : forgetSaid(memory);
     const { revision } = memory;
     bus.signal(
       HostHeartbeat,
