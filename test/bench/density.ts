@@ -38,7 +38,7 @@ const singles = 7;
 const singleCpuMillis = 300;
 /** What is asked for at once, so that it is there within the time that a lab waits. */
 const scaleStep = 40;
-const sizes = { memoryBytes: 16 * MIB, cpuMillis: 10, diskBytes: 16 * MIB };
+const sizes = { memoryBytes: 16 * MIB, cpuMillis: 50, diskBytes: 16 * MIB };
 
 const { values: flags } = parseArgs({
   options: {
@@ -83,7 +83,7 @@ console.log(reportLine("density", figures, details, {}));
 
 async function berthLab(hosts: number): Promise<{ lab: NetworkLab; app: NetworkApp }> {
   const stateDir = join(tmpdir(), `berth-density-${process.pid}`);
-  const agentEnv = { BERTH_AGENT_JOB_SLOTS: "1100", BERTH_AGENT_NETWORKS_COUNT: "500" };
+  const agentEnv = { BERTH_AGENT_JOB_SLOTS: "500", BERTH_AGENT_NETWORKS_COUNT: "500" };
   const postgresPort = wholeFlag(flags, "postgres-port", 1, 65_535);
   const lab = await startNetworkLab({ hosts, index, postgresPort, stateDir, agentEnv });
   closing.push(lab.close);
@@ -93,7 +93,7 @@ async function berthLab(hosts: number): Promise<{ lab: NetworkLab; app: NetworkA
 
 /**
  * One host from ten containers to many. Beside each, a few more are started that have CPU enough: what is measured is the
- * start, not a limit of a hundredth of a CPU.
+ * start, not a limit.
  */
 async function crowdedHost(): Promise<void> {
   const many = wholeFlag(flags, "containers", few + singles + 1, 1000);
@@ -104,7 +104,7 @@ async function crowdedHost(): Promise<void> {
   const rulesFew = await packetRules(host);
   const startsFew = await startTimes(lab, single, { from: 1, count: singles, say });
   await single.scale(1);
-  await fill(lab, app, many - singles);
+  await fill(lab, app, many - singles - 1);
   const running = (await instancesOf([host], "berth.job")).length;
   const rulesMany = await packetRules(host);
   const startsMany = await startTimes(lab, single, { from: 1, count: singles, say });

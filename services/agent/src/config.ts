@@ -1,4 +1,5 @@
 /** Every key of the agent's configuration. */
+import { MOST_JOBS_TOLD } from "@berth/shared/contracts/host.ts";
 import { BusConfig } from "@berth/shared/kit/bus-config.ts";
 import { key } from "@berth/shared/kit/config.ts";
 import { z } from "zod";
@@ -48,7 +49,7 @@ export const AgentConfig = {
     default: 2 * 1024 ** 3,
     why: "disk kept back: an engine whose disk is full does not come back by itself",
   }),
-  jobSlots: key("BERTH_AGENT_JOB_SLOTS", count, {
+  jobSlots: key("BERTH_AGENT_JOB_SLOTS", count.max(MOST_JOBS_TOLD), {
     default: 200,
     why: "most jobs of this host; below the limits of bridge, keys and inotify",
   }),

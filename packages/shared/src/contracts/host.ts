@@ -24,6 +24,9 @@ export const HostRecovery = z.strictObject({
 });
 export type HostRecovery = z.infer<typeof HostRecovery>;
 
+/** A host that holds more tells no whole list: it would not hear what to stop. */
+export const MOST_JOBS_TOLD = 1000;
+
 /** What every beat says. */
 const beatHead = {
   hostId: HostId,
@@ -47,9 +50,9 @@ export const FullBeat = z.strictObject({
   state: HostState,
   /** True when `jobs` is the whole ledger. */
   whole: z.boolean(),
-  jobs: z.array(ObservedJob).max(500),
+  jobs: z.array(ObservedJob).max(MOST_JOBS_TOLD),
   /** Jobs whose containers are here although the ledger does not know them. */
-  unknown: z.array(JobKey).max(500).optional(),
+  unknown: z.array(JobKey).max(MOST_JOBS_TOLD).optional(),
   recovery: HostRecovery.optional(),
   /** Most starts that the agent gives its engine at once, as measured. */
   startsAtOnce: z.int().min(1).optional(),

@@ -1,3 +1,4 @@
+import { MOST_JOBS_TOLD } from "@berth/shared/contracts/host.ts";
 import { HostId } from "@berth/shared/domain/ids.ts";
 import { GIB, MIB } from "@berth/shared/domain/resources.ts";
 import { expect, test } from "vitest";
@@ -6,7 +7,7 @@ import { type HostIdentity, hostState, type Measured } from "./capacity.ts";
 import { type AwardMemory, decideAward, rememberAnswers } from "./decide-award.ts";
 import { decideStops, newestSeen } from "./decide-stops.ts";
 import type { JobRecord } from "./job-record.ts";
-import { heartbeatJobs, MAX_JOBS_BYTES } from "./render-heartbeat.ts";
+import { heartbeatJobs } from "./render-heartbeat.ts";
 
 const host: HostIdentity = {
   hostId: HostId.parse(`hst_${"0".repeat(26)}`),
@@ -178,12 +179,15 @@ test.each([
   expect(decideStops(desired, { leaderEpoch: 2, revision: 4 }, one, nowMs)).toEqual(decision);
 });
 
-test("a heartbeat of 200 loud failures fits into one message and names every job", () => {
-  const records = Array.from({ length: 200 }, (_, i) =>
-    unitRecord({ state: "failed", lastLines: Array(20).fill("\0".repeat(2000)) }, specOf(i % 10)),
+test("a heartbeat of as many loud failures as may be fits into one message and names every job", () => {
+  const loud = { reason: "\0".repeat(1000), lastLines: Array(20).fill("\0".repeat(2000)) };
+  const records = Array.from({ length: MOST_JOBS_TOLD }, (_, i) =>
+    unitRecord({ state: "failed", ...loud }, specOf(i % 10)),
   );
   const { whole, jobs } = heartbeatJobs(records);
   expect(whole).toBe(true);
-  expect(jobs).toHaveLength(200);
-  expect(JSON.stringify(jobs).length).toBeLessThan(MAX_JOBS_BYTES + 200 * 1000);
+  expect(jobs).toHaveLength(MOST_JOBS_TOLD);
+  const busLimitBytes = 1024 * 1024;
+  const restBytes = 100 * 1024;
+  expect(JSON.stringify(jobs).length).toBeLessThan(busLimitBytes - restBytes);
 });

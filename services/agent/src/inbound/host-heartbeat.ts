@@ -1,12 +1,12 @@
 /** The heartbeat every 2 s, which is the host's standing bid, in full or as "the same again"; and the bid asked for. */
-import { AskBid, HostHeartbeat, type HostRecovery } from "@berth/shared/contracts/host.ts";
+import { AskBid, HostHeartbeat, type HostRecovery, MOST_JOBS_TOLD } from "@berth/shared/contracts/host.ts";
 import { JobKey } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import type { z } from "zod";
 import { type BeatMemory, forgetSaid, NOTHING_SAID, nextBeat } from "../core/beat-form.ts";
-import { heartbeatJobs, MAX_JOBS } from "../core/render-heartbeat.ts";
+import { heartbeatJobs } from "../core/render-heartbeat.ts";
 import type { AlarmLog } from "../jobs/alarm-log.ts";
 import type { HostMeter } from "../jobs/host-meter.ts";
 import type { JobSet } from "../jobs/job-set.ts";
@@ -81,7 +81,7 @@ export class Heartbeat {
     const { agentVersion, machine, meter, jobs, recovery, startsAtOnce, routes } = this.#given;
     return {
       ...{ agentVersion, machine, engineVersion: meter.engineVersion },
-      unknown: jobs.unknown().slice(0, MAX_JOBS).filter(isJobKey),
+      unknown: jobs.unknown().slice(0, MOST_JOBS_TOLD).filter(isJobKey),
       ...{ recovery: recovery(), startsAtOnce: startsAtOnce(), routes: { ...routes() } },
     };
   }
