@@ -175,6 +175,7 @@ describe("what the repository says", () => {
       scale: 2,
       memoryBytes: 64 * 1024 ** 2,
       cpuMillis: 250,
+      diskBytes: 512 * 1024 ** 2,
       healthPath: "/up",
       startDeadlineMs: 9000,
     };

@@ -252,6 +252,7 @@ export function sampleBody(name: RouteName): object | undefined {
     acceptLink: { org: "rival", environment: "production", service: "vault", port: 5432 },
     leaveLink: { org: "rival", environment: "production", service: "vault", port: 5432 },
     changeServicePolicy: { onReturn: "keep-original" },
+    changeServiceHttp: { http: { sticky: true } },
     changeVars: { set: { GREETING: "hello" } },
     changeRelease: { notes: "the good one" },
     rollbackService: { variables: "keep" },
