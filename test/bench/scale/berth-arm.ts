@@ -124,13 +124,14 @@ async function untilRouted(sockets: readonly string[], replicas: number): Promis
   }
 }
 
-/** Servers of the proxy that take requests: of kind 2 (server), up, and neither drained nor in maintenance. */
+/** Instances that the proxy sends requests to: servers that are up, neither drained nor in maintenance, but for itself. */
 async function serversUp(socketPath: string): Promise<number> {
   const lines = (await askProxy(socketPath, "show stat -1 4 -1")).trim().split("\n");
   const columns = (lines[0] ?? "").replace(/^#\s*/, "").split(",");
-  const status = columns.indexOf("status");
-  if (status < 0) throw new Error(`${socketPath}: 'show stat' has no column status`);
-  return lines.slice(1).filter((line) => /^(UP|no check)/.test(line.split(",")[status] ?? "")).length;
+  const [proxy, status] = [columns.indexOf("pxname"), columns.indexOf("status")];
+  if (proxy < 0 || status < 0) throw new Error(`${socketPath}: 'show stat' has no pxname or status`);
+  const rows = lines.slice(1).map((line) => line.split(","));
+  return rows.filter((row) => row[proxy] !== "once" && /^(UP|no check)/.test(row[status] ?? "")).length;
 }
 
 function askProxy(socketPath: string, text: string): Promise<string> {
