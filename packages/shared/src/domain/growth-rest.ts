@@ -16,3 +16,22 @@ export function growthRestMs(entriesCount: number, ageMs: number): number {
   if (ageMs < 0) return 0;
   return Math.max(0, Math.min(MOST_MS, entriesCount * PER_ENTRY_MS) - ageMs);
 }
+
+export interface Deferred<Table> {
+  readonly now: readonly Table[];
+  /** When to look again; null: nothing waits. */
+  readonly againInMs: number | null;
+}
+
+/** @param waitMs how much longer a changed table rests; 0: not at all */
+export function deferred<Table>(
+  changed: readonly Table[],
+  waitMs: (table: Table) => number,
+): Deferred<Table> {
+  const waits = changed.map(waitMs);
+  const rests = waits.filter((ms) => ms > 0);
+  return {
+    now: changed.filter((_table, at) => waits[at] === 0),
+    againInMs: rests.length === 0 ? null : Math.min(...rests),
+  };
+}

@@ -3,7 +3,7 @@
  * that come one after another are told together (`growthRestMs`). Nothing else waits.
  */
 import type { InstanceName } from "@berth/shared/contracts/network.ts";
-import { growthRestMs } from "@berth/shared/domain/growth-rest.ts";
+import { type Deferred, deferred, growthRestMs } from "@berth/shared/domain/growth-rest.ts";
 import { type NetworkContent, sameContent, type Table } from "./plan-tables.ts";
 
 export interface ToldTable extends Table {
@@ -11,20 +11,9 @@ export interface ToldTable extends Table {
   readonly ageMs: number;
 }
 
-export interface Deferred {
-  readonly now: readonly Table[];
-  /** When to look again; null: nothing waits. */
-  readonly againInMs: number | null;
-}
-
 /** @param changed as `planTables` made them from `told` */
-export function deferNames(changed: readonly Table[], told: ReadonlyMap<string, ToldTable>): Deferred {
-  const waits = changed.map((table) => waitMs(table, told.get(table.name)));
-  const rests = waits.filter((ms) => ms > 0);
-  return {
-    now: changed.filter((_table, at) => waits[at] === 0),
-    againInMs: rests.length === 0 ? null : Math.min(...rests),
-  };
+export function deferNames(changed: readonly Table[], told: ReadonlyMap<string, ToldTable>): Deferred<Table> {
+  return deferred(changed, (table) => waitMs(table, told.get(table.name)));
 }
 
 function waitMs(table: Table, told: ToldTable | undefined): number {

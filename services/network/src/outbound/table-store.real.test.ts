@@ -2,61 +2,29 @@
  * Tables made by several at once, on a real PostgreSQL: `BERTH_TEST_POSTGRES_URL` names one whose user may create
  * databases. The tables are those of the migrations of api, scheduler and network.
  */
-import { readdir, readFile } from "node:fs/promises";
 import { connectDatabase, type Database } from "@berth/shared/kit/database.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
-import pg from "pg";
+import { adminUrl, TestDatabase } from "@berth/shared/testing/test-database.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readTables, storeTables } from "./table-store.ts";
 import type { NetworkTables } from "./tables.ts";
 
-const adminUrl = process.env.BERTH_TEST_POSTGRES_URL;
-const name = `network_test_${process.pid}`;
 const pools = {
   ...{ podCidr: "10.128.0.0/10", hostCidr: "10.127.0.0/16", environmentBits: 19, sliceBits: 24 },
   ...{ firstPort: 21_000, portsCount: 2000 },
 };
 const key = `${"A".repeat(43)}=`;
 
-async function withClient(
-  database: string | null,
-  work: (client: pg.Client) => Promise<unknown>,
-): Promise<void> {
-  const url = new URL(adminUrl ?? "");
-  if (database !== null) url.pathname = `/${database}`;
-  const client = new pg.Client({ connectionString: url.href });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
-}
-
-/** All but the overview of deploys, which also needs the tables of git and builder. */
-async function createTables(client: pg.Client): Promise<void> {
-  for (const schema of ["api", "scheduler", "network"]) {
-    const folder = new URL(`../../../${schema}/migrations/`, import.meta.url);
-    await client.query(`create schema ${schema}; set search_path to ${schema}`);
-    for (const file of (await readdir(folder)).sort()) {
-      const text = await readFile(new URL(file, folder), "utf8");
-      await client.query(text.replaceAll(/^create (?:or replace )?view deploy_overview[^;]*;/gim, ""));
-    }
-  }
-}
-
 describe.skipIf(adminUrl === undefined)("tables of networks", () => {
+  let tables: TestDatabase;
   let database: Database<NetworkTables>;
   const hosts = [newId("host"), newId("host")];
 
   beforeAll(async () => {
-    await withClient(null, (admin) => admin.query(`create database ${name}`));
-    await withClient(name, createTables);
-    const url = new URL(adminUrl ?? "");
-    url.pathname = `/${name}`;
-    database = connectDatabase<NetworkTables>({ url: url.href, schema: "network", log: silentLog });
-    await withClient(name, async (client) => {
+    tables = await TestDatabase.start(`network_test_${process.pid}`, ["api", "scheduler", "network"]);
+    database = connectDatabase<NetworkTables>({ url: tables.url, schema: "network", log: silentLog });
+    await tables.asAdmin(async (client) => {
       for (const [i, host] of hosts.entries())
         await client.query(
           `insert into api.hosts (id, name, node_address, subnet, agent_key, logshipper_key, curve_key)
@@ -67,7 +35,7 @@ describe.skipIf(adminUrl === undefined)("tables of networks", () => {
   });
   afterAll(async () => {
     await database.close();
-    await withClient(null, (admin) => admin.query(`drop database ${name} with (force)`));
+    await tables.close();
   });
 
   const addEnvironment = async (number: number): Promise<string> => {

@@ -3,7 +3,7 @@
  * that come one after another are told together (`growthRestMs`). Nothing else waits.
  */
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
-import { growthRestMs } from "@berth/shared/domain/growth-rest.ts";
+import { type Deferred, deferred, growthRestMs } from "@berth/shared/domain/growth-rest.ts";
 import { type StoredTable, sameSites } from "./plan-tables.ts";
 
 export interface ToldTable extends StoredTable {
@@ -11,21 +11,13 @@ export interface ToldTable extends StoredTable {
   readonly ageMs: number;
 }
 
-export interface Deferred {
-  readonly now: readonly RouteTable[];
-  /** When to look again; null: nothing waits. */
-  readonly againInMs: number | null;
-}
-
 /** @param changed as `planTables` made them from `told` */
-export function deferGrowth(changed: readonly RouteTable[], told: readonly ToldTable[]): Deferred {
+export function deferGrowth(
+  changed: readonly RouteTable[],
+  told: readonly ToldTable[],
+): Deferred<RouteTable> {
   const before = new Map(told.map((table) => [table.environmentId, table]));
-  const waits = changed.map((table) => waitMs(table, before.get(table.environmentId)));
-  const rests = waits.filter((ms) => ms > 0);
-  return {
-    now: changed.filter((_table, at) => waits[at] === 0),
-    againInMs: rests.length === 0 ? null : Math.min(...rests),
-  };
+  return deferred(changed, (table) => waitMs(table, before.get(table.environmentId)));
 }
 
 function waitMs(table: RouteTable, told: ToldTable | undefined): number {

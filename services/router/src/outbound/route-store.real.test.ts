@@ -2,13 +2,13 @@
  * The router's statements on a real PostgreSQL: `BERTH_TEST_POSTGRES_URL` names one whose user may create
  * databases. The tables are those of the migrations of api, scheduler and router; every run has its own database.
  */
-import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { DeployId, EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import { connectDatabase, type Database } from "@berth/shared/kit/database.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
+import { adminUrl, TestDatabase } from "@berth/shared/testing/test-database.ts";
 import { sql } from "kysely";
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -17,70 +17,25 @@ import { readAwaited, storeFirstResponse } from "./first-response-store.ts";
 import { acknowledgeTables, readLagging, readTables, storeAck, storeTables } from "./route-store.ts";
 import type { RouterTables } from "./tables.ts";
 
-const adminUrl = process.env.BERTH_TEST_POSTGRES_URL;
-const name = `router_test_${process.pid}`;
 const domain = "berth.localhost";
 
-async function withAdmin(work: (client: pg.Client) => Promise<unknown>, database?: string): Promise<void> {
-  const url = new URL(adminUrl ?? "");
-  if (database !== undefined) url.pathname = `/${database}`;
-  const client = new pg.Client({ connectionString: url.href });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
-}
-
-async function schedulerMigrations(): Promise<string[]> {
-  const names = await readdir(new URL("../../../scheduler/migrations/", import.meta.url));
-  return names.sort().map((name) => `scheduler/migrations/${name}`);
-}
-
-/** Tables only: the scheduler's overview also needs the tables of git and builder. */
-async function createTables(client: pg.Client): Promise<void> {
-  const files = [
-    "api/migrations/0001-tables.sql",
-    "api/migrations/0009-tasks.sql",
-    "api/migrations/0010-traffic-policy.sql",
-    "api/migrations/0013-domains.sql",
-    "api/migrations/0014-certificates.sql",
-    "api/migrations/0017-http-options.sql",
-    ...(await schedulerMigrations()),
-    "router/migrations/0001-router.sql",
-    "router/migrations/0003-certificates.sql",
-    "router/migrations/0004-acme.sql",
-    "router/migrations/0005-acme-starts.sql",
-  ];
-  for (const file of files) {
-    const schema = file.split("/")[0];
-    const text = await readFile(new URL(`../../../${file}`, import.meta.url), "utf8");
-    await client.query(
-      `create schema if not exists ${schema}; set search_path to ${schema}; ${text.replace(/^create (or replace )?view[^;]*;/gim, "")}`,
-    );
-  }
-}
-
 describe.skipIf(adminUrl === undefined)("route store", () => {
+  let tables: TestDatabase;
   let database: Database<RouterTables>;
   let client: pg.Client;
   const world = { env: "" as EnvironmentId, service: "", host: "" as HostId, other: "" as HostId };
 
   beforeAll(async () => {
-    await withAdmin((admin) => admin.query(`create database ${name}`));
-    await withAdmin(createTables, name);
-    const url = new URL(adminUrl ?? "");
-    url.pathname = `/${name}`;
-    database = connectDatabase<RouterTables>({ url: url.href, schema: "router", log: silentLog });
-    client = new pg.Client({ connectionString: url.href });
+    tables = await TestDatabase.start(`router_test_${process.pid}`, ["api", "scheduler", "router"]);
+    database = connectDatabase<RouterTables>({ url: tables.url, schema: "router", log: silentLog });
+    client = new pg.Client({ connectionString: tables.url });
     await client.connect();
   });
 
   afterAll(async () => {
     await client.end();
     await database.close();
-    await withAdmin((admin) => admin.query(`drop database ${name} with (force)`));
+    await tables.close();
   });
 
   beforeEach(async () => {
@@ -198,9 +153,7 @@ describe.skipIf(adminUrl === undefined)("route store", () => {
   });
 
   test("a frequent statement is prepared; when its table changes its shape, one answer fails and the next is right", async () => {
-    const url = new URL(adminUrl ?? "");
-    url.pathname = `/${name}`;
-    const one = connectDatabase({ url: url.href, schema: "router", log: silentLog, poolSize: 1 });
+    const one = connectDatabase({ url: tables.url, schema: "router", log: silentLog, poolSize: 1 });
     try {
       await client.query("create table router.shaped (a int); insert into router.shaped values (7)");
       const ask = async () => (await sql`select * from shaped where a = ${7}`.execute(one.db)).rows;

@@ -7,12 +7,13 @@
 import type { CertificateInfo } from "@berth/shared/contracts/certificate.ts";
 import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
 import { RouteAcknowledged } from "@berth/shared/contracts/route.ts";
+import type { Deferred } from "@berth/shared/domain/growth-rest.ts";
 import { HttpOptions } from "@berth/shared/domain/http-options.ts";
 import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import { type Kysely, type RawBuilder, sql, type Transaction } from "kysely";
 import type { CertificateRow } from "../core/choose-certificate.ts";
-import { type Deferred, deferGrowth, type ToldTable } from "../core/defer-growth.ts";
+import { deferGrowth, type ToldTable } from "../core/defer-growth.ts";
 import { type BackendRow, planTables, type ServiceRow } from "../core/plan-tables.ts";
 import type { RouterTables } from "./tables.ts";
 
@@ -23,7 +24,7 @@ const LIVE_HOSTS = sql`
    where h.removed_at is null and s.state <> 'lost'`;
 
 /** Makes all tables from what is stored and keeps those that changed and do not wait for more. */
-export function storeTables(db: Kysely<RouterTables>, podDomain: string): Promise<Deferred> {
+export function storeTables(db: Kysely<RouterTables>, podDomain: string): Promise<Deferred<RouteTable>> {
   return db.transaction().execute(async (trx) => {
     await sql`select pg_advisory_xact_lock(${TABLES_LOCK})`.execute(trx);
     const { services, backends } = await readWorld(trx);

@@ -1,30 +1,26 @@
 /** For tests: the scheduler's tables in a database of their own, on the PostgreSQL that BERTH_TEST_POSTGRES_URL names. */
-import { readdir, readFile } from "node:fs/promises";
 import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
 import { connectDatabase, type Database } from "@berth/shared/kit/database.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
-import pg from "pg";
+import { adminUrl, TestDatabase } from "@berth/shared/testing/test-database.ts";
+import type pg from "pg";
 import type { Tables } from "../outbound/tables.ts";
 
-export const adminUrl = process.env.BERTH_TEST_POSTGRES_URL;
+export { adminUrl };
 
 export class TestRecord {
   readonly database: Database<Tables>;
-  readonly #name: string;
+  readonly #tables: TestDatabase;
 
-  private constructor(name: string) {
-    this.#name = name;
-    const url = new URL(adminUrl ?? "");
-    url.pathname = `/${name}`;
-    this.database = connectDatabase<Tables>({ url: url.href, schema: "scheduler", log: silentLog });
+  private constructor(tables: TestDatabase) {
+    this.#tables = tables;
+    this.database = connectDatabase<Tables>({ url: tables.url, schema: "scheduler", log: silentLog });
   }
 
   /** @param name a database of that name is made, and dropped by `close` */
   static async start(name: string): Promise<TestRecord> {
-    await withClient(null, (admin) => admin.query(`create database ${name}`));
-    await withClient(name, createTables);
-    return new TestRecord(name);
+    return new TestRecord(await TestDatabase.start(name, ["api", "scheduler"]));
   }
 
   /** As the superuser: other services' tables too. */
@@ -33,7 +29,7 @@ export class TestRecord {
   }
 
   asAdmin(work: (client: pg.Client) => Promise<unknown>): Promise<void> {
-    return withClient(this.#name, work);
+    return this.#tables.asAdmin(work);
   }
 
   empty(): Promise<void> {
@@ -55,33 +51,6 @@ export class TestRecord {
 
   async close(): Promise<void> {
     await this.database.close();
-    await withClient(null, (admin) => admin.query(`drop database ${this.#name} with (force)`));
-  }
-}
-
-async function withClient(
-  database: string | null,
-  work: (client: pg.Client) => Promise<unknown>,
-): Promise<void> {
-  const url = new URL(adminUrl ?? "");
-  if (database !== null) url.pathname = `/${database}`;
-  const client = new pg.Client({ connectionString: url.href });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
-}
-
-/** All but the overview of deploys, which also needs the tables of git and builder. */
-async function createTables(client: pg.Client): Promise<void> {
-  for (const schema of ["api", "scheduler"]) {
-    const folder = new URL(`../../../${schema}/migrations/`, import.meta.url);
-    await client.query(`create schema ${schema}; set search_path to ${schema}`);
-    for (const file of (await readdir(folder)).sort()) {
-      const text = await readFile(new URL(file, folder), "utf8");
-      await client.query(text.replaceAll(/^create (?:or replace )?view deploy_overview[^;]*;/gim, ""));
-    }
+    await this.#tables.close();
   }
 }
