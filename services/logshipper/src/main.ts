@@ -8,12 +8,13 @@ import { runService } from "@berth/shared/kit/service.ts";
 import { LogshipperConfig } from "./config.ts";
 import { serveTailLogs } from "./inbound/tail-logs.ts";
 import { LogSource } from "./outbound/docker.ts";
-import { PositionFile, RingStore } from "./outbound/ring-store.ts";
-import { FollowerSet } from "./shipping/follower-set.ts";
+import { PlaceFile } from "./outbound/place-file.ts";
+import { RingStore } from "./outbound/ring-store.ts";
 import { LiveSender } from "./shipping/live-sender.ts";
+import { TailSet } from "./shipping/tail-set.ts";
 
 const LOOK_MS = 2000;
-const POSITIONS_MS = 1000;
+const PLACES_MS = 1000;
 const SWEEP_MS = 60 * 60 * 1000;
 
 await runService("logshipper", LogshipperConfig, async ({ config, log, scope, clock }) => {
@@ -32,29 +33,20 @@ await runService("logshipper", LogshipperConfig, async ({ config, log, scope, cl
     }),
   );
   const rings = new RingStore(folder);
-  const kept = await rings.open();
-  const positionFile = new PositionFile(folder);
-  const positions = await positionFile.read();
-  for (const [container, at] of kept) if (at > (positions.get(container) ?? "")) positions.set(container, at);
+  const places = new PlaceFile(folder);
+  await places.open(await rings.open());
 
-  // Closed last-in, first-out: the followers end, then the places are written for the last time.
-  scope.use({ close: () => positionFile.write(positions) });
-  scope.use(
-    new Reconciler({
-      name: "positions",
-      everyMs: POSITIONS_MS,
-      log,
-      run: () => positionFile.write(positions),
-    }),
-  );
+  // Closed last-in, first-out: the tails end, then the places are written for the last time.
+  scope.use({ close: () => places.write() });
+  scope.use(new Reconciler({ name: "places", everyMs: PLACES_MS, log, run: () => places.write() }));
   scope.use(new Reconciler({ name: "sweep", everyMs: SWEEP_MS, log, run: () => rings.sweep(clock.nowMs()) }));
   const live = scope.use(new LiveSender(bus, hostId));
   const source = new LogSource(config.dockerSocket, podId);
-  const followers = scope.use(new FollowerSet({ source, rings, live, positions, log }));
+  const tails = scope.use(new TailSet({ source, rings, live, places, log }));
 
   const looking = scope.use(
-    new Reconciler({ name: "look", everyMs: LOOK_MS, log, run: followers.look, restFactor: 4 }),
+    new Reconciler({ name: "look", everyMs: LOOK_MS, log, run: tails.look, restFactor: 4 }),
   );
-  void followers.followStarts(looking.wake);
+  void tails.followChanges(looking.wake);
   scope.use(serveTailLogs(bus, hostId, rings));
 });

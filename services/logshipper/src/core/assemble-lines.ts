@@ -1,67 +1,102 @@
 /**
- * From messages to lines: the engine cuts a long line into pieces without a newline at their end, which are joined
- * again here, up to 16 KiB. What is longer is cut and marked. Invalid UTF-8 is replaced, never dropped.
+ * From entries to lines: the engine cuts a long line into pieces without a newline at their end, which are joined
+ * again here, up to 16 KiB. What is longer is cut and marked. Where something is missing a line of our own says so.
  */
-import type { Frame } from "./parse-frames.ts";
+import type { Entry, Part } from "./parse-entries.ts";
 
 export const MAX_LINE_BYTES = 16 * 1024;
 export const CUT_MARK = " …[cut: the line is longer than 16 KiB]";
+export const LOST_MARK =
+  "…[lost: lines may be missing here, the log files turned over before they were read]";
+export const DAMAGED_MARK = "…[lost: a part of the log file is damaged here]";
 
 export interface Line {
   readonly stream: "stdout" | "stderr";
-  /** Time of the first piece, and of the last one: the place to go on from. */
+  /** Time of the first piece. */
   readonly at: string;
-  readonly endAt: string;
   readonly text: string;
+  /** Bytes of the file: where this line ends, and from where to read again so that no open line misses its beginning. */
+  readonly end: number;
+  readonly from: number;
 }
 
 interface Open {
   readonly at: string;
-  readonly pieces: Buffer[];
+  readonly start: number;
+  readonly pieces: readonly string[];
   readonly keptBytes: number;
   readonly isCut: boolean;
 }
 
-const NEWLINE = 0x0a;
+type Stream = Entry["stream"];
 
 export class LineAssembler {
-  readonly #open = new Map<Frame["stream"], Open>();
+  readonly #open = new Map<Stream, Open>();
+  #mark: string | null = null;
+  #end = 0;
 
-  /** @returns the lines that this message ends */
-  add(frame: Frame): Line[] {
-    const ends = frame.bytes.at(-1) === NEWLINE;
-    const bytes = ends ? frame.bytes.subarray(0, -1) : frame.bytes;
-    const open = this.#joined(frame, bytes);
-    if (!ends) {
-      this.#open.set(frame.stream, open);
+  /** Nothing waits for a later entry. */
+  get isEmpty(): boolean {
+    return this.#open.size === 0 && this.#mark === null;
+  }
+
+  /** Before the next line a line says `text`. */
+  mark(text: string): void {
+    this.#mark = text;
+  }
+
+  /** @returns the lines that this part ends */
+  add(part: Part): Line[] {
+    this.#end = part.end;
+    if ("damaged" in part) {
+      this.#mark ??= DAMAGED_MARK;
       return [];
     }
-    this.#open.delete(frame.stream);
-    return [toLine(frame.stream, open, frame.at)];
+    const marks = this.#takeMark(part);
+    const ends = part.text.endsWith("\n");
+    const open = joined(this.#open.get(part.stream), part, ends ? part.text.slice(0, -1) : part.text);
+    if (ends) this.#open.delete(part.stream);
+    else this.#open.set(part.stream, open);
+    return ends ? [...marks, this.#line(part.stream, open)] : marks;
   }
 
-  #joined(frame: Frame, bytes: Buffer): Open {
-    const open = this.#open.get(frame.stream) ?? { at: frame.at, pieces: [], keptBytes: 0, isCut: false };
-    const room = MAX_LINE_BYTES - open.keptBytes;
-    // Copied: a piece must not keep the whole chunk of the stream alive.
-    const piece = Buffer.from(bytes.subarray(0, room));
-    return {
-      at: open.at,
-      pieces: [...open.pieces, piece],
-      keptBytes: open.keptBytes + piece.length,
-      isCut: open.isCut || bytes.length > room,
-    };
+  #takeMark({ stream, at, start }: Entry): Line[] {
+    const text = this.#mark;
+    this.#mark = null;
+    return text === null ? [] : [{ stream, at, text, end: start, from: this.#from(start) }];
   }
 
-  /** What was printed without a newline before the stream ended. */
+  #line(stream: Stream, { at, pieces, isCut }: Open): Line {
+    const text = pieces.join("").replace(/\r$/, "");
+    const [end, from] = [this.#end, this.#from(this.#end)];
+    return { stream, at, text: isCut ? `${text}${CUT_MARK}` : text, end, from };
+  }
+
+  #from(end: number): number {
+    return Math.min(end, ...[...this.#open.values()].map(({ start }) => start));
+  }
+
+  /** What comes next is in another file: what is open goes on there. */
+  nextFile(): void {
+    for (const [stream, open] of this.#open) this.#open.set(stream, { ...open, start: 0 });
+    this.#end = 0;
+  }
+
+  /** What was printed without a newline before the container ended. */
   end(): Line[] {
-    const lines = [...this.#open].map(([stream, open]) => toLine(stream, open, open.at));
+    const open = [...this.#open];
     this.#open.clear();
-    return lines;
+    return open.map(([stream, line]) => this.#line(stream, line));
   }
 }
 
-function toLine(stream: Frame["stream"], open: Open, endAt: string): Line {
-  const text = Buffer.concat(open.pieces).toString("utf8").replace(/\r$/, "");
-  return { stream, at: open.at, endAt, text: open.isCut ? `${text}${CUT_MARK}` : text };
+function joined(open: Open | undefined, { at, start }: Entry, text: string): Open {
+  const before = open ?? { at, start, pieces: [], keptBytes: 0, isCut: false };
+  const roomBytes = MAX_LINE_BYTES - before.keptBytes;
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= roomBytes)
+    return { ...before, pieces: [...before.pieces, text], keptBytes: before.keptBytes + bytes };
+  if (before.isCut) return before;
+  const piece = Buffer.from(text).toString("utf8", 0, roomBytes);
+  return { ...before, pieces: [...before.pieces, piece], keptBytes: MAX_LINE_BYTES, isCut: true };
 }

@@ -2,12 +2,23 @@
 import type { LogLine } from "@berth/shared/contracts/log.ts";
 
 export interface KeptLine extends LogLine {
-  /** First 12 characters of the container's id, and the engine's own time: the place to go on from. */
+  /** First 12 characters of the container's id. */
   readonly container: string;
+  /** The engine's own time. */
   readonly at: string;
+  /** The place after this line, as bytes of its file; empty in lines that were kept before there were such places. */
+  readonly place: string;
 }
 
-type Stored = [at: string, container: string, instance: string, stream: 0 | 1, release: number, text: string];
+type Stored = [
+  at: string,
+  container: string,
+  instance: string,
+  stream: 0 | 1,
+  release: number,
+  text: string,
+  place?: string,
+];
 
 export function encodeKept(line: KeptLine): string {
   const stored: Stored = [
@@ -17,6 +28,7 @@ export function encodeKept(line: KeptLine): string {
     line.stream === "stderr" ? 1 : 0,
     line.release,
     line.text,
+    line.place,
   ];
   return JSON.stringify(stored);
 }
@@ -24,7 +36,7 @@ export function encodeKept(line: KeptLine): string {
 /** @returns null for a line that was not fully written when the power went */
 export function decodeKept(text: string): KeptLine | null {
   try {
-    const [at, container, instance, isError, release, line] = JSON.parse(text) as Stored;
+    const [at, container, instance, isError, release, line, place] = JSON.parse(text) as Stored;
     if (typeof at !== "string" || typeof line !== "string" || typeof instance !== "string") return null;
     const atMs = Date.parse(at);
     if (Number.isNaN(atMs)) return null;
@@ -36,6 +48,7 @@ export function decodeKept(text: string): KeptLine | null {
       stream: isError === 1 ? "stderr" : "stdout",
       release,
       text: line,
+      place: typeof place === "string" ? place : "",
     };
   } catch {
     return null;

@@ -1,8 +1,8 @@
-/** The host's Docker Engine, read only: which job containers exist, and what they print. */
+/** The host's Docker Engine, read only: which job containers exist, and where their logs are. */
 import { PassThrough } from "node:stream";
 import Docker from "dockerode";
 
-const LIST_MS = 10_000;
+const CALL_MS = 10_000;
 
 export interface JobContainer {
   readonly id: string;
@@ -33,7 +33,7 @@ export class LogSource {
   async list(which: "all" | "running" | readonly string[] = "all"): Promise<JobContainer[]> {
     const only = which === "all" ? {} : which === "running" ? { status: RUNNING } : { id: [...which] };
     const filters = { label: [`berth.pod=${this.#podId}`, "berth.job"], ...only };
-    const abortSignal = AbortSignal.timeout(LIST_MS);
+    const abortSignal = AbortSignal.timeout(CALL_MS);
     const found = await this.#docker.listContainers({ all: true, filters, abortSignal });
     return found.map(({ Id, State, Labels: labels }) => ({
       id: Id,
@@ -45,19 +45,23 @@ export class LogSource {
     }));
   }
 
-  /** The multiplexed stream of everything from `since` on; it ends when the container has ended. */
-  async follow(id: string, since: string | null, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
-    const options = { follow: true as const, stdout: true, stderr: true, timestamps: true };
-    const from = since === null ? {} : { since: since as unknown as number };
-    const stream = await this.#docker.getContainer(id).logs({ ...options, ...from, abortSignal: signal });
-    return endingWith(stream, signal);
+  /**
+   * @returns the file that the engine writes the container's output to; null when it has none yet or is gone;
+   *   "other" when its log is of another kind
+   */
+  async logPath(id: string): Promise<string | "other" | null> {
+    const abortSignal = AbortSignal.timeout(CALL_MS);
+    const found = await this.#docker.getContainer(id).inspect({ abortSignal }).catch(orNull);
+    if (found === null) return null;
+    if (found.HostConfig.LogConfig?.Type !== "json-file") return "other";
+    return found.LogPath.startsWith("/") ? found.LogPath : null;
   }
 
-  /** Calls `onStart` with the id of every container of the pod that starts, until the stream ends. A hint, as all events. */
-  async followStarts(onStart: (id: string) => void, signal: AbortSignal): Promise<void> {
+  /** Calls `onChange` with the id of every container of the pod that starts or ends, until the stream ends. A hint, as all events. */
+  async followChanges(onChange: (id: string) => void, signal: AbortSignal): Promise<void> {
     const filters = JSON.stringify({
       type: ["container"],
-      event: ["start"],
+      event: ["start", "die"],
       label: [`berth.pod=${this.#podId}`],
     });
     const options: Docker.GetEventsOptions = { filters };
@@ -65,7 +69,7 @@ export class LogSource {
     const stream = await this.#docker.getEvents(options);
     // A chunk may hold several events, or part of one.
     for await (const chunk of endingWith(stream, signal))
-      for (const [, id = ""] of String(chunk).matchAll(/"(?:id|ID)":"([0-9a-f]{64})"/g)) onStart(id);
+      for (const [, id = ""] of String(chunk).matchAll(/"(?:id|ID)":"([0-9a-f]{64})"/g)) onChange(id);
   }
 }
 
@@ -76,4 +80,9 @@ function endingWith(stream: NodeJS.ReadableStream, signal: AbortSignal): AsyncIt
   signal.addEventListener("abort", () => out.end(), { once: true });
   stream.pipe(out);
   return out;
+}
+
+function orNull(error: { readonly statusCode?: number }): null {
+  if (error.statusCode === 404) return null;
+  throw error;
 }

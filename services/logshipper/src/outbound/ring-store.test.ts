@@ -22,6 +22,7 @@ function line(number: number, container = "c1"): KeptLine {
     release: 1,
     stream: "stdout",
     text: `line ${number}`,
+    place: `f.1:${number}:${number}`,
   };
 }
 
@@ -38,7 +39,7 @@ test("at least the last 1,000 lines are kept, in at most two files, also across 
   await again.append(SERVICE, [line(3500)]);
   const kept = await again.tail(SERVICE, LINES_PER_FILE);
   expect(kept.map(({ text }) => text)).toEqual(Array.from({ length: 1000 }, (_, i) => `line ${2501 + i}`));
-  expect(places.get("c1")).toBe(line(3499).at);
+  expect(places.get("c1")).toEqual({ file: "f.1", fromBytes: 3499, uptoBytes: 3499, at: line(3499).at });
   expect(await readdir(folder)).toHaveLength(2);
 });
 

@@ -5,10 +5,11 @@
  * What must stay true: appends of one service are in order; a half-written last line (power cut) is skipped, not an
  * error; the disk used is bounded per service and in all.
  */
-import { appendFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { KeptLine } from "../core/kept-line.ts";
 import { decodeKept, encodeKept } from "../core/kept-line.ts";
+import { decodePlace, type Place } from "../core/place.ts";
 
 export const LINES_PER_FILE = 1000;
 export const BYTES_PER_FILE = 16 * 1024 * 1024;
@@ -31,16 +32,17 @@ export class RingStore {
     this.#folder = folder;
   }
 
-  /** @returns per container the time of its last kept line */
-  async open(): Promise<Map<string, string>> {
+  /** @returns per container the place after its last kept line */
+  async open(): Promise<Map<string, Place>> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const last = new Map<string, string>();
-    for (const name of await readdir(this.#folder)) {
+    const last = new Map<string, Place>();
+    // Of each service the older file first, so that what was kept last is seen last.
+    for (const name of (await readdir(this.#folder)).sort().reverse()) {
       const [, serviceId, age] = NAME.exec(name) ?? [];
       if (serviceId === undefined) continue;
       const lines = await this.#read(name);
       if (age === "new") await this.#adopt(serviceId, name, lines.length);
-      for (const { container, at } of lines) if (at > (last.get(container) ?? "")) last.set(container, at);
+      for (const { container, at, place } of lines) last.set(container, decodePlace(at, place));
     }
     return last;
   }
@@ -114,35 +116,5 @@ export class RingStore {
       await rm(path, { force: true });
       total -= bytes;
     }
-  }
-}
-
-/** Where each container's stream was left; a quiet container's last line may be long out of its service's files. */
-export class PositionFile {
-  readonly #path: string;
-  #written = "";
-
-  constructor(folder: string) {
-    this.#path = join(folder, "positions.json");
-  }
-
-  async read(): Promise<Map<string, string>> {
-    try {
-      const value = JSON.parse(await readFile(this.#path, "utf8")) as Record<string, unknown>;
-      const entries = Object.entries(value).filter(
-        (entry): entry is [string, string] => typeof entry[1] === "string",
-      );
-      return new Map(entries);
-    } catch {
-      return new Map();
-    }
-  }
-
-  async write(positions: ReadonlyMap<string, string>): Promise<void> {
-    const text = JSON.stringify(Object.fromEntries(positions));
-    if (text === this.#written) return;
-    await writeFile(`${this.#path}.new`, text, { mode: 0o600 });
-    await rename(`${this.#path}.new`, this.#path);
-    this.#written = text;
   }
 }

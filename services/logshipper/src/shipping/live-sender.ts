@@ -35,7 +35,10 @@ export class LiveSender {
   flush(): void {
     let bytes = 0;
     for (const [serviceId, service] of [...this.#services]) {
-      if (service.queue.isEmpty) continue;
+      if (service.queue.isEmpty) {
+        this.#services.delete(serviceId);
+        continue;
+      }
       // Who was served goes to the end: one loud service does not keep the others waiting.
       this.#services.delete(serviceId);
       this.#services.set(serviceId, service);

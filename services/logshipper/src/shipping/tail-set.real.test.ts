@@ -9,10 +9,12 @@ import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { startTestEngine, type TestEngine, until } from "@berth/shared/testing/real-engine.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { z } from "zod";
+import { LOST_MARK } from "../core/assemble-lines.ts";
 import { LogSource } from "../outbound/docker.ts";
+import { PlaceFile } from "../outbound/place-file.ts";
 import { RingStore } from "../outbound/ring-store.ts";
-import { FollowerSet } from "./follower-set.ts";
 import { LiveSender } from "./live-sender.ts";
+import { TailSet } from "./tail-set.ts";
 
 const ENVIRONMENT = `env_${"0".repeat(26)}`;
 const HOST = HostId.parse(`hst_${"0".repeat(26)}`);
@@ -34,7 +36,8 @@ afterAll(async () => {
 
 async function startShipper() {
   const rings = new RingStore(folder);
-  const positions = await rings.open();
+  const places = new PlaceFile(folder);
+  await places.open(await rings.open());
   const told: z.infer<typeof LogLines.payload>[] = [];
   const bus = {
     connected: true,
@@ -42,18 +45,18 @@ async function startShipper() {
   };
   const live = new LiveSender(bus, HOST);
   const source = new LogSource(engine.socket, "pod-logs");
-  const followers = new FollowerSet({ source, rings, live, positions, log: silentLog });
-  const looking = new Reconciler({ name: "look", everyMs: 2000, log: silentLog, run: followers.look });
-  void followers.followStarts(looking.wake);
+  const tails = new TailSet({ source, rings, live, places, log: silentLog });
+  const looking = new Reconciler({ name: "look", everyMs: 2000, log: silentLog, run: tails.look });
+  void tails.followChanges(looking.wake);
   const close = async () => {
     await looking.close();
-    await followers.close();
+    await tails.close();
     live.close();
   };
   return { rings, told, close };
 }
 
-function run(serviceId: string, script: string): Promise<string> {
+function run(serviceId: string, script: string, ...options: string[]): Promise<string> {
   const labels = {
     pod: "pod-logs",
     job: "job_x",
@@ -64,7 +67,7 @@ function run(serviceId: string, script: string): Promise<string> {
     "release-version": "7",
   };
   const flags = Object.entries(labels).flatMap(([name, value]) => ["--label", `berth.${name}=${value}`]);
-  return engine.docker("run", "-d", "--network", "none", ...flags, image, "sh", "-c", script);
+  return engine.docker("run", "-d", "--network", "none", ...flags, ...options, image, "sh", "-c", script);
 }
 
 const service = (digit: string) => `svc_${digit.repeat(26)}`;
@@ -128,3 +131,25 @@ test("one that stopped and starts again is followed again", async () => {
   await until("the second line", async () => expect(await said()).toEqual(["begins", "begins"]));
   await shipper.close();
 }, 40_000);
+
+test("over rotations each line comes once or its absence is said; last words of one that is removed at once come", async () => {
+  const shipper = await startShipper();
+  const script = `trap 'echo bye; exit' TERM; i=0
+    while [ $i -lt 3000 ]; do echo "$i ${"x".repeat(100)}"; i=$((i+1)); [ $((i % 100)) = 0 ] && sleep 0.05; done
+    echo done; while :; do sleep 0.1; done`;
+  const id = await run(service("5"), script, "--log-opt", "max-size=128k", "--log-opt", "max-file=2");
+  const texts = () => shipper.told.flatMap(({ lines }) => lines.map(({ text }) => text.split(" ")[0]));
+  await until("the last line", async () => expect(texts()).toContain("done"));
+  await engine.docker("stop", id.trim());
+  await engine.docker("rm", id.trim());
+  await until("the last words", async () => expect(texts().at(-1)).toBe("bye"));
+  const lost = LOST_MARK.split(" ")[0];
+  const numbers = texts().slice(0, -2);
+  const gaps = numbers.filter(
+    (one, at) => at > 0 && one !== lost && Number(one) !== Number(numbers[at - 1]) + 1,
+  );
+  expect(gaps).toHaveLength(numbers.filter((one) => one === lost).length);
+  expect(new Set(numbers).size).toBe(numbers.length - Math.max(0, gaps.length - 1));
+  expect(shipper.told.every(({ droppedCount }) => droppedCount === 0)).toBe(true);
+  await shipper.close();
+}, 60_000);
