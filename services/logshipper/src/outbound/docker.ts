@@ -57,8 +57,15 @@ export class LogSource {
     return found.LogPath.startsWith("/") ? found.LogPath : null;
   }
 
-  /** Calls `onChange` with the id of every container of the pod that starts or ends, until the stream ends. A hint, as all events. */
-  async followChanges(onChange: (id: string) => void, signal: AbortSignal): Promise<void> {
+  /**
+   * Calls `onOpen` once the engine tells, then `onChange` with the id of every container of the pod that starts or ends,
+   * until the stream ends. A hint, as all events.
+   */
+  async followChanges(
+    onOpen: () => void,
+    onChange: (id: string) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
     const filters = JSON.stringify({
       type: ["container"],
       event: ["start", "die"],
@@ -67,6 +74,7 @@ export class LogSource {
     const options: Docker.GetEventsOptions = { filters };
     Object.assign(options, { abortSignal: signal });
     const stream = await this.#docker.getEvents(options);
+    onOpen();
     // A chunk may hold several events, or part of one.
     for await (const chunk of endingWith(stream, signal))
       for (const [, id = ""] of String(chunk).matchAll(/"(?:id|ID)":"([0-9a-f]{64})"/g)) onChange(id);

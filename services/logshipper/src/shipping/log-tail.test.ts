@@ -243,3 +243,18 @@ test("an entry under way waits for its end", async () => {
   ]);
   await shipper.tail.close();
 });
+
+test("what cannot be kept is tried again, also when the files are gone by then", async () => {
+  const file = new JsonFile(folder);
+  const shipper = new Shipper(file.path);
+  writeNumbers(file, 0, 5);
+  await shipper.read();
+  writeNumbers(file, 5, 10);
+  shipper.failing = true;
+  await expect(shipper.read()).rejects.toThrow("no space left");
+  await rm(file.path);
+  shipper.failing = false;
+  await shipper.read();
+  expect(shipper.texts()).toEqual(numbers(0, 10));
+  await shipper.tail.close();
+});

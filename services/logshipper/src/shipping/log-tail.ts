@@ -29,6 +29,7 @@ export class LogTail {
   readonly #files: LogFiles;
   /** Only while lines are open. */
   #lines: LineAssembler | null = null;
+  #isPlaced = false;
   #offset = 0;
   /** Of the open file: lines that end up to here are kept. */
   #uptoBytes = NOTHING_KEPT;
@@ -53,7 +54,7 @@ export class LogTail {
    */
   async read(buffer: Buffer): Promise<boolean> {
     return await this.#fromPlaceAfterError(async () => {
-      if (!this.#files.isOpen && !(await this.#open())) return false;
+      if (!this.#isPlaced && !(await this.#goToPlace())) return false;
       const isNewest = await this.#files.isNewest();
       const bytes = await this.#files.read(buffer, this.#offset);
       const { parts, sizeBytes } = wholeEntries(bytes, this.#offset, {
@@ -67,23 +68,27 @@ export class LogTail {
     });
   }
 
+  /** What is open stays open: it may be the last of a removed container. */
   async #fromPlaceAfterError<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
       this.#lines = null;
-      await this.#files.close();
+      this.#isPlaced = false;
       throw error;
     }
   }
 
-  async #open(): Promise<boolean> {
+  async #goToPlace(): Promise<boolean> {
     const place = this.#given.places.get(this.#key);
-    if (!(await this.#files.open(place?.file ?? ""))) return false;
+    const wasOpen = this.#files.isOpen;
+    if (!wasOpen && !(await this.#files.open(place?.file ?? ""))) return false;
     const isThere = place !== undefined && place.file === this.#files.id;
     this.#offset = isThere ? place.fromBytes : 0;
     this.#uptoBytes = isThere ? place.uptoBytes : NOTHING_KEPT;
-    this.#skip = place === undefined || isThere ? null : { upto: place.at, seen: place.file === "" };
+    const seen = wasOpen || place?.file === "";
+    this.#skip = place === undefined || isThere ? null : { upto: place.at, seen };
+    this.#isPlaced = true;
     return true;
   }
 

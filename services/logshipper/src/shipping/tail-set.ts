@@ -1,5 +1,5 @@
 /**
- * The job containers whose logs are read: found by a list every 2 s and by the engine's events. Changes of their folders tell
+ * The job containers whose logs are read: found by a list every 5 s and by the engine's events. Changes of their folders tell
  * which have something to read; now and then all are looked at. One loop reads all of them, a buffer of each in turn, so
  * memory is bounded and a loud app does not keep the others waiting.
  */
@@ -15,7 +15,7 @@ import { LogTail, type TailGiven } from "./log-tail.ts";
 const EVENTS_AGAIN_MS = 500;
 const EVENTS_LIFE_MS = 120_000;
 const MANY_ENDED = 20;
-const WHOLE_EVERY = 15;
+const WHOLE_EVERY = 6;
 const MOST_CHANGED = 200;
 const INSPECTED_AT_ONCE = 8;
 /** An entry of 16 KiB takes six times as much at most, escaped. */
@@ -168,7 +168,7 @@ export class TailSet {
       const isMore = await tailed.tail.read(this.#buffer);
       tailed.failed = false;
       if (isMore) this.#waiting.add(id);
-      else if (isLast) await this.#finish(id, tailed);
+      else if (isLast && tailed.isLast) await this.#finish(id, tailed);
       return isMore;
     } catch (error) {
       tailed.failed = true;
@@ -179,6 +179,8 @@ export class TailSet {
 
   async #finish(id: string, tailed: Tailed): Promise<void> {
     await tailed.tail.end();
+    // It started again meanwhile.
+    if (!tailed.isLast) return;
     this.#tails.delete(id);
     this.#done.add(id);
     tailed.watch.close();
@@ -190,10 +192,12 @@ export class TailSet {
     while (!this.#closed.signal.aborted) {
       const life = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(EVENTS_LIFE_MS)]);
       try {
-        await this.#given.source.followChanges((id) => {
+        const onChange = (id: string) => {
           if (this.#changed.size < MOST_CHANGED) this.#changed.add(id);
           wake();
-        }, life);
+        };
+        // What changed while nobody told is found by a look.
+        await this.#given.source.followChanges(wake, onChange, life);
       } catch (error) {
         this.#given.log.debug("logs.events-lost", { error: describeError(error) });
       }
