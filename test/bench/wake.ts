@@ -82,7 +82,7 @@ await withLab(
       serviceEnv: {
         // How long what is open may last before a sleep is not measured.
         scheduler: { BERTH_DRAIN_MS: "500" },
-        ...(isCrowd ? { agent: { BERTH_AGENT_JOB_SLOTS: "1100" } } : {}),
+        ...(isCrowd ? { agent: { BERTH_AGENT_JOB_SLOTS: "1000" } } : {}),
       },
     },
   },

@@ -56,8 +56,8 @@ export const NetworkConfig = {
     why: "how often the newest change of a job is looked at: a name follows its instance within this",
   }),
   wholeEveryMs: key("BERTH_NETWORK_WHOLE_EVERY_MS", milliseconds, {
-    default: "2000",
-    why: "how often all networks are made anew from what is stored",
+    default: "20000",
+    why: "how often all networks are made anew from what is stored, whether or not something changed",
   }),
 };
 export type NetworkConfig = ConfigOf<typeof NetworkConfig>;

@@ -30,8 +30,8 @@ export const RouterConfig = {
     why: "how often the newest change of a job is looked at; heals a lost wake-up",
   }),
   wholeEveryMs: key("BERTH_ROUTER_WHOLE_EVERY_MS", milliseconds, {
-    default: "2000",
-    why: "how often all tables are made anew from what is stored",
+    default: "20000",
+    why: "how often all tables are made anew from what is stored; those of environments that changed are at once",
   }),
   podCertFile: key("BERTH_ROUTER_POD_CERT_FILE", path.optional(), {
     why: "certificate for names under the pod's domain, with its intermediates; none: they answer plain HTTP only",

@@ -19,10 +19,15 @@ import { reconcileTables, repeatLagging } from "./inbound/reconcile-tables.ts";
 import { watchExpiry } from "./inbound/watch-expiry.ts";
 import { createAcmeAuthority } from "./outbound/acme-authority.ts";
 import { removeReplaced } from "./outbound/certificate-store.ts";
+import { ChangedEnvironments } from "./outbound/changed-environments.ts";
 import { readWatermark } from "./outbound/route-store.ts";
 import type { RouterTables } from "./outbound/tables.ts";
 
 const EXPIRY_LOOK_MS = 10 * 60_000;
+/** Tables of environments that changed are made anew within this when every word of it was lost. */
+const TABLES_LOOK_MS = 2000;
+/** Both what a deploy's first answer waits for, its table and its job, wake whoever asks. */
+const FIRST_RESPONSES_MS = 10_000;
 
 await runService("router", RouterConfig, async ({ config, log, scope, clock }) => {
   const { db } = scope.use(
@@ -40,15 +45,16 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
   const outbox = scope.use(createOutboxRelay({ db, bus, log }));
 
   const { podDomain, edgePort, probeTimeoutMs: timeoutMs } = config;
+  const changes = new ChangedEnvironments({ db, wholeEveryMs: config.wholeEveryMs });
   const tables: Reconciler = scope.use(
     new Reconciler({
       name: "tables",
       restFactor: 5,
-      everyMs: config.wholeEveryMs,
+      everyMs: TABLES_LOOK_MS,
       log,
       run: () =>
         reconcileTables({
-          ...{ db, bus, log, podDomain },
+          ...{ db, bus, log, podDomain, changes },
           again: (afterMs) => setTimeout(tables.wake, afterMs).unref(),
         }),
     }),
@@ -61,6 +67,10 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
       run: () => repeatLagging({ db, bus, log, podDomain }),
     }),
   );
+  const all = () => {
+    changes.all();
+    tables.wake();
+  };
   const asking = new FirstResponses({
     db,
     bus,
@@ -72,7 +82,7 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
     stored: () => outbox.wake(),
   });
   const firstResponses = scope.use(
-    new Reconciler({ name: "first-responses", everyMs: 2000, log, run: asking.run }),
+    new Reconciler({ name: "first-responses", everyMs: FIRST_RESPONSES_MS, log, run: asking.run }),
   );
   const marked = () => {
     outbox.wake();
@@ -110,7 +120,7 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
         everyMs: 60_000,
         log,
         run: async () => {
-          await reconcilePodCertificate({ db, bus, log, certFile, keyFile, changed: tables.wake });
+          await reconcilePodCertificate({ db, bus, log, certFile, keyFile, changed: all });
           await removeReplaced(db);
         },
       }),
@@ -127,15 +137,14 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
         name: "orders",
         everyMs: 2000,
         log,
-        run: () =>
-          orderCertificates({ db, bus, log, authority, atOnce, mostPerOrgPerHour, changed: tables.wake }),
+        run: () => orderCertificates({ db, bus, log, authority, atOnce, mostPerOrgPerHour, changed: all }),
       }),
     );
   }
   scope.use(new Reconciler({ name: "expiry", everyMs: EXPIRY_LOOK_MS, log, run: watchExpiry({ db, log }) }));
-  void bus.ready.then(tables.wake);
+  void bus.ready.then(all);
   const acks = new HostAcks(db, acknowledgements.wake);
-  bus.consume(ServiceChanged, {}, async () => tables.wake());
+  bus.consume(ServiceChanged, {}, async () => all());
   bus.on(RouteApplied, {}, acks.onRouteApplied);
   bus.on(RotationChanged, {}, tables.wake);
   bus.on(HostHeartbeat, {}, acks.onHeartbeat);

@@ -30,6 +30,7 @@ import { createObservations } from "./outbound/observations.ts";
 import { Rebalancer } from "./outbound/rebalancer.ts";
 import { createAuction, reconcile, tell } from "./outbound/reconcile.ts";
 import { ReleaseImages } from "./outbound/release-images.ts";
+import { RestingServices } from "./outbound/resting-services.ts";
 import type { Tables } from "./outbound/tables.ts";
 import { makeTasks, trimTasks } from "./outbound/task-orders.ts";
 
@@ -73,6 +74,7 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
   });
   const desired = new DesiredSets({ bus, log });
   const releaseImages = new ReleaseImages({ db, log });
+  const resting = new RestingServices(db);
   const activity = new ActivityBook();
   const observations = createObservations({ db, log });
   const limits = {
@@ -99,6 +101,7 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
           rebalancer,
           desired,
           releaseImages,
+          resting,
           activity,
           limits,
           readinessDeadlineMs: config.readinessDeadlineMs,
@@ -146,6 +149,10 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
     placement.wake();
     tasks.wake();
   };
+  const orderedByOwner = () => {
+    resting.readAll();
+    return wakeUp();
+  };
   scope.use(bus.serve(PlanRebalance, {}, onPlanRebalance({ db, hosts, rebalancer })));
   scope.use(
     bus.on(EdgeActivity, {}, async ({ hostId, watchId, active, inFlight }) => {
@@ -154,9 +161,9 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
     }),
   );
   scope.use(bus.serve(WakeService, {}, onWakeService({ db, bus, log, wake: placement.wake })));
-  scope.use(bus.consume(ReleaseCreated, {}, wakeUp));
-  scope.use(bus.consume(ServiceChanged, {}, wakeUp));
-  scope.use(bus.consume(DeployCancelRequested, {}, wakeUp));
+  scope.use(bus.consume(ReleaseCreated, {}, orderedByOwner));
+  scope.use(bus.consume(ServiceChanged, {}, orderedByOwner));
+  scope.use(bus.consume(DeployCancelRequested, {}, orderedByOwner));
   scope.use(bus.consume(RouteAcknowledged, {}, wakeUp));
   scope.use(bus.consume(JobObserved, {}, onJobObserved({ observations, bus, wake: placement.wake })));
   const book = scope.use(

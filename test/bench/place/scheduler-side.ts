@@ -26,6 +26,7 @@ import { createObservations } from "../../../services/scheduler/src/outbound/obs
 import { Rebalancer } from "../../../services/scheduler/src/outbound/rebalancer.ts";
 import { createAuction, reconcile } from "../../../services/scheduler/src/outbound/reconcile.ts";
 import { ReleaseImages } from "../../../services/scheduler/src/outbound/release-images.ts";
+import { RestingServices } from "../../../services/scheduler/src/outbound/resting-services.ts";
 import type { Tables } from "../../../services/scheduler/src/outbound/tables.ts";
 import type { Parts } from "./parts.ts";
 
@@ -64,6 +65,7 @@ export async function startScheduler(parts: Parts, witness: Witness): Promise<Sc
   });
   const desired = new DesiredSets({ bus, log });
   const releaseImages = new ReleaseImages({ db, log });
+  const resting = new RestingServices(db);
   const observations = createObservations({ db, log });
   const auction = new Reconciler({
     ...{ name: "auction", everyMs: 1000, log },
@@ -87,7 +89,7 @@ export async function startScheduler(parts: Parts, witness: Witness): Promise<Sc
           readinessDeadlineMs: 60_000,
         },
         activity: new ActivityBook(),
-        ...{ releaseImages, committed: () => undefined, wakeAuction: auction.wake },
+        ...{ releaseImages, resting, committed: () => undefined, wakeAuction: auction.wake },
       }),
   });
   const book = new HeartbeatBook({

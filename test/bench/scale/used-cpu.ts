@@ -17,7 +17,17 @@ const groups: Readonly<Record<string, string>> = {
   containerd: "containerd",
   "containerd-shim": "shims",
   haproxy: "edges",
+  dnsmasq: "resolvers",
+  "wireguard-go": "tunnels",
 };
+
+/** Of a host's own Node processes, by where their code lies. */
+const nodeGroups: readonly (readonly [RegExp, string])[] = [
+  [/\/services\/agent\//, "agents"],
+  [/\/services\/logshipper\//, "log shippers"],
+  [/\/services\/activator\//, "activators"],
+  [/\/supervisor\//, "supervisors"],
+];
 
 /** @param runDir the control plane's supervisor */
 export async function readCpu(sites: readonly Site[], runDir: string): Promise<CpuSeconds> {
@@ -27,8 +37,9 @@ export async function readCpu(sites: readonly Site[], runDir: string): Promise<C
   };
   const supervisor = await connect(runDir);
   if (supervisor === null) throw new Error(`no supervisor runs in ${runDir}`);
-  for (const { pid } of (await supervisor.status()).processes)
-    if (pid !== null) add("control plane", cpuSecondsOfTree(pid));
+  const { pid: supervisorPid, processes } = await supervisor.status();
+  add("supervisors", cpuSecondsOf(supervisorPid));
+  for (const { pid } of processes) if (pid !== null) add("control plane", cpuSecondsOfTree(pid));
   const namespaces = new Set(sites.map(({ netnsPath }) => `net:[${statSync(netnsPath).ino}]`));
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name)))
     if (namespaces.has(networkOf(pid))) {
@@ -68,7 +79,7 @@ function groupOf(pid: string): string | null {
     const known = groups[program];
     if (known !== undefined) return known;
     const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-    return /\/services\/[a-z]+\//.test(command) ? "agents, log shippers" : null;
+    return nodeGroups.find(([path]) => path.test(command))?.[1] ?? null;
   } catch {
     return null;
   }

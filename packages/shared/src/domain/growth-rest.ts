@@ -19,6 +19,7 @@ export function growthRestMs(entriesCount: number, ageMs: number): number {
 
 export interface Deferred<Table> {
   readonly now: readonly Table[];
+  readonly waiting: readonly Table[];
   /** When to look again; null: nothing waits. */
   readonly againInMs: number | null;
 }
@@ -32,6 +33,7 @@ export function deferred<Table>(
   const rests = waits.filter((ms) => ms > 0);
   return {
     now: changed.filter((_table, at) => waits[at] === 0),
+    waiting: changed.filter((_table, at) => waits[at] !== 0),
     againInMs: rests.length === 0 ? null : Math.min(...rests),
   };
 }

@@ -1,12 +1,14 @@
-/** Makes the tables anew and tells the edges of those that changed, or that some live edge still lacks. */
+/** Makes tables anew and tells the edges of those that changed, or that some live edge still lacks. */
 
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
 import { RouteTableChanged } from "@berth/shared/contracts/route.ts";
+import type { Deferred } from "@berth/shared/domain/growth-rest.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { TABLES_LIMIT_BYTES, tableBytes } from "../core/fit-tables.ts";
+import type { ChangedEnvironments } from "../outbound/changed-environments.ts";
 import { readLagging, storeTables } from "../outbound/route-store.ts";
 import type { RouterTables } from "../outbound/tables.ts";
 
@@ -15,6 +17,7 @@ interface Given {
   readonly bus: Bus;
   readonly log: Log;
   readonly podDomain: string;
+  readonly changes: ChangedEnvironments;
   /** Asks for another run after this. */
   readonly again: (afterMs: number) => void;
 }
@@ -22,7 +25,7 @@ interface Given {
 /** Nothing is made while nobody could be told: the table would only be told again after it counts as lagging. */
 export async function reconcileTables(given: Given): Promise<void> {
   if (!given.bus.connected) return;
-  const { now, againInMs } = await storeTables(given.db, given.podDomain);
+  const { now, againInMs } = await storeChanged(given);
   if (againInMs !== null) given.again(againInMs);
   for (const table of now) {
     crashPoint("router.table-stored");
@@ -34,10 +37,21 @@ export async function reconcileTables(given: Given): Promise<void> {
   }
 }
 
+async function storeChanged({ db, podDomain, changes }: Given): Promise<Deferred<RouteTable>> {
+  try {
+    const stored = await storeTables(db, podDomain, await changes.next());
+    changes.note(stored.waiting.map(({ environmentId }) => environmentId));
+    return stored;
+  } catch (error) {
+    changes.all();
+    throw error;
+  }
+}
+
 /** A table is told again after this, and again every second, while a live edge lacks it. */
 const REPEAT_AFTER_MS = 1000;
 
-export async function repeatLagging(given: Omit<Given, "again">): Promise<void> {
+export async function repeatLagging(given: Omit<Given, "again" | "changes">): Promise<void> {
   for (const table of await readLagging(given.db, REPEAT_AFTER_MS)) {
     tell(given, table);
     given.log.warn("routes.repeated", { environmentId: table.environmentId, version: table.version });

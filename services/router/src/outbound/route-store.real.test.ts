@@ -12,6 +12,7 @@ import { adminUrl, TestDatabase } from "@berth/shared/testing/test-database.ts";
 import { sql } from "kysely";
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { ChangedEnvironments } from "./changed-environments.ts";
 import { askEdge } from "./edge-probe.ts";
 import { readAwaited, storeFirstResponse } from "./first-response-store.ts";
 import { acknowledgeTables, readLagging, readTables, storeAck, storeTables } from "./route-store.ts";
@@ -122,6 +123,43 @@ describe.skipIf(adminUrl === undefined)("route store", () => {
     expect(await storeTables(db, domain)).toMatchObject({ now: [{ version: 2 }], againInMs: null });
     await client.query("update scheduler.jobs set ready = false where id = $1", [job]);
     expect(await storeTables(db, domain)).toMatchObject({ now: [{ version: 3 }], againInMs: null });
+  });
+
+  test("only environments whose jobs or sleeps changed are made anew; after an act all are, and after a while", async () => {
+    const { db } = database;
+    let wholeEveryMs = 3_600_000;
+    const changes = new ChangedEnvironments({
+      db,
+      get wholeEveryMs() {
+        return wholeEveryMs;
+      },
+    });
+    await client.query("update scheduler.jobs set updated_at = now() - interval '1 hour'");
+    expect(await changes.next()).toBeNull();
+    expect(await changes.next()).toEqual([]);
+    expect(await storeTables(db, domain, [])).toMatchObject({ now: [], againInMs: null });
+    await addJob();
+    expect(await changes.next()).toEqual([world.env]);
+    expect((await storeTables(db, domain, [newId("environment")])).now).toEqual([]);
+    expect((await storeTables(db, domain, [world.env])).now).toMatchObject([{ environmentId: world.env }]);
+    await client.query("update scheduler.jobs set updated_at = now() - interval '1 hour'");
+    expect(await changes.next()).toEqual([]);
+    changes.note([world.env]);
+    expect(await changes.next()).toEqual([world.env]);
+    changes.note([]);
+    await client.query(
+      "insert into scheduler.sleeps (service_id, epoch, state, state_since) values ($1, 1, 'falling', clock_timestamp())",
+      [world.service],
+    );
+    expect(await changes.next()).toEqual([world.env]);
+    await client.query(
+      "insert into api.audit (actor, action, target) values ('a', 'service.sleep-ordered', 's')",
+    );
+    expect(await changes.next()).toBeNull();
+    changes.all();
+    expect(await changes.next()).toBeNull();
+    wholeEveryMs = 0;
+    expect(await changes.next()).toBeNull();
   });
 
   test("acknowledged when every host that is not lost said so, and never by a late word", async () => {

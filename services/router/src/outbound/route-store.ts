@@ -23,13 +23,21 @@ const LIVE_HOSTS = sql`
   select h.id from api.hosts h join scheduler.hosts_seen s on s.host_id = h.id
    where h.removed_at is null and s.state <> 'lost'`;
 
-/** Makes all tables from what is stored and keeps those that changed and do not wait for more. */
-export function storeTables(db: Kysely<RouterTables>, podDomain: string): Promise<Deferred<RouteTable>> {
+/**
+ * Makes tables from what is stored and keeps those that changed and do not wait for more.
+ * @param only of these environments; null: of all
+ */
+export async function storeTables(
+  db: Kysely<RouterTables>,
+  podDomain: string,
+  only: readonly string[] | null = null,
+): Promise<Deferred<RouteTable>> {
+  if (only?.length === 0) return { now: [], waiting: [], againInMs: null };
   return db.transaction().execute(async (trx) => {
     await sql`select pg_advisory_xact_lock(${TABLES_LOCK})`.execute(trx);
-    const { services, backends } = await readWorld(trx);
+    const { services, backends } = await readWorld(trx, only);
     const certificates = await readCertificates(trx);
-    const stored = await readTold(trx);
+    const stored = await readTold(trx, isOneOf("environment_id", only));
     const changed = planTables({ services, backends, certificates, stored, podDomain, nowMs: Date.now() });
     const deferred = deferGrowth(changed, stored);
     for (const table of deferred.now) {
@@ -59,6 +67,7 @@ const MAY_BE_ASKED = sql`(j.ready and j.state = 'running'
 /** Services and their backends as one statement: one snapshot, so a site never loses its jobs to a race. */
 async function readWorld(
   trx: Transaction<RouterTables>,
+  only: readonly string[] | null,
 ): Promise<{ services: ServiceRow[]; backends: BackendRow[] }> {
   interface Row {
     environment_id: ServiceRow["environmentId"];
@@ -89,7 +98,7 @@ async function readWorld(
       left join scheduler.jobs j
         on j.service_id = s.id and j.process = 'web' and j.rotation = 'in' and j.desired = 'run' and j.sleep_level is null
        and j.address is not null and j.port is not null and ${MAY_BE_ASKED}
-     where s.deleted_at is null`.execute(trx);
+     where s.deleted_at is null and ${isOneOf("s.environment_id", only)}`.execute(trx);
   const services = new Map<string, ServiceRow>();
   const backends: BackendRow[] = [];
   for (const row of rows) {
@@ -135,13 +144,17 @@ export async function readVersions(db: Kysely<RouterTables>): Promise<Record<str
 
 /** @param only of these environments */
 export async function readTables(db: Kysely<RouterTables>, only: readonly string[]): Promise<RouteTable[]> {
-  const told = await readTold(db, sql`environment_id = any(${[...only]})`);
+  const told = await readTold(db, isOneOf("environment_id", only));
   return told.map(({ environmentId, version, sites }) => ({ environmentId, version, sites }));
+}
+
+function isOneOf(column: string, only: readonly string[] | null): RawBuilder<unknown> {
+  return only === null ? sql`true` : sql`${sql.ref(column)} = any(${[...only]})`;
 }
 
 async function readTold(
   db: Kysely<RouterTables>,
-  where: RawBuilder<unknown> = sql`true`,
+  where: RawBuilder<unknown>,
 ): Promise<(ToldTable & RouteTable)[]> {
   interface Row {
     environment_id: EnvironmentId;
@@ -157,13 +170,12 @@ async function readTold(
   }));
 }
 
-/** The newest change of any job with a host or sleep and the newest act of anybody: a cheap question that tells whether tables may differ. */
+/** The newest change of any job with a host and the newest act of anybody: a cheap question that tells whether tables may differ. */
 export async function readWatermark(db: Kysely<RouterTables>): Promise<string> {
-  const { rows } = await sql<{ jobs: string | null; sleeps: string | null; acts: string | null }>`
+  const { rows } = await sql<{ jobs: string | null; acts: string | null }>`
     select (select max(told_at)::text from scheduler.jobs) as jobs,
-           (select max(state_since)::text from scheduler.sleeps) as sleeps,
            (select max(id)::text from api.audit) as acts`.execute(db);
-  return `${rows[0]?.jobs} ${rows[0]?.sleeps} ${rows[0]?.acts}`;
+  return `${rows[0]?.jobs} ${rows[0]?.acts}`;
 }
 
 /**

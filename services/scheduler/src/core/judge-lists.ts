@@ -18,6 +18,8 @@ export interface HostList {
   readonly jobs: readonly ObservedJob[];
   /** Jobs whose containers are there although the host's ledger does not know them. */
   readonly unknown: readonly { readonly jobId: string }[];
+  /** It says what the host's last list said. */
+  readonly isRepeat?: boolean;
 }
 
 export interface ListedJob extends StoredObservation, HeldRow {

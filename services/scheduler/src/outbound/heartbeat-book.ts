@@ -108,12 +108,12 @@ export class HeartbeatBook {
     throw new Error("the record lost hosts: they are written anew");
   }
 
-  #listOf({ heartbeat, settled }: Heard) {
+  #listOf({ heartbeat, settled, isRepeat }: Heard) {
     const { hostId, jobs, unknown = [] } = heartbeat;
     // A list may come late: what it does not name counts from when it was made, and not at all beside another's.
     const atMs = settled ? Math.min(heartbeat.atMs, Date.now()) : 0;
     if (settled) this.#given.desired.report(hostId, { atMs, jobs: [...jobs, ...unknown] });
-    return { hostId, atMs, jobs, unknown };
+    return { hostId, atMs, jobs, unknown, isRepeat: settled && isRepeat };
   }
 
   /** What still waits is dropped: its hosts speak again. */

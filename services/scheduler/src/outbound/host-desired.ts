@@ -35,7 +35,11 @@ export class DesiredSets {
   readonly #bus: Bus;
   readonly #log: Log;
   readonly #sent = new Map<HostId, { content: string; atMs: number }>();
-  readonly #pinned = new Map<HostId, { content: string; atMs: number }>();
+  /** With what it was worked out from. */
+  readonly #pinned = new Map<
+    HostId,
+    { content: string; atMs: number; jobs: string; releases: readonly ReleaseImage[] }
+  >();
   readonly #reports = new Map<HostId, HostReport>();
   /** Jobs of each host's list that the last reading did not know. */
   readonly #strangers = new Map<HostId, ReadonlySet<string>>();
@@ -103,17 +107,14 @@ export class DesiredSets {
   ): Promise<void> {
     const nowMs = Date.now();
     const byHost = desiredByHost(snapshot.jobs);
-    const servicesOf = servicesByHost(snapshot);
-    const releasesOf = releases === null ? null : Map.groupBy(releases, ({ serviceId }) => serviceId);
+    const told = new Pins(snapshot, releases);
     for (const [at, host] of snapshot.hosts.entries()) {
       if (at % HOSTS_IN_ONE_GO === HOSTS_IN_ONE_GO - 1) await setImmediate();
       const jobs = byHost.get(host.id) ?? [];
       const whole = this.#isWhole(host.id, snapshot.reported, nowMs);
       const content = JSON.stringify([whole, jobs]);
       const last = this.#sent.get(host.id);
-      const pins = whole
-        ? this.#pinsToTell(host.id, servicesOf.get(host.id) ?? NONE, releasesOf, nowMs)
-        : null;
+      const pins = whole ? this.#pinsToTell(host.id, content, told, nowMs) : null;
       const isToldEnough = last !== undefined && nowMs - last.atMs < REPEAT_EVERY_MS;
       if (isToldEnough && last.content === content && pins === null) continue;
       this.#sent.set(host.id, { content, atMs: nowMs });
@@ -133,20 +134,40 @@ export class DesiredSets {
   }
 
   /** @returns null when the host was told the same a short while ago */
-  #pinsToTell(
-    hostId: HostId,
-    here: ReadonlySet<ServiceId>,
-    releasesOf: ReadonlyMap<ServiceId, readonly ReleaseImage[]> | null,
-    nowMs: number,
-  ): string[] | null {
-    if (releasesOf === null) return null;
-    const releases = [...here].flatMap((serviceId) => releasesOf.get(serviceId) ?? []);
-    const pins = rollbackTargets(releases, here, MAX_PINNED_IMAGES);
-    const content = pins.join();
+  #pinsToTell(hostId: HostId, jobs: string, told: Pins, nowMs: number): string[] | null {
+    if (told.releases === null) return null;
     const last = this.#pinned.get(hostId);
-    if (last?.content === content && nowMs - last.atMs < PINS_EVERY_MS) return null;
-    this.#pinned.set(hostId, { content, atMs: nowMs });
+    const isFresh = last !== undefined && nowMs - last.atMs < PINS_EVERY_MS;
+    if (isFresh && last.jobs === jobs && last.releases === told.releases) return null;
+    const pins = told.of(hostId);
+    const content = pins.join();
+    if (isFresh && last.content === content) {
+      this.#pinned.set(hostId, { ...last, jobs, releases: told.releases });
+      return null;
+    }
+    this.#pinned.set(hostId, { content, atMs: nowMs, jobs, releases: told.releases });
     return pins;
+  }
+}
+
+/** What hosts are to keep, worked out when it is asked for. */
+class Pins {
+  readonly releases: readonly ReleaseImage[] | null;
+  readonly #snapshot: Snapshot;
+  #servicesOf: ReadonlyMap<HostId, ReadonlySet<ServiceId>> | null = null;
+  #releasesOf: ReadonlyMap<ServiceId, readonly ReleaseImage[]> | null = null;
+
+  constructor(snapshot: Snapshot, releases: readonly ReleaseImage[] | null) {
+    this.#snapshot = snapshot;
+    this.releases = releases;
+  }
+
+  of(hostId: HostId): string[] {
+    this.#servicesOf ??= servicesByHost(this.#snapshot);
+    this.#releasesOf ??= Map.groupBy(this.releases ?? [], ({ serviceId }) => serviceId);
+    const here = this.#servicesOf.get(hostId) ?? NONE;
+    const releases = [...here].flatMap((serviceId) => this.#releasesOf?.get(serviceId) ?? []);
+    return rollbackTargets(releases, here, MAX_PINNED_IMAGES);
   }
 }
 

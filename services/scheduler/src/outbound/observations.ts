@@ -9,6 +9,7 @@ import type { Kysely, RawBuilder, Transaction } from "kysely";
 import { sql } from "kysely";
 import { concernsPlan, judgeObservation } from "../core/apply-observation.ts";
 import { type HostList, judgeLists, type ListedJob, type ListVerdicts } from "../core/judge-lists.ts";
+import { JudgedLists, type RecordCalm } from "../core/judged-lists.ts";
 import type { Progress } from "./steps.ts";
 import type { Tables } from "./tables.ts";
 
@@ -45,7 +46,11 @@ export interface Taken {
 export interface Observations {
   /** @returns whom it concerns, with lines for the pusher */
   take(hostId: HostId, observed: ObservedJob): Promise<Taken>;
-  /** Heartbeats' whole lists: what a host did not hold then is over. @returns true when something changed */
+  /**
+   * Heartbeats' whole lists: what a host did not hold then is over. A list that is repeated is judged again while the record
+   * changes, for a while after that, and once a minute.
+   * @returns true when something changed
+   */
   takeLists(lists: readonly HostList[]): Promise<boolean>;
 }
 
@@ -65,6 +70,7 @@ type Outcome = { readonly taken: Taken } | { readonly error: unknown };
 const MOST_TOGETHER = 32;
 
 export function createObservations(given: Given): Observations {
+  const judged = new JudgedLists();
   const take = batched((all: readonly Observation[]) => takeAll(given, all), MOST_TOGETHER);
   return {
     take: async (hostId, observed) => {
@@ -72,7 +78,14 @@ export function createObservations(given: Given): Observations {
       if ("error" in outcome) throw outcome.error;
       return outcome.taken;
     },
-    takeLists: (lists) => takeLists(given, lists),
+    takeLists: async (lists) => {
+      const due = judged.due(lists, await readCalm(given.db), performance.now());
+      if (due.length === 0) return false;
+      return takeLists(given, due).catch((error: unknown) => {
+        judged.forget(due);
+        throw error;
+      });
+    },
   };
 }
 
@@ -162,6 +175,14 @@ async function takeLists(
     await storeAbsent(trx, absent);
     return taken.length + absent.length > 0;
   });
+}
+
+async function readCalm(db: Db): Promise<RecordCalm> {
+  const { rows } = await sql<RecordCalm>`${PREPARED}
+    select (select max(told_at)::text from jobs) as newest, exists (select 1 from jobs where pending) as "isPlacing"`.execute(
+    db,
+  );
+  return rows[0] ?? { newest: null, isPlacing: true };
 }
 
 async function readListed(db: Db, where: RawBuilder<unknown>): Promise<ListedJob[]> {

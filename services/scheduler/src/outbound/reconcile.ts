@@ -1,10 +1,10 @@
 /**
- * The two loops of the scheduler. Planning: read whole, plan each service, carry out, tell the hosts. Auction: read what
+ * The two loops of the scheduler. Planning: read all but what rests, plan each service, carry out, tell the hosts. Auction: read what
  * waits, place it, store and send the awards.
  */
 import { DeployProgressed } from "@berth/shared/contracts/deploy.ts";
 import { RotationChanged } from "@berth/shared/contracts/route.ts";
-import type { DeployId, JobId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
@@ -21,6 +21,7 @@ import type { HostRegistry } from "./host-registry.ts";
 import type { Leadership } from "./leader.ts";
 import type { Rebalancer } from "./rebalancer.ts";
 import type { ReleaseImages } from "./release-images.ts";
+import type { RestingServices } from "./resting-services.ts";
 import { readSnapshot } from "./snapshot.ts";
 import type { Progress } from "./steps.ts";
 import { applySteps } from "./steps.ts";
@@ -36,6 +37,7 @@ export interface RoundGiven {
   readonly rebalancer: Rebalancer;
   readonly desired: DesiredSets;
   readonly releaseImages: ReleaseImages;
+  readonly resting: RestingServices;
   readonly activity: ActivityBook;
   readonly limits: PlanLimits;
   readonly readinessDeadlineMs: number;
@@ -50,27 +52,39 @@ export interface RoundGiven {
 const MAX_ROUNDS = 8;
 
 export async function reconcile(given: RoundGiven): Promise<void> {
-  if (given.leadership.epoch === null) return;
+  if (given.leadership.epoch === null) return given.resting.readAll();
+  try {
+    await runRounds(given);
+  } catch (error) {
+    given.resting.readAll();
+    throw error;
+  }
+}
+
+async function runRounds(given: RoundGiven): Promise<void> {
   await given.hosts.judge((trx) => given.leadership.fence(trx));
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const beats = given.desired.beats();
+    const part = await given.resting.part();
     const snapshot = await readSnapshot(given.db, {
       unplaceable: given.auctioneer.unplaceable,
       reported: given.desired.reported(),
       frozenHosts: given.hosts.frozenHosts,
       activity: given.activity,
+      part,
     });
-    let planned = 0;
+    const planned = new Set<ServiceId>();
     for (const service of snapshot.services) {
       const steps = planService(service, Date.now(), given.limits);
       if (steps.length === 0) continue;
-      planned += steps.length;
+      planned.add(service.serviceId);
       tell(given.bus, await applySteps(given, service.serviceId, steps));
       if (steps.some((step) => step.kind === "set-rotation" || step.kind === "step-sleep")) {
         given.bus.signal(RotationChanged, { serviceId: service.serviceId });
       }
     }
-    if (planned > 0) {
+    given.resting.note(snapshot, (serviceId) => planned.has(serviceId));
+    if (planned.size > 0) {
       given.committed();
       given.wakeAuction();
       continue;

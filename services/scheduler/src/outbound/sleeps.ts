@@ -11,6 +11,7 @@ import { sql } from "kysely";
 import { coldStartStages } from "../core/cold-start.ts";
 import { AWAKE, type SleepView } from "../core/plan-sleep.ts";
 import type { Step } from "../core/views.ts";
+import { isOneOf, type Only } from "./stored-jobs.ts";
 import type { Tables } from "./tables.ts";
 
 interface SleepRow {
@@ -25,16 +26,21 @@ interface SleepRow {
   requested_at_ms: number | null;
 }
 
-/** @returns services that ever slept, or are to */
-export async function readSleeps(trx: Transaction<Tables>): Promise<ReadonlyMap<ServiceId, SleepRow>> {
+/**
+ * @param only of these services; null: of all
+ * @returns services that ever slept, or are to
+ */
+export async function readSleeps(
+  trx: Transaction<Tables>,
+  only: Only,
+): Promise<ReadonlyMap<ServiceId, SleepRow>> {
   const { rows } = await sql<SleepRow>`
     select coalesce(z.service_id, o.service_id) as service_id, z.state, z.epoch, z.level, z.cause, z.state_since,
            o.wanted, o.level as order_level, (extract(epoch from o.requested_at) * 1000)::float8 as requested_at_ms
-      from sleeps z
+      from (select * from sleeps where ${isOneOf("service_id", only)}) z
       full join (select o.* from api.sleep_orders o left join sleeps t on t.service_id = o.service_id
-                  where t.order_at is null or t.order_at < o.requested_at) o on o.service_id = z.service_id`.execute(
-    trx,
-  );
+                  where ${isOneOf("o.service_id", only)} and (t.order_at is null or t.order_at < o.requested_at)) o
+        on o.service_id = z.service_id`.execute(trx);
   return new Map(rows.map((row) => [row.service_id, row]));
 }
 

@@ -7,33 +7,18 @@ import { ProcessSettings } from "@berth/shared/contracts/http/api.ts";
 import { RouteTable } from "@berth/shared/contracts/route.ts";
 import type { DeployState } from "@berth/shared/domain/deploy-state.ts";
 import type { DeployId, HostId, JobId, OrgId, ReleaseId, ServiceId } from "@berth/shared/domain/ids.ts";
-import type { JobState } from "@berth/shared/domain/job-state.ts";
 import { isPaced, type Rollout } from "@berth/shared/domain/rollout.ts";
-import {
-  DEFAULT_PARTITION_POLICY,
-  PartitionPolicy,
-  partitionOf,
-  ServicePolicy,
-} from "@berth/shared/domain/service-policy.ts";
-import type { SleepLevel } from "@berth/shared/domain/sleep.ts";
+import { partitionOf, ServicePolicy } from "@berth/shared/domain/service-policy.ts";
 import type { Kysely, Transaction } from "kysely";
 import { sql } from "kysely";
 import { z } from "zod";
 import type { ActivityBook } from "../core/activity-book.ts";
 import type { HostPolicy } from "../core/candidates.ts";
-import type { DeployView, HostSight, JobView, ProcessWish, ReleaseView, ServiceView } from "../core/views.ts";
+import type { DeployView, HostSight, ProcessWish, ReleaseView, ServiceView } from "../core/views.ts";
 import { heldServices, readSleeps, sleepView } from "./sleeps.ts";
+import { isOneOf, type Only, readEpochs, readJobs, type StoredJob, type Unplaceable } from "./stored-jobs.ts";
 import type { Tables } from "./tables.ts";
 import { readTasks } from "./tasks.ts";
-
-export interface StoredJob {
-  readonly view: JobView;
-  readonly serviceId: ServiceId;
-  /** Set for the job of a task. */
-  readonly taskId: string | null;
-  readonly epoch: number;
-  readonly observedSequence: number;
-}
 
 export interface StoredHost {
   readonly id: HostId;
@@ -42,9 +27,16 @@ export interface StoredHost {
   readonly sight: HostSight;
 }
 
+/** Some services are read; of the others these jobs are known. */
+export interface SnapshotPart {
+  readonly services: readonly ServiceId[];
+  readonly resting: readonly StoredJob[];
+}
+
 export interface Snapshot {
+  /** All, but for those at rest when a part was read. */
   readonly services: readonly ServiceView[];
-  /** Every job that is not final, and recent final ones. */
+  /** Every job that is not final, and recent final ones; those of services at rest as they were read before. */
   readonly jobs: readonly StoredJob[];
   readonly hosts: readonly StoredHost[];
   /** Epochs of jobs that the record knows: all of `jobs`, and those that hosts reported. */
@@ -52,8 +44,6 @@ export interface Snapshot {
   /** By this process's clock, before the reading began. */
   readonly readAtMs: number;
 }
-
-type Unplaceable = ReadonlyMap<JobId, JobView["unplaceable"]>;
 
 /** What the process knows and the record does not. */
 export interface SnapshotGiven {
@@ -63,41 +53,46 @@ export interface SnapshotGiven {
   /** Hosts of pods in which nothing is given up now. */
   readonly frozenHosts: ReadonlySet<HostId>;
   readonly activity: ActivityBook;
+  /** Null: everything is read. */
+  readonly part?: SnapshotPart | null;
 }
 
-export function readSnapshot(
+export async function readSnapshot(db: Kysely<Tables>, given: SnapshotGiven): Promise<Snapshot> {
+  return (await readOnce(db, given)) ?? (await readWhole(db, given));
+}
+
+async function readWhole(db: Kysely<Tables>, given: SnapshotGiven): Promise<Snapshot> {
+  const snapshot = await readOnce(db, { ...given, part: null });
+  if (snapshot === null) throw new Error("a whole reading lacks jobs of the record");
+  return snapshot;
+}
+
+/** @returns null when hosts hold jobs that the record has and the part has not: it was chosen too early */
+function readOnce(
   db: Kysely<Tables>,
-  { unplaceable, reported, frozenHosts, activity }: SnapshotGiven,
-): Promise<Snapshot> {
+  { unplaceable, reported, frozenHosts, activity, part = null }: SnapshotGiven,
+): Promise<Snapshot | null> {
   const readAtMs = Date.now();
   return db
     .transaction()
     .setIsolationLevel("repeatable read")
     .execute(async (trx) => {
-      const jobs = await readJobs(trx, unplaceable);
+      const only = part?.services ?? null;
+      const read = await readJobs(trx, unplaceable, only);
       const hosts = await readHosts(trx, frozenHosts);
-      const services = await readServices(trx, jobs, {
+      const services = await readServices(trx, read, only, {
         drainingHosts: new Set(hosts.filter((host) => host.policy.draining).map((host) => host.id)),
         hosts: new Map(hosts.map((host) => [host.id, host.sight])),
         activity,
       });
+      const jobs = part === null ? read : [...part.resting, ...read];
       const epochs = new Map<string, number>(jobs.map(({ view, epoch }) => [view.id, epoch]));
       const others = reported.filter((id) => !epochs.has(id));
-      for (const { id, epoch } of await readEpochs(trx, others)) epochs.set(id, epoch);
+      const found = await readEpochs(trx, others);
+      if (part !== null && found.some(({ open }) => open)) return null;
+      for (const { id, epoch } of found) epochs.set(id, epoch);
       return { services, jobs, hosts, reported: epochs, readAtMs };
     });
-}
-
-async function readEpochs(
-  trx: Transaction<Tables>,
-  ids: readonly string[],
-): Promise<{ id: string; epoch: number }[]> {
-  if (ids.length === 0) return [];
-  const { rows } = await sql<{
-    id: string;
-    epoch: number;
-  }>`select id, epoch from jobs where id = any(${ids})`.execute(trx);
-  return rows;
 }
 
 interface HostRow {
@@ -133,95 +128,6 @@ async function readHosts(trx: Transaction<Tables>, frozenHosts: ReadonlySet<Host
   }));
 }
 
-interface JobRow {
-  id: JobId;
-  task_id: string | null;
-  service_id: ServiceId;
-  release_id: ReleaseId;
-  deploy_id: DeployId;
-  process: string;
-  slot: number;
-  partition: unknown;
-  epoch: number;
-  state: JobState;
-  desired: "run" | "stop";
-  rotation: "out" | "in" | "draining";
-  rotation_since_ms: number;
-  leaving: boolean;
-  restart_asked: boolean;
-  away: boolean;
-  sleep_level: SleepLevel | null;
-  sleep_epoch: number | null;
-  woken_epoch: number | null;
-  ready: boolean;
-  ready_since_ms: number | null;
-  host_id: HostId | null;
-  observed_sequence: number;
-  restarts_count: number;
-  reason_code: string | null;
-  reason: string | null;
-  last_lines: string[];
-  updated_at_ms: number;
-}
-
-async function readJobs(trx: Transaction<Tables>, unplaceable: Unplaceable): Promise<StoredJob[]> {
-  const rows = await sql<JobRow>`
-    select j.id, j.task_id, j.service_id, j.release_id, j.deploy_id, j.process, j.slot, j.spec->'partition' as partition, j.epoch, j.state,
-           j.desired, j.rotation, (extract(epoch from j.rotation_since) * 1000)::float8 as rotation_since_ms,
-           j.leaving, j.away, j.sleep_level, z.epoch as sleep_epoch,
-           case when z.state in ('awake', 'waking') then z.epoch else z.epoch - 1 end as woken_epoch,
-           coalesce(a.newest_at > j.created_at, false) as restart_asked,
-           j.ready, (extract(epoch from j.ready_since) * 1000)::float8 as ready_since_ms, j.host_id, j.observed_sequence, j.restarts_count, j.reason_code, j.reason, j.last_lines,
-           (extract(epoch from j.updated_at) * 1000)::float8 as updated_at_ms
-      from jobs j
-      left join sleeps z on z.service_id = j.service_id
-      left join (select service_id, process, max(requested_at) as newest_at from api.restarts group by 1, 2) a
-        on a.service_id = j.service_id and a.process = j.process
-     where j.open
-        or j.told_at > now() - interval '10 minutes'
-        or j.deploy_id in (select id from deploys where finished_at is null)
-     order by j.created_at`.execute(trx);
-  return rows.rows.map((row) => toStoredJob(row, unplaceable));
-}
-
-function toStoredJob(row: JobRow, unplaceable: Unplaceable): StoredJob {
-  return {
-    serviceId: row.service_id,
-    taskId: row.task_id,
-    epoch: row.epoch,
-    observedSequence: row.observed_sequence,
-    view: {
-      id: row.id,
-      releaseId: row.release_id,
-      deployId: row.deploy_id,
-      process: row.process,
-      slot: row.slot,
-      state: row.state,
-      desired: row.desired,
-      rotation: row.rotation,
-      rotationSinceMs: row.rotation_since_ms,
-      leaving: row.leaving,
-      restartAsked: row.restart_asked,
-      away: row.away,
-      wokenEpoch: row.woken_epoch ?? 0,
-      sleep:
-        row.sleep_level === null || row.sleep_epoch === null
-          ? null
-          : { epoch: row.sleep_epoch, level: row.sleep_level },
-      partition: row.partition === null ? DEFAULT_PARTITION_POLICY : PartitionPolicy.parse(row.partition),
-      ready: row.ready,
-      readySinceMs: row.ready_since_ms ?? 0,
-      hostId: row.host_id,
-      restartsCount: row.restarts_count,
-      reasonCode: row.reason_code,
-      reason: row.reason,
-      lastLines: row.last_lines,
-      updatedAtMs: row.updated_at_ms,
-      unplaceable: unplaceable.get(row.id) ?? null,
-    },
-  };
-}
-
 interface ServiceRow {
   id: ServiceId;
   environment_id: string;
@@ -243,6 +149,7 @@ interface ServiceRow {
 async function readServices(
   trx: Transaction<Tables>,
   jobs: readonly StoredJob[],
+  only: Only,
   { activity, ...pod }: Pick<ServiceView, "drainingHosts" | "hosts"> & { activity: ActivityBook },
 ): Promise<ServiceView[]> {
   const busy = [...new Set(jobs.map((job) => job.serviceId))];
@@ -257,14 +164,15 @@ async function readServices(
       left join deploys d on d.id = t.deploy_id
       left join serving v on v.service_id = s.id
       left join api.releases r on r.id = v.release_id
-     where (s.deleted_at is null and s.current_release_id is not null) or s.id = any(${busy}) or v.service_id is not null`.execute(
+     where ${isOneOf("s.id", only)}
+       and ((s.deleted_at is null and s.current_release_id is not null) or s.id = any(${busy}) or v.service_id is not null)`.execute(
     trx,
   );
   const wishes = await sql<{
     service_id: ServiceId;
     process: string;
     scale: number;
-  }>`select service_id, process, scale from wishes`.execute(trx);
+  }>`select service_id, process, scale from wishes where ${isOneOf("service_id", only)}`.execute(trx);
   const deploys = await sql<{
     id: DeployId;
     service_id: ServiceId;
@@ -284,14 +192,15 @@ async function readServices(
     trx,
   );
   const routes = await sql<{ environment_id: string; settled: boolean; sites: unknown }>`
-    select environment_id, acknowledged_version = version as settled, sites from router.route_tables`.execute(
+    select environment_id, acknowledged_version = version as settled, sites from router.route_tables
+     where environment_id in (select environment_id from api.services where ${isOneOf("id", only)})`.execute(
     trx,
   );
   const routed = new Map(
     routes.rows.map((row) => [row.environment_id, row.settled ? routedJobs(row.sites) : null]),
   );
   const held = new Map(routes.rows.flatMap((row) => (row.settled ? heldServices(row.sites) : [])));
-  const sleeps = await readSleeps(trx);
+  const sleeps = await readSleeps(trx, only);
   const edges = [...pod.hosts].filter(([, { state }]) => state !== "lost").map(([id]) => id);
   const nowMs = Date.now();
   const cancelled = new Set(cancels.rows.map((row) => row.deploy_id));
