@@ -13,7 +13,6 @@ import { RingStore } from "./outbound/ring-store.ts";
 import { LiveSender } from "./shipping/live-sender.ts";
 import { TailSet } from "./shipping/tail-set.ts";
 
-/** Events of the engine and of inotify tell sooner; each list of a thousand containers costs the engine some of a core. */
 const LOOK_MS = 5000;
 const PLACES_MS = 1000;
 const SWEEP_MS = 60 * 60 * 1000;

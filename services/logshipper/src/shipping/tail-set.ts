@@ -1,5 +1,5 @@
 /**
- * The job containers whose logs are read: found by a list every 5 s and by the engine's events. Changes of their folders tell
+ * The job containers whose logs are read: found by a list, after the engine's events and every 30 s. Changes of their folders tell
  * which have something to read; now and then all are looked at. One loop reads all of them, a buffer of each in turn, so
  * memory is bounded and a loud app does not keep the others waiting.
  */
@@ -15,6 +15,7 @@ import { LogTail, type TailGiven } from "./log-tail.ts";
 const EVENTS_AGAIN_MS = 500;
 const EVENTS_LIFE_MS = 120_000;
 const MANY_ENDED = 20;
+/** Looks come every 5 s. */
 const WHOLE_EVERY = 6;
 const MOST_CHANGED = 200;
 const INSPECTED_AT_ONCE = 8;
@@ -53,15 +54,21 @@ export class TailSet {
   readonly #reading: Promise<void>;
   #wake: () => void = () => {};
   #looks = 0;
+  #isListDue = true;
 
   constructor(given: TailSetGiven) {
     this.#given = given;
     this.#reading = this.#readAll();
   }
 
-  /** Lists the containers and reads those that nobody reads. */
+  /** Lists the containers when something changed, and now and then; looks at those that changes do not tell of. */
   readonly look = async (): Promise<void> => {
-    const containers = (await this.#list()).filter(isSound);
+    this.#looks += 1;
+    if (this.#isListDue || this.#isWholeLook) this.#take((await this.#list()).filter(isSound));
+    this.#markWaiting();
+  };
+
+  #take(containers: readonly JobContainer[]): void {
     for (const container of containers) {
       // It was stopped and runs again: a sleeper that woke.
       if (container.isRunning) this.#done.delete(container.id);
@@ -72,8 +79,7 @@ export class TailSet {
     const listed = new Set(containers.map(({ id }) => id));
     for (const [id, tailed] of this.#tails) if (!listed.has(id)) tailed.isLast = true;
     this.#beginThem();
-    this.#markWaiting();
-  };
+  }
 
   #isKnown(id: string): boolean {
     return this.#done.has(id) || this.#unreadable.has(id) || this.#beginning.has(id);
@@ -83,12 +89,20 @@ export class TailSet {
     const { source } = this.#given;
     const changed = [...this.#changed];
     this.#changed.clear();
-    this.#looks += 1;
-    if (this.#done.size >= MANY_ENDED && !this.#isWholeLook) {
+    // What changes from here on is for the next list.
+    this.#isListDue = false;
+    try {
+      if (this.#done.size < MANY_ENDED || this.#isWholeLook) return await this.#listAll();
       const running = await source.list("running");
       return changed.length === 0 ? running : [...running, ...(await source.list(changed))];
+    } catch (error) {
+      this.#isListDue = true;
+      throw error;
     }
-    const all = await source.list();
+  }
+
+  async #listAll(): Promise<readonly JobContainer[]> {
+    const all = await this.#given.source.list();
     const ids = new Set(all.map(({ id }) => id));
     for (const known of [this.#done, this.#unreadable])
       for (const id of known) if (!ids.has(id)) known.delete(id);
@@ -122,13 +136,15 @@ export class TailSet {
         this.#unreadable.add(id);
         return log.warn("logs.other-driver", { container: id.slice(0, 12) });
       }
-      if (path === null && !container.isRunning) this.#done.add(id);
+      if (path === null && container.isRunning) this.#isListDue = true;
+      else if (path === null) this.#done.add(id);
       if (path === null || this.#closed.signal.aborted) return;
       const watch = new FolderWatch(dirname(path), () => this.#markOne(id));
       const tail = new LogTail(this.#given, container, path);
       this.#tails.set(id, { tail, watch, isLast: !container.isRunning, failed: false });
       this.#markOne(id);
     } catch (error) {
+      this.#isListDue = true;
       log.warn("logs.inspect-failed", { container: id.slice(0, 12), error: describeError(error) });
     }
   }
@@ -189,15 +205,19 @@ export class TailSet {
 
   /** Calls `wake` on every start and end, for ever; a lost stream is opened again. */
   async followChanges(wake: () => void): Promise<void> {
+    const wakeForList = () => {
+      this.#isListDue = true;
+      wake();
+    };
     while (!this.#closed.signal.aborted) {
       const life = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(EVENTS_LIFE_MS)]);
       try {
         const onChange = (id: string) => {
           if (this.#changed.size < MOST_CHANGED) this.#changed.add(id);
-          wake();
+          wakeForList();
         };
-        // What changed while nobody told is found by a look.
-        await this.#given.source.followChanges(wake, onChange, life);
+        // What changed while nobody told is in the list.
+        await this.#given.source.followChanges(wakeForList, onChange, life);
       } catch (error) {
         this.#given.log.debug("logs.events-lost", { error: describeError(error) });
       }
