@@ -18,6 +18,9 @@ const MANY_ENDED = 20;
 /** Looks come every 5 s. */
 const WHOLE_EVERY = 6;
 const MOST_CHANGED = 200;
+/** The engine tells of an end before its lists know of it: after an event it is asked again soon, and in the next looks. */
+const LIST_AGAIN_MS = 500;
+const LISTS_AFTER_MS = 6000;
 const INSPECTED_AT_ONCE = 8;
 /** An entry of 16 KiB takes six times as much at most, escaped. */
 const BUFFER_BYTES = 256 * 1024;
@@ -55,6 +58,8 @@ export class TailSet {
   #wake: () => void = () => {};
   #looks = 0;
   #isListDue = true;
+  #listUntilMs = 0;
+  #again: NodeJS.Timeout | null = null;
 
   constructor(given: TailSetGiven) {
     this.#given = given;
@@ -64,7 +69,9 @@ export class TailSet {
   /** Lists the containers when something changed, and now and then; looks at those that changes do not tell of. */
   readonly look = async (): Promise<void> => {
     this.#looks += 1;
-    if (this.#isListDue || this.#isWholeLook) this.#take((await this.#list()).filter(isSound));
+    const isAfterEvent = performance.now() < this.#listUntilMs;
+    if (this.#isListDue || isAfterEvent || this.#isWholeLook)
+      this.#take((await this.#list()).filter(isSound));
     this.#markWaiting();
   };
 
@@ -214,7 +221,12 @@ export class TailSet {
       try {
         const onChange = (id: string) => {
           if (this.#changed.size < MOST_CHANGED) this.#changed.add(id);
+          this.#listUntilMs = performance.now() + LISTS_AFTER_MS;
           wakeForList();
+          this.#again ??= setTimeout(() => {
+            this.#again = null;
+            wakeForList();
+          }, LIST_AGAIN_MS);
         };
         // What changed while nobody told is in the list.
         await this.#given.source.followChanges(wakeForList, onChange, life);
@@ -227,6 +239,7 @@ export class TailSet {
 
   async close(): Promise<void> {
     this.#closed.abort();
+    if (this.#again !== null) clearTimeout(this.#again);
     this.#wake();
     await this.#reading;
     for (const { tail, watch } of this.#tails.values()) {
