@@ -6,7 +6,8 @@
  * until then: a container is never cut off for what its host does not know.
  */
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
-import { morePorts, type Port, portRules } from "./core/port-rules.ts";
+import type { NftTable } from "./core/nft-table.ts";
+import { type Port, portTable } from "./core/port-rules.ts";
 
 /** What the engine says of a running container. */
 export interface SeenContainer {
@@ -19,8 +20,10 @@ export interface PortGuardGiven {
   readonly inspect: (containerId: string) => Promise<SeenContainer | null>;
   /** @returns the host's end of the cable of a process' `eth0`, or null when there is none */
   readonly portOf: (pid: number) => Promise<string | null>;
-  readonly applyTable: (rules: string) => Promise<void>;
-  readonly addElements: (text: string) => Promise<void>;
+  /** Puts the table back if it is not as it should be. */
+  readonly ensureTable: (table: NftTable) => Promise<void>;
+  /** The same for one that was left as it should be. */
+  readonly changeTable: (table: NftTable) => Promise<void>;
   readonly log: Log;
 }
 
@@ -31,8 +34,10 @@ interface Known extends Port {
 export class PortGuard {
   readonly #given: PortGuardGiven;
   readonly #known = new Map<string, Known>();
-  #waiting: Port[] = [];
-  #adding: Promise<void> | null = null;
+  /** Null before the first look. */
+  #gateways: readonly string[] | null = null;
+  #changing: Promise<void> = Promise.resolve();
+  #next: Promise<void> | null = null;
 
   constructor(given: PortGuardGiven) {
     this.#given = given;
@@ -41,22 +46,25 @@ export class PortGuard {
   /** A container that was just started. Never rejects: what fails here is healed by the next look. */
   async note(containerId: string, seen: SeenContainer): Promise<void> {
     const port = await this.#learn(containerId, seen);
-    if (port === null) return;
-    this.#waiting.push(port);
-    this.#adding ??= this.#addWaiting().finally(() => {
-      this.#adding = null;
-    });
-    await this.#adding;
+    if (port !== null) await this.#change();
   }
 
   /** Those that came meanwhile go with the next command: many starts at once cost few. */
-  async #addWaiting(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const text = morePorts(this.#waiting.splice(0));
-      await this.#given.addElements(text).catch((error: unknown) => {
-        this.#given.log.warn("port.not-guarded-yet", { error: describeError(error) });
-      });
-    }
+  #change(): Promise<void> {
+    this.#next ??= this.#changing.then(async () => {
+      this.#next = null;
+      this.#changing = this.#changeOnce();
+      await this.#changing;
+    });
+    return this.#next;
+  }
+
+  async #changeOnce(): Promise<void> {
+    if (this.#gateways === null) return;
+    const table = portTable([...this.#known.values()], this.#gateways);
+    await this.#given.changeTable(table).catch((error: unknown) => {
+      this.#given.log.warn("port.not-guarded-yet", { error: describeError(error) });
+    });
   }
 
   /** @param running containers of this pod that run now; all others are forgotten */
@@ -67,7 +75,8 @@ export class PortGuard {
       const seen = await this.#given.inspect(id).catch(() => null);
       if (seen !== null) await this.#learn(id, seen);
     }
-    await this.#given.applyTable(portRules([...this.#known.values()], gateways));
+    this.#gateways = gateways;
+    await this.#given.ensureTable(portTable([...this.#known.values()], gateways));
   }
 
   async #learn(containerId: string, { pid, address, mac }: SeenContainer): Promise<Port | null> {

@@ -1,7 +1,11 @@
 /** Networks of a host as the tests of the planner see them. */
 import { OPEN_EGRESS } from "@berth/shared/domain/egress-policy.ts";
 import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
+import { type FirewallView, firewallTable } from "../network/core/firewall.ts";
 import { type DesiredHost, desiredHost, type HeldNetwork } from "../network/core/network-state.ts";
+import { wholeText } from "../network/core/nft-table.ts";
+
+export const rulesText = (view: FirewallView): string => wholeText(firewallTable(view));
 
 export const key = (n: number) => `${"A".repeat(40)}${String(n).padStart(2, "0")}A=`;
 export const hostId = (n: number) => `hst_${String(n).padStart(26, "0")}` as HostId;

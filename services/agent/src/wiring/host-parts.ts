@@ -121,8 +121,8 @@ function createPortGuard(log: AgentContext["log"], engine: Engine, kernel: Kerne
   return new PortGuard({
     inspect: (containerId) => engine.inspect(containerId),
     portOf: (pid) => found.of(pid),
-    applyTable: (rules) => kernel.ensureTable("bridge", rules),
-    addElements: (text) => kernel.addElements("bridge", text),
+    ensureTable: (table) => kernel.ensureTable(table),
+    changeTable: (table) => kernel.changeTable(table),
     log,
   });
 }

@@ -1,7 +1,8 @@
 /** The text of the packet filters: one transaction, and what iptables must still hold. */
 import { type EgressPolicy, OPEN_EGRESS, parseEgressRule } from "@berth/shared/domain/egress-policy.ts";
 import { expect, test } from "vitest";
-import { iptablesProblems, iptablesRules, nftRules } from "./firewall.ts";
+import { rulesText } from "../../testing/test-networks.ts";
+import { iptablesProblems, iptablesRules } from "./firewall.ts";
 import type { Exit } from "./network-state.ts";
 
 const network = {
@@ -33,7 +34,7 @@ const view = {
 };
 
 test("the rules replace the whole table in one text", () => {
-  const rules = nftRules(view);
+  const rules = rulesText(view);
   expect(rules.startsWith("table inet berth {}\ndelete table inet berth\ntable inet berth {")).toBe(true);
   expect(rules).toContain('"bn-aaaaaaaaaa" . 10.128.1.0/24');
   expect(rules).toContain("elements = { 203.0.113.1, 203.0.113.2 };");
@@ -41,7 +42,7 @@ test("the rules replace the whole table in one text", () => {
 
 test("every chain of containers ends in a drop or after one: nothing falls through to accept but the internet", () => {
   const chain = (name: string) =>
-    nftRules(view)
+    rulesText(view)
       .split(`chain ${name} {`)[1]
       ?.split("}")[0]
       ?.trim()
@@ -74,16 +75,16 @@ test("every chain of containers ends in a drop or after one: nothing falls throu
 });
 
 test("between environments nothing passes because it passed before: only links and answers to edges", () => {
-  const across = nftRules(view).split("chain across {")[1]?.split("}")[0] ?? "";
+  const across = rulesText(view).split("chain across {")[1]?.split("}")[0] ?? "";
   const established = across.split("\n").filter((line) => line.includes("established"));
   expect(established.every((line) => line.includes('oifname "wm-pod" ct direction reply'))).toBe(true);
   expect(across.trim().split("\n").at(-1)?.trim()).toBe("counter drop");
-  expect(nftRules(view)).toContain('elements = { "bn-aaaaaaaaaa" . 10.128.32.2 . 8080 };');
+  expect(rulesText(view)).toContain('elements = { "bn-aaaaaaaaaa" . 10.128.32.2 . 8080 };');
 });
 
 const withEgress = (mode: EgressPolicy["mode"], ...texts: string[]) => {
   const rules = texts.map(parseEgressRule).filter((rule) => rule !== null);
-  const rendered = nftRules({ ...view, networks: [{ ...network, egress: { mode, rules } }] });
+  const rendered = rulesText({ ...view, networks: [{ ...network, egress: { mode, rules } }] });
   const of = (name: string) =>
     new RegExp(`set ${name} \\{ type [^;]*;(?: flags interval;)?(.*) \\}`).exec(rendered)?.[1];
   return { open: of("open"), outside: of("outside"), ports: of("outside_ports") };
@@ -102,7 +103,7 @@ test("an egress policy is elements of sets: open by the bridge, a list by its sp
 test("with a gateway elsewhere only its tunnel leads out; on the gateway the environment has one address", () => {
   const elements = (exit: Exit, name: string) =>
     new RegExp(`(?:set|map) ${name} \\{ type [^;]*;(?: flags interval;)?(.*) \\}`).exec(
-      nftRules({ ...view, networks: [{ ...network, exit }] }),
+      rulesText({ ...view, networks: [{ ...network, exit }] }),
     )?.[1];
   const through: Exit = { kind: "through", table: 11_000 };
   expect(elements(through, "elsewhere")).toBe(' elements = { "bn-aaaaaaaaaa" };');

@@ -15,6 +15,7 @@
 import { addressOf } from "@berth/shared/domain/cidr.ts";
 import { egressSpans } from "@berth/shared/domain/egress-policy.ts";
 import type { DesiredHost } from "./network-state.ts";
+import { type NftSet, type NftTable, nftMap, nftSet } from "./nft-table.ts";
 
 export const TABLE = "berth";
 export const CHAIN = "BERTH";
@@ -53,13 +54,12 @@ export interface FirewallView extends DesiredHost {
   readonly mailRelays: readonly string[];
 }
 
-/** One transaction: the old table goes and the new one comes, with no moment between. */
-export function nftRules(view: FirewallView): string {
-  return `table inet ${TABLE} {}
-delete table inet ${TABLE}
-table inet ${TABLE} {
-${sets(view)}
-  chain prerouting {
+export function firewallTable(view: FirewallView): NftTable {
+  return { family: "inet", name: TABLE, sets: sets(view), chains: chains(view) };
+}
+
+function chains(view: FirewallView): string {
+  return `  chain prerouting {
     type filter hook prerouting priority -310; policy accept;
     iifname @ours meta nfproto ipv6 counter drop
     iifname . ip saddr @own meta mark set meta mark | ${SOUND_MARK} accept
@@ -155,25 +155,24 @@ ${sets(view)}
     snat ip to ip saddr map @exit_addresses
     ip saddr ${view.podCidr} ip daddr != @pod masquerade
   }
-}
 `;
 }
 
-function sets(view: FirewallView): string {
+function sets(view: FirewallView): NftSet[] {
   const { networks, meshName, podCidr, hostCidr } = view;
   const bridges = networks.map(({ bridge }) => bridge);
   const tunnels = networks.map(({ tunnelName }) => tunnelName);
-  const lines = [
-    set("bridges", "ifname", names(bridges)),
-    set("tunnels", "ifname", names(tunnels)),
-    set("ours", "ifname", names([...bridges, ...tunnels, meshName])),
+  return [
+    nftSet("bridges", "ifname", names(bridges)),
+    nftSet("tunnels", "ifname", names(tunnels)),
+    nftSet("ours", "ifname", names([...bridges, ...tunnels, meshName])),
     // Who may speak from where.
-    set("own", "ifname . ipv4_addr; flags interval", [
+    nftSet("own", "ifname . ipv4_addr; flags interval", [
       ...networks.map(({ bridge, slice }) => `"${bridge}" . ${slice}`),
       ...networks.map(({ tunnelName, subnet }) => `"${tunnelName}" . ${subnet}`),
     ]),
     // The inside of an environment: bridge to bridge, bridge to tunnel and back.
-    set(
+    nftSet(
       "pairs",
       "ifname . ifname",
       networks.flatMap(({ bridge, tunnelName }) => [
@@ -182,11 +181,11 @@ function sets(view: FirewallView): string {
         `"${tunnelName}" . "${bridge}"`,
       ]),
     ),
-    set("reach", "ifname . ipv4_addr; flags interval", [
+    nftSet("reach", "ifname . ipv4_addr; flags interval", [
       ...networks.map(({ bridge, subnet }) => `"${bridge}" . ${subnet}`),
       ...networks.map(({ tunnelName, slice }) => `"${tunnelName}" . ${slice}`),
     ]),
-    set(
+    nftSet(
       "gateways",
       "ifname . ipv4_addr",
       networks.flatMap(({ bridge, tunnelName, gateway }) => [
@@ -195,52 +194,51 @@ function sets(view: FirewallView): string {
       ]),
     ),
     // A person's machine asks and answers nobody.
-    set(
+    nftSet(
       "people",
       "ipv4_addr",
       networks.flatMap(({ tunnel }) => (tunnel?.people ?? []).map(({ address }) => address)),
     ),
-    set(
+    nftSet(
       "links",
       "ifname . ipv4_addr . inet_service",
       view.links.map(({ bridge, address, port }) => `"${bridge}" . ${address} . ${port}`),
     ),
-    map(
+    nftMap(
       "link_sources",
       "ipv4_addr : ipv4_addr; flags interval",
       view.linkSources.map(({ subnet, gateway }) => `${subnet} : ${gateway}`),
     ),
     ...egressSets(networks),
     ...exitSets(networks),
-    set("mail_relays", "ipv4_addr; flags interval; auto-merge", view.mailRelays),
-    set("edges", "ipv4_addr", view.edgeAddresses),
-    set("nodes", "ipv4_addr", view.nodeAddresses),
-    set("pod", "ipv4_addr; flags interval; auto-merge", [podCidr, hostCidr]),
-    set("closed", "ipv4_addr; flags interval; auto-merge", [...CLOSED, podCidr, hostCidr]),
-    set("allowed_private", "ipv4_addr; flags interval; auto-merge", view.allowedPrivate),
+    nftSet("mail_relays", "ipv4_addr; flags interval; auto-merge", view.mailRelays),
+    nftSet("edges", "ipv4_addr", view.edgeAddresses),
+    nftSet("nodes", "ipv4_addr", view.nodeAddresses),
+    nftSet("pod", "ipv4_addr; flags interval; auto-merge", [podCidr, hostCidr]),
+    nftSet("closed", "ipv4_addr; flags interval; auto-merge", [...CLOSED, podCidr, hostCidr]),
+    nftSet("allowed_private", "ipv4_addr; flags interval; auto-merge", view.allowedPrivate),
   ];
-  return lines.join("\n");
 }
 
 /** Each bridge's way out: all of it, or the spans of its rules, of which no two may overlap. */
-function egressSets(networks: FirewallView["networks"]): string[] {
+function egressSets(networks: FirewallView["networks"]): NftSet[] {
   const spans = networks.flatMap(({ bridge, egress }) =>
     egress.mode === "list" ? egressSpans(egress.rules).map((span) => ({ ...span, bridge })) : [],
   );
   const addresses = ({ bridge, first, last }: (typeof spans)[number]) =>
     `"${bridge}" . ${addressText(first)}-${addressText(last)}`;
   return [
-    set(
+    nftSet(
       "open",
       "ifname",
       names(networks.flatMap(({ bridge, egress }) => (egress.mode === "open" ? bridge : []))),
     ),
-    set(
+    nftSet(
       "outside",
       "ifname . ipv4_addr; flags interval",
       spans.flatMap((span) => (span.ports === null ? addresses(span) : [])),
     ),
-    set(
+    nftSet(
       "outside_ports",
       "ifname . ipv4_addr . inet_proto . inet_service; flags interval",
       spans.flatMap((span) => {
@@ -252,21 +250,21 @@ function egressSets(networks: FirewallView["networks"]): string[] {
 }
 
 /** What leaves through a gateway: on the other hosts only by the tunnel to it, on the gateway only with its address. */
-function exitSets(networks: FirewallView["networks"]): string[] {
+function exitSets(networks: FirewallView["networks"]): NftSet[] {
   const through = networks.filter(({ exit }) => exit.kind === "through");
   const gateways = networks.flatMap(({ exit, ...network }) =>
     exit.kind === "gateway" ? [{ ...network, address: exit.address }] : [],
   );
   return [
-    set("elsewhere", "ifname", names(through.map(({ bridge }) => bridge))),
-    set(
+    nftSet("elsewhere", "ifname", names(through.map(({ bridge }) => bridge))),
+    nftSet(
       "exits",
       "ifname . ifname",
       through.map(({ bridge, tunnelName }) => `"${bridge}" . "${tunnelName}"`),
     ),
-    set("exit_tunnels", "ifname", names(through.map(({ tunnelName }) => tunnelName))),
-    set("entries", "ifname", names(gateways.map(({ tunnelName }) => tunnelName))),
-    map(
+    nftSet("exit_tunnels", "ifname", names(through.map(({ tunnelName }) => tunnelName))),
+    nftSet("entries", "ifname", names(gateways.map(({ tunnelName }) => tunnelName))),
+    nftMap(
       "exit_addresses",
       "ipv4_addr : ipv4_addr; flags interval",
       gateways.map(({ subnet, address }) => `${subnet} : ${address}`),
@@ -276,19 +274,6 @@ function exitSets(networks: FirewallView["networks"]): string[] {
 
 function addressText(address: number): string {
   return addressOf({ address, bits: 32 }, 0);
-}
-
-function set(name: string, type: string, elements: readonly string[]): string {
-  return `  set ${name} { type ${type};${listed(elements)} }`;
-}
-
-function map(name: string, types: string, elements: readonly string[]): string {
-  return `  map ${name} { type ${types};${listed(elements)} }`;
-}
-
-function listed(elements: readonly string[]): string {
-  const unique = [...new Set(elements)].sort();
-  return unique.length === 0 ? "" : ` elements = { ${unique.join(", ")} };`;
 }
 
 function names(values: readonly string[]): string[] {

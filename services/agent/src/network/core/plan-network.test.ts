@@ -1,9 +1,8 @@
 /** The plan: nothing to do where all is right, and carrying it out makes it right. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { desire, environmentId, held, hostId, key } from "../../testing/test-networks.ts";
+import { desire, environmentId, held, hostId, key, rulesText } from "../../testing/test-networks.ts";
 import { afterStep, withoutTunnel } from "./after-step.ts";
-import { nftRules } from "./firewall.ts";
 import { type NetworkStep, type ObservedHost, planNetwork, withFewRemovals } from "./plan-network.ts";
 import { isOurRule, routes, routingRules } from "./routing.ts";
 
@@ -113,7 +112,7 @@ describe("what does not grow", () => {
       return { ...desired, allowedPrivate: [], mailRelays: [] };
     };
     expect(routingRules(view(50))).toEqual(routingRules(view(1)));
-    expect(nftRules(view(50)).split("\n").length).toBe(nftRules(view(1)).split("\n").length);
+    expect(rulesText(view(50)).split("\n").length).toBe(rulesText(view(1)).split("\n").length);
     expect(routes(view(50)).length).toBe(52);
   });
 });

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { morePorts, portRules } from "./port-rules.ts";
+import { changeText, wholeText } from "./nft-table.ts";
+import { portTable } from "./port-rules.ts";
 
 const ports = Array.from({ length: 200 }, (_, i) => ({
   device: `veth${i}`,
@@ -10,18 +11,19 @@ const ports = Array.from({ length: 200 }, (_, i) => ({
 const linesOf = (text: string) => text.split("\n").length;
 
 test("the number of rules is the same for one container and for two hundred", () => {
-  const [few, many] = [portRules(ports.slice(0, 1), ["10.128.0.1"]), portRules(ports, ["10.128.0.1"])];
+  const [few, many] = [ports.slice(0, 1), ports].map((some) =>
+    wholeText(portTable(some, ["10.128.0.1"])),
+  ) as [string, string];
   expect(linesOf(many)).toBe(linesOf(few));
   expect(many).toContain('"veth199" . 02:42:0a:80:00:c9 . 10.128.0.201');
 });
 
 test("a set without elements has none, for nft refuses an empty list", () => {
-  expect(portRules([], [])).not.toContain("elements");
-  expect(morePorts([])).toBe("");
+  expect(wholeText(portTable([], []))).not.toContain("elements");
 });
 
 test("a port's addresses are there before it is guarded: a container is never cut off in between", () => {
-  const text = morePorts(ports.slice(0, 2));
+  const text = changeText(portTable([], []), portTable(ports.slice(0, 2), [])) ?? "";
   expect(text.indexOf(" bound ")).toBeLessThan(text.indexOf(" guarded "));
   expect(text).toContain('"veth0" . 02:42:0a:80:00:02 . 10.128.0.2, "veth1" . ');
 });

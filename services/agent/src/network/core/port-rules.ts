@@ -6,6 +6,8 @@
  * The engine connects a port a moment before the agent knows it. Until then only the gateways' addresses are held:
  * they are nobody's on any port. The number of rules does not grow: ports are elements of sets.
  */
+import { type NftTable, nftSet } from "./nft-table.ts";
+
 export const PORTS_TABLE = "berth";
 
 export interface Port {
@@ -15,15 +17,17 @@ export interface Port {
   readonly address: string;
 }
 
-/** One transaction: the old table goes and the new one comes. */
-export function portRules(ports: readonly Port[], gateways: readonly string[]): string {
-  return `table bridge ${PORTS_TABLE} {}
-delete table bridge ${PORTS_TABLE}
-table bridge ${PORTS_TABLE} {
-  set gateways { type ipv4_addr;${elements(gateways)} }
-  set guarded { type ifname;${elements(ports.map(guarded))} }
-  set bound { type ifname . ether_addr . ipv4_addr;${elements(ports.map(bound))} }
-  chain prerouting {
+export function portTable(ports: readonly Port[], gateways: readonly string[]): NftTable {
+  return {
+    family: "bridge",
+    name: PORTS_TABLE,
+    // A port's addresses come before it is guarded: a container is never cut off in between.
+    sets: [
+      nftSet("gateways", "ipv4_addr", gateways),
+      nftSet("bound", "ifname . ether_addr . ipv4_addr", ports.map(bound)),
+      nftSet("guarded", "ifname", ports.map(guarded)),
+    ],
+    chains: `  chain prerouting {
     type filter hook prerouting priority -300; policy accept;
     arp saddr ip @gateways counter drop
     ip saddr @gateways counter drop
@@ -32,15 +36,8 @@ table bridge ${PORTS_TABLE} {
     ether type ip iifname . ether saddr . ip saddr @bound accept
     counter drop
   }
-}
-`;
-}
-
-/** Puts more ports into a table that stands. */
-export function morePorts(ports: readonly Port[]): string {
-  const add = (set: string, list: readonly string[]) =>
-    `add element bridge ${PORTS_TABLE} ${set} { ${list.join(", ")} }\n`;
-  return ports.length === 0 ? "" : add("bound", ports.map(bound)) + add("guarded", ports.map(guarded));
+`,
+  };
 }
 
 function guarded({ device }: Port): string {
@@ -49,9 +46,4 @@ function guarded({ device }: Port): string {
 
 function bound({ device, mac, address }: Port): string {
   return `"${device}" . ${mac} . ${address}`;
-}
-
-function elements(list: readonly string[]): string {
-  const unique = [...new Set(list)].sort();
-  return unique.length === 0 ? "" : ` elements = { ${unique.join(", ")} };`;
 }

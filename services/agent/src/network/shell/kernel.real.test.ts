@@ -3,18 +3,35 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { silentLog } from "@berth/shared/kit/log.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { type NftTable, nftMap, nftSet } from "../core/nft-table.ts";
 import { Kernel } from "./kernel.ts";
 
 const namespace = `btk${process.pid}`;
 const run = async (...words: string[]): Promise<string> =>
   (await promisify(execFile)("ip", ["netns", "exec", namespace, ...words])).stdout;
-const rulesWith = (address: string): string => `table inet berth {}
-delete table inet berth
-table inet berth {
-  set nodes { type ipv4_addr; elements = { ${address} } }
-  chain forward { type filter hook forward priority -10; policy accept; ip daddr @nodes drop; }
-}
-`;
+const tableWith = (...addresses: string[]): NftTable => ({
+  family: "inet",
+  name: "berth",
+  sets: [
+    nftSet("nodes", "ipv4_addr", addresses),
+    nftSet(
+      "reach",
+      "ifname . ipv4_addr; flags interval",
+      addresses.map((one) => `"bn-a" . ${one.replace(/\d+$/, "0/24")}`),
+    ),
+    nftMap(
+      "sources",
+      "ipv4_addr : ipv4_addr; flags interval",
+      addresses.map((one) => `${one.replace(/\d+$/, "0/24")} : 10.9.9.9`),
+    ),
+  ],
+  chains: `  chain forward {
+    type filter hook forward priority -10; policy accept;
+    ip daddr @nodes drop
+    iifname . ip daddr @reach drop
+  }
+`,
+});
 const shown = (): Promise<string> => run("nft", "list", "table", "inet", "berth").catch(() => "");
 
 beforeAll(() => promisify(execFile)("ip", ["netns", "add", namespace]));
@@ -25,8 +42,8 @@ const look = async (kernel: Kernel) => (await kernel.look()).filter.table;
 
 test("a table that somebody flushed, or changed, is put back by what a look saw", async () => {
   const kernel = open();
-  const rules = rulesWith("10.0.0.1");
-  await kernel.ensureTable("inet", rules, await look(kernel));
+  const table = tableWith("10.0.0.1");
+  await kernel.ensureTable(table, await look(kernel));
   const whole = await shown();
   expect(whole).toContain("10.0.0.1");
   for (const harm of [
@@ -37,22 +54,46 @@ test("a table that somebody flushed, or changed, is put back by what a look saw"
     await run("nft", ...harm.split(" "));
     const seen = await look(kernel);
     expect(await shown()).not.toBe(whole);
-    await kernel.ensureTable("inet", rules, seen);
+    await kernel.ensureTable(table, seen);
     expect(await shown()).toBe(whole);
   }
 });
 
+test("a change sends what differs, and the next look finds what somebody did at the same time", async () => {
+  const kernel = open();
+  await kernel.ensureTable(tableWith("10.0.1.1", "10.0.2.1"), await look(kernel));
+  const handlesNow = async () =>
+    (await run("nft", "-a", "list", "table", "inet", "berth")).match(/handle \d+/g);
+  const handles = await handlesNow();
+  const table = tableWith("10.0.2.1", "10.0.3.1", "10.0.4.1");
+  await kernel.changeTable(table);
+  await kernel.ensureTable(table, await look(kernel));
+  const whole = await shown();
+  expect(whole).not.toContain("10.0.1.1");
+  // The same chains and rules stand: nothing was made anew, also not by the look, which found what it expected.
+  expect(await handlesNow()).toEqual(handles);
+  await kernel.changeTable(tableWith("10.0.2.1"));
+  await run("nft", "flush", "chain", "inet", "berth", "forward");
+  await kernel.changeTable(table);
+  await kernel.ensureTable(table, await look(kernel));
+  expect(await shown()).toBe(whole);
+  // A change that the kernel refuses, because the table is not as it was left, is made whole.
+  await run("nft", "delete", "table", "inet", "berth");
+  await kernel.changeTable(tableWith("10.0.0.5"));
+  expect(await shown()).toContain("10.0.0.5");
+});
+
 test("a look that a change has overtaken says nothing; the next one finds what was flushed meanwhile", async () => {
   const kernel = open();
-  await kernel.ensureTable("inet", rulesWith("10.0.0.1"), await look(kernel));
+  await kernel.ensureTable(tableWith("10.0.0.1"), await look(kernel));
   const before = await look(kernel);
-  const rules = rulesWith("10.0.0.2");
-  await kernel.changeTable("inet", rules);
+  const table = tableWith("10.0.0.2");
+  await kernel.changeTable(table);
   await run("nft", "flush", "chain", "inet", "berth", "forward");
   // It saw the rules of before the change, which are no reason to judge those of after it.
-  await kernel.ensureTable("inet", rules, before);
+  await kernel.ensureTable(table, before);
   expect(await shown()).not.toContain("drop");
-  await kernel.ensureTable("inet", rules, await look(kernel));
+  await kernel.ensureTable(table, await look(kernel));
   expect(await shown()).toContain("drop");
   expect(await shown()).toContain("10.0.0.2");
 });

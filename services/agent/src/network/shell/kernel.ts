@@ -1,13 +1,21 @@
 /** What the kernel has of the host's networks, and the commands that change it: links, routes, rules, packet filters. */
-import type { Log } from "@berth/shared/kit/log.ts";
+import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { runCommand } from "../../outbound/run-command.ts";
 import { outputOf, type Ran, runScript, type ScriptLine } from "../../outbound/run-script.ts";
 import { iptablesProblems, iptablesRules, TABLE } from "../core/firewall.ts";
 import { isExitTable } from "../core/network-state.ts";
+import {
+  changeText,
+  isSameShown,
+  isSameTable,
+  type NftTable,
+  type ShownTable,
+  shownAfter,
+  shownTable,
+  type TableFamily,
+  wholeText,
+} from "../core/nft-table.ts";
 import { type FoundRule, isOurRule, MESH_TABLE, type Route, TUNNEL_TABLE } from "../core/routing.ts";
-
-/** `inet`: what passes the host. `bridge`: what comes out of containers' ports. */
-export type TableFamily = "inet" | "bridge";
 
 /** Hundreds of links, routes or the engine's rules are a long text, and half of it is no answer. */
 const MOST_OUTPUT_BYTES = 32 * 1024 * 1024;
@@ -22,6 +30,15 @@ const FORWARDING: ScriptLine = { argv: ["sh", "-c", "echo 1 > /proc/sys/net/ipv4
 const tableLine = (family: TableFamily): ScriptLine => ({
   argv: ["nft", "--stateless", "list", "table", family, TABLE],
 });
+
+/** A table as it was left. */
+interface AppliedTable {
+  readonly table: NftTable;
+  /** What the kernel shows of it; null: it was not asked. */
+  readonly shown: ShownTable | null;
+  /** False: `shown` is what a change should have made of it, and no look has confirmed that. */
+  readonly isSeen: boolean;
+}
 
 export interface NetworkInterface {
   readonly name: string;
@@ -55,8 +72,8 @@ export interface KernelLook {
 export class Kernel {
   readonly #prefix: readonly string[];
   readonly #log: Log;
-  /** Per family of tables: the text that was applied, and what the kernel showed of it right after, if it was asked. */
-  readonly #applied = new Map<TableFamily, { readonly rules: string; readonly shown: string | null }>();
+  readonly #applied = new Map<TableFamily, AppliedTable>();
+  readonly #last = new Map<TableFamily, Promise<void>>();
   /** Grows before and after each change of a table. */
   readonly #turns = { inet: 0, bridge: 0 };
 
@@ -88,36 +105,69 @@ export class Kernel {
   }
 
   /**
-   * Puts our table back when it is not exactly what was applied, in one transaction.
-   * @param seen a look at it; one that a change has overtaken says nothing, and that change put the whole in place.
-   *   Null: it is looked at now
+   * Makes a table as it should be, and puts it back whole, in one transaction, when it is not as it was left.
+   * @param seen a look at it; one that a change has overtaken says nothing. Null: it is looked at now
    */
-  async ensureTable(family: TableFamily, rules: string, seen: SeenTable | null = null): Promise<void> {
+  ensureTable(table: NftTable, seen: SeenTable | null = null): Promise<void> {
+    return this.#inTurn(table.family, () => this.#ensure(table, seen));
+  }
+
+  /** The same for a table that is taken to be as it was left: only what differs goes to the kernel. */
+  changeTable(table: NftTable): Promise<void> {
+    return this.#inTurn(table.family, () => this.#change(table));
+  }
+
+  /** What differs is known only after the change before. */
+  #inTurn(family: TableFamily, work: () => Promise<void>): Promise<void> {
+    const done = (this.#last.get(family) ?? Promise.resolve()).then(work);
+    this.#last.set(
+      family,
+      done.catch(() => {}),
+    );
+    return done;
+  }
+
+  async #ensure(table: NftTable, seen: SeenTable | null): Promise<void> {
+    const { family } = table;
     const applied = this.#applied.get(family);
-    if (rules === applied?.rules) {
-      if (seen !== null && seen.turn !== this.#turns[family]) return;
+    if (applied !== undefined) {
+      if (seen !== null && seen.turn !== this.#turns[family]) return this.#change(table);
       if (applied.shown !== null) {
-        if ((seen?.text ?? (await this.#show(family))) === applied.shown) return;
-        this.#log.error("network.rules-were-changed", { table: `${family} ${TABLE}` });
+        const shown = shownTable(seen?.text ?? (await this.#show(family)));
+        if (isSameShown(shown, applied.shown)) {
+          this.#applied.set(family, { ...applied, isSeen: true });
+          return this.#change(table);
+        }
+        if (applied.isSeen) this.#log.error("network.rules-were-changed", { table: `${family} ${TABLE}` });
       }
     }
-    await this.#load(family, rules, rules);
-    this.#applied.set(family, { rules, shown: await this.#show(family) });
+    await this.#load(table, wholeText(table));
+    this.#applied.set(family, { table, shown: shownTable(await this.#show(family)), isSeen: true });
   }
 
-  /** The same without a look at what is there, which the next `ensureTable` takes. */
-  async changeTable(family: TableFamily, rules: string): Promise<void> {
-    if (this.#applied.get(family)?.rules === rules) return;
-    await this.#load(family, rules, rules);
+  async #change(table: NftTable): Promise<void> {
+    const applied = this.#applied.get(table.family);
+    if (applied === undefined) return this.#loadWhole(table);
+    if (isSameTable(applied.table, table)) return;
+    const text = changeText(applied.table, table);
+    if (text === null) return this.#loadWhole(table);
+    try {
+      await this.#load(table, text);
+    } catch (error) {
+      this.#log.warn("network.rules-not-changed", { error: describeError(error) });
+      return this.#loadWhole(table);
+    }
+    const shown = applied.shown === null ? null : shownAfter(applied.shown, applied.table, table);
+    this.#applied.set(table.family, { table, shown, isSeen: false });
   }
 
-  /** More elements for sets of a table that stands; the next `ensureTable` puts the whole in place. */
-  addElements(family: TableFamily, text: string): Promise<void> {
-    return this.#load(family, text, null);
+  async #loadWhole(table: NftTable): Promise<void> {
+    await this.#load(table, wholeText(table));
+    this.#applied.set(table.family, { table, shown: null, isSeen: false });
   }
 
-  /** @param whole what the table is after it; null when nobody knows */
-  async #load(family: TableFamily, text: string, whole: string | null): Promise<void> {
+  /** After it nobody knows what the table is until somebody says so. */
+  async #load({ family }: NftTable, text: string): Promise<void> {
     this.#applied.delete(family);
     this.#turns[family] += 1;
     try {
@@ -125,7 +175,6 @@ export class Kernel {
     } finally {
       this.#turns[family] += 1;
     }
-    if (whole !== null) this.#applied.set(family, { rules: whole, shown: null });
   }
 
   async #show(family: TableFamily): Promise<string> {

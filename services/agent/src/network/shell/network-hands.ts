@@ -4,7 +4,7 @@ import { describeError } from "@berth/shared/kit/log.ts";
 import type { Engine } from "../../outbound/docker.ts";
 import { Belief, type LookUnderWay } from "../belief.ts";
 import { afterStep } from "../core/after-step.ts";
-import { type FirewallView, nftRules } from "../core/firewall.ts";
+import { type FirewallView, firewallTable } from "../core/firewall.ts";
 import type { DesiredNetwork } from "../core/network-state.ts";
 import type { NetworkStep, ObservedHost, ObservedTunnel } from "../core/plan-network.ts";
 import { bridgeOptions, NETWORK_LABEL } from "./bridge-options.ts";
@@ -63,8 +63,8 @@ export class NetworkHands {
   /** Packet rules first: they stand before what they are about. @param seen null: what was applied last holds */
   async ensureRules(view: FirewallView, seen: SeenFilter | null): Promise<void> {
     const { kernel } = this.#given;
-    if (seen === null) return kernel.changeTable("inet", nftRules(view));
-    await kernel.ensureTable("inet", nftRules(view), seen.table);
+    if (seen === null) return kernel.changeTable(firewallTable(view));
+    await kernel.ensureTable(firewallTable(view), seen.table);
     await kernel.ensureChains(seen.chains);
   }
 
