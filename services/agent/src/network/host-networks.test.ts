@@ -20,12 +20,18 @@ const environmentId = EnvironmentId.parse(newTestId("environment"));
 const identity = { hostId, podId: "pod", nodeAddress: "10.0.0.1", subnet: "10.127.0.0/24", meshPort: 7426 };
 let folder: string;
 
-/** What the network service tells of the environment and of all hosts. */
-function told() {
+/** What the network service tells of the environment and of all hosts. @param neighbours with a job of it too */
+function told(neighbours = 0) {
   const own = { hostId, nodeAddress: "10.0.0.1", publicKey: newWireguardKeys().publicKey, port: 0 };
   const network = {
     ...{ environmentId, version: 1, subnet: "10.128.0.0/19", keyGeneration: 0, names: [], links: [] },
-    members: [{ ...own, slice: "10.128.0.0/24" }],
+    members: [
+      { ...own, slice: "10.128.0.0/24" },
+      ...Array.from({ length: neighbours }, (_, i) => ({
+        ...{ hostId: HostId.parse(newTestId("host")), nodeAddress: `10.0.0.${i + 2}`, port: 7500 },
+        ...{ publicKey: newWireguardKeys().publicKey, slice: `10.128.${i + 1}.0/24` },
+      })),
+    ],
     ...{ egress: OPEN_EGRESS, gateway: null },
   };
   const hosts = [{ ...own, port: 7426, subnet: identity.subnet, slices: [], publicKey: null }];
@@ -44,7 +50,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 /** A machine whose routing rules are a set, and whose looks end when they are let. */
-async function host() {
+async function host(neighbours = 0) {
   const rules = new Set<number>();
   const did: string[] = [];
   let hold: Promise<void> = Promise.resolve();
@@ -78,14 +84,27 @@ async function host() {
       did.push("made");
     },
   };
-  const parts = { kernel, engine };
-  const hands = { ...parts, wireguard: { observe: async () => [] }, podId: "pod", log: silentLog };
+  let holdTunnels: Promise<void> = Promise.resolve();
+  const wireguard = {
+    observe: async () => [],
+    make: async () => {
+      did.push("tunnel");
+      await holdTunnels;
+    },
+  };
+  const hands = { kernel, engine, wireguard, podId: "pod", log: silentLog };
   const files = new NetworkFiles(folder);
   const networks: HostNetworks = new HostNetworks({
     ...{ identity, engine, files, clock: systemClock, log: silentLog },
     hands: new NetworkHands(hands as unknown as HandsGiven),
-    resolvers: { keepOnly: async () => {}, ensure: async () => "nothing" },
-    ask: { applied: () => {}, join: async () => ({ answer: "joined", ...told() }) },
+    resolvers: {
+      keepOnly: async () => {},
+      ensure: async () => {
+        did.push("resolver");
+        return "nothing";
+      },
+    },
+    ask: { applied: () => {}, join: async () => ({ answer: "joined", ...told(neighbours) }) },
     ...{ allowedPrivate: [], mailRelays: [], leaveAfterMs: 1000 },
   } as unknown as HostNetworksGiven);
   await networks.open();
@@ -95,6 +114,11 @@ async function host() {
     holdLooks: () => {
       const { promise, resolve } = Promise.withResolvers<void>();
       hold = promise;
+      return resolve;
+    },
+    holdTunnels: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      holdTunnels = promise;
       return resolve;
     },
     /** Those that begin from now on. */
@@ -155,7 +179,18 @@ test("a start waits for the run that makes its bridge, not for the next one", as
   const letSecondGo = holdChanges();
   letFirstGo();
   expect(await starting).toMatchObject({ resolver: "10.128.0.1" });
-  await expect.poll(() => did).toEqual(["changed", "made", "changed"]);
+  const steps = () => did.filter((one) => one !== "resolver");
+  await expect.poll(steps).toEqual(["changed", "made", "changed"]);
   letSecondGo();
   await apply();
+});
+
+test("a start waits for its bridge and its resolver, not for the tunnel to a second host", async () => {
+  const { networks, did, holdTunnels } = await host(1);
+  const letGo = holdTunnels();
+  expect(await networks.ensure(environmentId)).toMatchObject({ resolver: "10.128.0.1" });
+  expect(did.slice(0, 3)).toEqual(["changed", "made", "resolver"]);
+  await expect.poll(() => did).toContain("tunnel");
+  letGo();
+  await networks.apply();
 });

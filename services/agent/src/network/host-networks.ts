@@ -14,6 +14,7 @@ import { AppliedVersions } from "./applied-versions.ts";
 import { neededWithoutJobs } from "./core/needed-networks.ts";
 import {
   type DesiredHost,
+  type DesiredNetwork,
   desiredHost,
   type HeldMesh,
   type HeldNetwork,
@@ -43,6 +44,7 @@ export class HostNetworks {
   #used: ReadonlySet<string> = new Set();
   /** Environments whose bridge was seen to stand as it should. */
   #standing: ReadonlySet<string> = new Set();
+  readonly #onStanding = new Set<(environmentId: EnvironmentId) => void>();
   #mesh: HeldMesh | null = null;
   #neighbours: { readonly revision: number; readonly nodeAddresses: readonly string[] } = {
     revision: -1,
@@ -107,11 +109,26 @@ export class HostNetworks {
     return { networkName: network.engineNetwork, resolver: network.gateway };
   }
 
-  /** The run under way may make the bridge already. What begins after it, such as a tunnel to a second host, is not waited for. */
-  #untilStanding(environmentId: EnvironmentId): Promise<void> {
-    const next = this.apply();
-    const underWay = this.#running.then(() => (this.#standing.has(environmentId) ? undefined : next));
-    return Promise.race([next, underWay]);
+  /** The run under way may make the bridge already. What comes after it, such as a tunnel to a second host, is not waited for. */
+  async #untilStanding(environmentId: EnvironmentId): Promise<void> {
+    const { promise: stands, resolve } = Promise.withResolvers<void>();
+    const onStanding = (id: EnvironmentId) => {
+      if (id === environmentId) resolve();
+    };
+    this.#onStanding.add(onStanding);
+    try {
+      await Promise.race([stands, this.apply()]);
+    } finally {
+      this.#onStanding.delete(onStanding);
+    }
+  }
+
+  /** Its resolver answers before a container is in it. */
+  async #stand(network: DesiredNetwork): Promise<void> {
+    const { environmentId } = network;
+    await this.#names.tell(network);
+    this.#standing = new Set([...this.#standing, environmentId]);
+    for (const onStanding of this.#onStanding) onStanding(environmentId);
   }
 
   /**
@@ -375,7 +392,7 @@ export class HostNetworks {
     await hands.ensureRules({ ...desired, networks, nodeAddresses, allowedPrivate, mailRelays }, filter);
     const planned = planNetwork(desired, observed);
     const steps = withFewRemovals(planned, REMOVALS_AT_ONCE, this.#turn++);
-    const { now, isWhole } = await hands.carryOut(steps, observed);
+    const { now, isWhole } = await hands.carryOut(steps, observed, (network) => this.#stand(network));
     if (isWhole && steps.length < planned.length) void this.apply().catch(() => {});
     const { engineNetworks } = now;
     const stands = (id: EnvironmentId) =>

@@ -125,18 +125,37 @@ const saved = (forward: readonly string[]) =>
     "COMMIT",
   ].join("\n");
 
-test("iptables is right while our jumps stand before the engine's rules", () => {
-  expect(iptablesProblems(saved(["-A FORWARD -j BERTH", "-A FORWARD -j DOCKER-USER"]))).toEqual({
-    chains: false,
-    jumps: [],
-  });
-});
+const users = ":DOCKER-USER - [0:0]";
 
 test.each([
-  ["the engine came before us", ["-A FORWARD -j DOCKER-USER", "-A FORWARD -j BERTH"]],
-  ["somebody took it out", ["-A FORWARD -j DOCKER-USER"]],
-])("a jump is put back: %s", (_name, forward) => {
-  expect(iptablesProblems(saved(forward)).jumps).toEqual([{ parent: "FORWARD", chain: "BERTH" }]);
+  ["an engine without a chain for others' rules", ["-A FORWARD -j BERTH", "-A FORWARD -i docker0 -j ACCEPT"]],
+  [
+    "our jump is in the chain that the engine keeps first",
+    [users, "-A FORWARD -j DOCKER-USER", "-A FORWARD -o bn-x -j DOCKER", "-A DOCKER-USER -j BERTH"],
+  ],
+])("iptables is right: %s", (_name, forward) => {
+  expect(iptablesProblems(saved(forward))).toEqual({ chains: false, jumps: [] });
+});
+
+const [inForward, inUsers] = ["FORWARD", "DOCKER-USER"].map((parent) => ({ parent, chain: "BERTH" }));
+
+test.each([
+  ["the engine came before us", ["-A FORWARD -o bn-x -j DOCKER", "-A FORWARD -j BERTH"], [inForward]],
+  ["somebody took it out", ["-A FORWARD -i docker0 -j ACCEPT"], [inForward]],
+  ["not yet in the engine's chain", [users, "-A FORWARD -j DOCKER-USER"], [inUsers]],
+  [
+    "a rule of somebody else came first in it",
+    [users, "-A FORWARD -j DOCKER-USER", "-A DOCKER-USER -j ACCEPT", "-A DOCKER-USER -j BERTH"],
+    [inUsers],
+  ],
+  ["FORWARD was flushed", [users, "-A DOCKER-USER -j BERTH"], [inForward]],
+  [
+    "the engine's chain is not first in it",
+    [users, "-A FORWARD -o bn-x -j DOCKER", "-A FORWARD -j DOCKER-USER", "-A DOCKER-USER -j BERTH"],
+    [inForward],
+  ],
+])("a jump is put back: %s", (_name, forward, jumps) => {
+  expect(iptablesProblems(saved(forward)).jumps).toEqual(jumps);
 });
 
 test("a flushed chain is seen", () => {

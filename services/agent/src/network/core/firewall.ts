@@ -297,29 +297,34 @@ export function iptablesRules(): string {
 }
 
 /**
- * Whether iptables still is as it was made.
+ * Whether iptables still is as it was made. The engine puts rules of each new network first, but keeps its `DOCKER-USER`
+ * before them: where there is that chain, our jump is in it.
  * @param saved what `iptables-save -t filter` prints
- * @returns the chains whose jump is missing or comes after the engine's own rules, and whether our chains are whole
+ * @returns the jumps that are missing or come after the engine's own rules, and whether our chains are not whole
  */
 export function iptablesProblems(saved: string): {
   readonly chains: boolean;
   readonly jumps: readonly Jump[];
 } {
   const lines = saved.split("\n");
-  const count = (chain: string) => lines.filter((line) => line.startsWith(`-A ${chain} `)).length;
+  const rulesOf = (chain: string) => lines.filter((line) => line.startsWith(`-A ${chain} `));
   const wanted = iptablesRules().split("\n");
   const wantedCount = (chain: string) => wanted.filter((line) => line.startsWith(`-A ${chain} `)).length;
+  const users: Jump = { parent: USERS_CHAIN, chain: CHAIN };
+  const hasUsers = lines.some((line) => line.startsWith(`:${USERS_CHAIN} `));
   const isFirst = ({ parent, chain }: Jump) => {
-    const rules = lines.filter((line) => line.startsWith(`-A ${parent} `));
+    const rules = rulesOf(parent);
     const own = rules.indexOf(`-A ${parent} -j ${chain}`);
     const engines = rules.findIndex(
       (line) => / -j DOCKER/.test(line) || / (-i|-o) (bn-|br-|docker)/.test(line),
     );
+    if (engines !== -1 && rules[engines] === `-A ${parent} -j ${USERS_CHAIN}`) return true;
     return own !== -1 && (engines === -1 || own < engines);
   };
+  const isFirstOfUsers = rulesOf(USERS_CHAIN)[0] === `-A ${USERS_CHAIN} -j ${CHAIN}`;
   return {
-    chains: [CHAIN, CHAIN_IN].some((chain) => count(chain) !== wantedCount(chain)),
-    jumps: JUMPS.filter((jump) => !isFirst(jump)),
+    chains: [CHAIN, CHAIN_IN].some((chain) => rulesOf(chain).length !== wantedCount(chain)),
+    jumps: [...(hasUsers && !isFirstOfUsers ? [users] : []), ...JUMPS.filter((jump) => !isFirst(jump))],
   };
 }
 
@@ -327,6 +332,9 @@ export interface Jump {
   readonly parent: string;
   readonly chain: string;
 }
+
+/** The engine's chain for others' rules, which it keeps first in FORWARD. */
+const USERS_CHAIN = "DOCKER-USER";
 
 export const JUMPS: readonly Jump[] = [
   { parent: "FORWARD", chain: CHAIN },

@@ -62,9 +62,8 @@ export function resolverConfig(given: {
 }): string {
   return [
     `listen-address=${given.gateway}`,
-    // Only this address, also when the bridge comes later than the resolver.
-    "bind-dynamic",
-    "except-interface=lo",
+    // Not `bind-dynamic`: then each resolver lists all interfaces of the host whenever one changes.
+    "bind-interfaces",
     `pid-file=${given.pidFile}`,
     "user=nobody",
     "no-hosts",

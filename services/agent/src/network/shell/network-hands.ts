@@ -113,11 +113,13 @@ export class NetworkHands {
 
   /**
    * One step that fails holds up no other: the next round tries it again.
+   * @param onBridge called when a bridge was made, before what else is to be done
    * @returns what is there after them, and whether all of them were carried out
    */
   async carryOut(
     steps: readonly NetworkStep[],
     before: ObservedHost,
+    onBridge: (network: DesiredNetwork) => Promise<void> = async () => {},
   ): Promise<{ readonly now: ObservedHost; readonly isWhole: boolean }> {
     let now = before;
     let isWhole = true;
@@ -125,6 +127,7 @@ export class NetworkHands {
       const done = await this.#try(group);
       if (done) now = group.reduce(afterStep, now);
       isWhole &&= done;
+      if (done && group[0]?.kind === "make-bridge") await onBridge(group[0].network);
     }
     this.#belief.carriedOut(now, steps, isWhole);
     return { now, isWhole };
