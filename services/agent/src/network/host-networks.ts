@@ -24,11 +24,12 @@ import {
   tunnelMtu,
   withoutExpired,
 } from "./core/network-state.ts";
-import { type ObservedTunnel, planNetwork, withFewRemovals } from "./core/plan-network.ts";
+import { missingBridges, type ObservedTunnel, planNetwork, withFewRemovals } from "./core/plan-network.ts";
 import type { HostNetworksGiven, JobNetwork } from "./host-networks-given.ts";
 import { NameKeeper, onlyNamesDiffer } from "./name-keeper.ts";
 import type { Seen } from "./shell/network-hands.ts";
 import { isUdpPortFree } from "./shell/udp-port.ts";
+import { Standing } from "./standing.ts";
 
 const MAX_BUSY_PORTS = 20;
 const REMOVALS_AT_ONCE = 10;
@@ -42,9 +43,7 @@ export class HostNetworks {
   readonly #unusedSinceMs = new Map<EnvironmentId, number>();
   /** Environments with jobs here, as told last, and those that asked since. */
   #used: ReadonlySet<string> = new Set();
-  /** Environments whose bridge was seen to stand as it should. */
-  #standing: ReadonlySet<string> = new Set();
-  readonly #onStanding = new Set<(environmentId: EnvironmentId) => void>();
+  readonly #standing = new Standing();
   #mesh: HeldMesh | null = null;
   #neighbours: { readonly revision: number; readonly nodeAddresses: readonly string[] } = {
     revision: -1,
@@ -95,7 +94,9 @@ export class HostNetworks {
     if (!isJoined) await this.#joinOnce(environmentId);
     const joinedMs = clock.monotonicMs() - beganMs;
     if (isStanding && !isJoined) await this.apply();
-    else if (!this.#standing.has(environmentId)) await this.#untilStanding(environmentId);
+    else if (!this.#standing.has(environmentId))
+      // The run under way may make the bridge. What comes after it, such as a tunnel to a second host, is not waited for.
+      await this.#standing.until(environmentId, this.apply());
     const network = this.desired()?.networks.find((one) => one.environmentId === environmentId);
     if (network === undefined || !this.#standing.has(environmentId))
       throw new Error(`the network of ${environmentId} does not stand yet`);
@@ -109,26 +110,11 @@ export class HostNetworks {
     return { networkName: network.engineNetwork, resolver: network.gateway };
   }
 
-  /** The run under way may make the bridge already. What comes after it, such as a tunnel to a second host, is not waited for. */
-  async #untilStanding(environmentId: EnvironmentId): Promise<void> {
-    const { promise: stands, resolve } = Promise.withResolvers<void>();
-    const onStanding = (id: EnvironmentId) => {
-      if (id === environmentId) resolve();
-    };
-    this.#onStanding.add(onStanding);
-    try {
-      await Promise.race([stands, this.apply()]);
-    } finally {
-      this.#onStanding.delete(onStanding);
-    }
-  }
-
   /** Its resolver answers before a container is in it. */
   async #stand(network: DesiredNetwork): Promise<void> {
     const { environmentId } = network;
     await this.#names.tell(network);
-    this.#standing = new Set([...this.#standing, environmentId]);
-    for (const onStanding of this.#onStanding) onStanding(environmentId);
+    this.#standing.add(environmentId);
   }
 
   /**
@@ -397,19 +383,10 @@ export class HostNetworks {
     const { engineNetworks } = now;
     const stands = (id: EnvironmentId) =>
       engineNetworks.some(({ name }) => name === interfaceNames(id).engineNetwork);
-    this.#standing = new Set([...this.#held.keys()].filter(stands));
-    this.#tellMissing(desired, engineNetworks);
-    await this.#names.tellAll(desired.networks);
-    if (isWhole) this.#applied.note(held, this.#standing, this.#used);
-  }
-
-  #tellMissing(
-    desired: DesiredHost,
-    found: readonly { readonly name: string; readonly subnet: string }[],
-  ): void {
-    for (const { environmentId, engineNetwork, slice } of desired.networks) {
-      if (found.some(({ name, subnet }) => name === engineNetwork && subnet === slice)) continue;
+    this.#standing.replace(new Set([...this.#held.keys()].filter(stands)));
+    for (const { environmentId, engineNetwork, slice } of missingBridges(desired.networks, engineNetworks))
       this.#given.log.error("network.bridge-missing", { environmentId, engineNetwork, slice });
-    }
+    await this.#names.tellAll(desired.networks);
+    if (isWhole) this.#applied.note(held, this.#standing.all, this.#used);
   }
 }

@@ -92,17 +92,24 @@ function planRules(desired: DesiredHost | null, { rulePriorities }: ObservedHost
   ];
 }
 
+/** Networks that the engine does not have, or not with these addresses. */
+export function missingBridges(
+  networks: readonly DesiredNetwork[],
+  engineNetworks: ObservedHost["engineNetworks"],
+): DesiredNetwork[] {
+  return networks.filter(
+    ({ engineNetwork, slice }) =>
+      !engineNetworks.some(({ name, subnet }) => name === engineNetwork && subnet === slice),
+  );
+}
+
 function planBridges(networks: readonly DesiredNetwork[], { engineNetworks }: ObservedHost): NetworkStep[] {
-  const right = (network: DesiredNetwork) =>
-    engineNetworks.some(({ name, subnet }) => name === network.engineNetwork && subnet === network.slice);
   const wrong = engineNetworks.filter(
     ({ name, subnet }) => !networks.some((one) => one.engineNetwork === name && one.slice === subnet),
   );
   return [
     ...wrong.map(({ name }) => ({ kind: "remove-bridge" as const, engineNetwork: name })),
-    ...networks
-      .filter((network) => !right(network))
-      .map((network) => ({ kind: "make-bridge" as const, network })),
+    ...missingBridges(networks, engineNetworks).map((network) => ({ kind: "make-bridge" as const, network })),
   ];
 }
 
