@@ -5,7 +5,7 @@
  *   W2  frozen: the same with docker unpause
  *   W3  1,000 requests at once to one sleeper, and 2,000 at random instants while it falls asleep: none lost
  *   W4  p99 of wakes beside many sleepers / beside ten
- *   W5  CPU of everything that the pod is made of, beside many sleepers less beside none, as a share of one core
+ *   W5  CPU of everything that the pod is made of, beside many sleepers less beside ten, as a share of one core
  *
  * The request comes to the edge of the host that holds the sleeper; `W1b` is the same through another host's edge.
  * Brings up a lab of its own and removes it.

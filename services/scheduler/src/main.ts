@@ -32,7 +32,7 @@ import { createAuction, reconcile, tell } from "./outbound/reconcile.ts";
 import { ReleaseImages } from "./outbound/release-images.ts";
 import { RestingServices } from "./outbound/resting-services.ts";
 import type { Tables } from "./outbound/tables.ts";
-import { makeTasks, trimTasks } from "./outbound/task-orders.ts";
+import { CronWatch, makeTasks, trimTasks } from "./outbound/task-orders.ts";
 
 await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) => {
   // Outbound: the only objects here that touch the world, closed last-in, first-out.
@@ -75,6 +75,7 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
   const desired = new DesiredSets({ bus, log });
   const releaseImages = new ReleaseImages({ db, log });
   const resting = new RestingServices(db);
+  const crons = new CronWatch();
   const activity = new ActivityBook();
   const observations = createObservations({ db, log });
   const limits = {
@@ -106,7 +107,10 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
           limits,
           readinessDeadlineMs: config.readinessDeadlineMs,
           coldStarts: new ColdStartBook(),
-          committed: relay.wake,
+          committed: () => {
+            crons.lookAgain();
+            relay.wake();
+          },
           wakeAuction: () => wakeAuction(),
         }),
     }),
@@ -126,7 +130,7 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
       name: "tasks",
       everyMs: config.reconcileEveryMs,
       log,
-      run: () => makeTasks({ db, leadership, wakeAuction: () => wakeAuction() }),
+      run: () => makeTasks({ db, leadership, crons, wakeAuction: () => wakeAuction() }),
     }),
   );
   const loads = new LoadBook();
@@ -146,6 +150,7 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
 
   // Inbound: every message that can reach this process.
   const wakeUp = async () => {
+    crons.lookAgain();
     placement.wake();
     tasks.wake();
   };

@@ -77,7 +77,7 @@ export const HostHeartbeat = defineSignal({
   emittedBy: ["agent"],
   consumedBy: ["scheduler", "router"],
   about:
-    "Every 2 s: the host's state, which is its standing bid, and every job it holds; in full after a change and every 10 s, else that nothing changed.",
+    "Every 2 s: the host's state, which is its standing bid, and every job it holds; in full after a change and every 10 s, or up to every minute where a host holds many jobs; else that nothing changed.",
   payload: z.discriminatedUnion("form", [FullBeat, SameBeat]),
 });
 

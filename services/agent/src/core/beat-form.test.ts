@@ -1,7 +1,7 @@
 import { HostState } from "@berth/shared/domain/placement.ts";
 import { GIB } from "@berth/shared/domain/resources.ts";
 import { expect, test } from "vitest";
-import { FULL_EVERY, forgetSaid, NOTHING_SAID, nextBeat, type Said } from "./beat-form.ts";
+import { FULL_EVERY, forgetSaid, fullEvery, NOTHING_SAID, nextBeat, type Said } from "./beat-form.ts";
 
 const state = HostState.parse({
   ...{
@@ -67,4 +67,10 @@ test.each<[string, Said]>([
   ["an alarm's detail", withState({ alarms: [{ code: "disk-filling", detail: "82 %" }] })],
 ])("told as the same: %s", (_what, now) => {
   expect(isFullAfter(said(), now)).toBe(false);
+});
+
+test("the more jobs a beat in full has to say, the rarer it is, to a minute of beats", () => {
+  expect([0, 1, 50].map(fullEvery)).toEqual([FULL_EVERY, FULL_EVERY, FULL_EVERY]);
+  expect(fullEvery(200)).toBe(20);
+  expect([300, 1000].map(fullEvery)).toEqual([30, 30]);
 });

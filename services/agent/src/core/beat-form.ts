@@ -31,15 +31,21 @@ export interface BeatMemory {
 
 export const NOTHING_SAID: BeatMemory = { revision: 0, said: null, repeated: 0 };
 
-/** Every so many beats one is in full, whatever was lost. */
+/** Every so many beats one is in full, whatever was lost: of a host with many jobs less often, because it says all of them. */
 export const FULL_EVERY = 5;
+const MOST_FULL_EVERY = 30;
+const JOBS_PER_BEAT = 10;
+
+export function fullEvery(jobsCount: number): number {
+  return Math.min(MOST_FULL_EVERY, Math.max(FULL_EVERY, Math.ceil(jobsCount / JOBS_PER_BEAT)));
+}
 const DISK_TOLERANCE = 0.005;
 const CEILING_TOLERANCE = 0.02;
 
 /** @returns what to remember, and whether this beat must be in full */
 export function nextBeat(memory: BeatMemory, said: Said): { memory: BeatMemory; isFull: boolean } {
   const { revision, said: before, repeated } = memory;
-  if (before !== null && repeated + 1 < FULL_EVERY && isSame(before, said))
+  if (before !== null && repeated + 1 < fullEvery(said.held.length) && isSame(before, said))
     return { memory: { ...memory, repeated: repeated + 1 }, isFull: false };
   return { memory: { revision: revision + 1, said, repeated: 0 }, isFull: true };
 }

@@ -48,6 +48,8 @@ export interface EdgeStatus {
   readonly slotsUsed: number;
   readonly slots: number;
   readonly hostnames: number;
+  /** Some of them have an instance, here or on another host. */
+  readonly isServing: boolean;
   /** Environment → version that was seen in the proxy. */
   readonly applied: Readonly<Record<string, number>>;
 }

@@ -17,6 +17,7 @@ import { sleep } from "@berth/shared/kit/clock.ts";
 import {
   type EdgeState,
   forgetMissing,
+  hasBackends,
   INITIAL_SLOTS,
   isActivator,
   type Merge,
@@ -51,8 +52,8 @@ const ROUNDS = 4;
 /** The proxy's check takes a tenth of a second. One that starts by itself meanwhile is set right within a second. */
 const INSTALL_REST_MS = 10_000;
 /** Between two whole looks at a proxy at rest: what it costs to read it is bounded, whatever it holds. */
-const REST_PER_HOST_MS = 10;
-const MOST_REST_MS = 10_000;
+const REST_PER_HOST_MS = 60;
+const MOST_REST_MS = 60_000;
 
 class HaproxyEdge implements Edge {
   readonly #given: EdgeGiven;
@@ -179,6 +180,7 @@ class HaproxyEdge implements Edge {
       slotsUsed: hostnames + state.retiring.length,
       slots: state.slots,
       hostnames,
+      isServing: hasBackends(state),
       applied: Object.fromEntries(this.#applied),
     };
   }
@@ -189,7 +191,6 @@ class HaproxyEdge implements Edge {
 
   async close(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer);
-    this.#timer = null;
     this.#closing.abort();
     await this.#queue;
     if (this.#state !== null && this.#installed !== this.#state) await this.#install();

@@ -28,8 +28,9 @@ import type { JobsGiven } from "./given.ts";
 import { JobWorker } from "./job-worker.ts";
 import { openEnvelope } from "./open-envelope.ts";
 
-/** Looks come every 5 s. */
+/** Looks come every 5 s. Where many sleep, those that exited are listed each minute, and the more there are the less often. */
 const WHOLE_LOOK_EVERY = 12;
+const EXITED_PER_LOOK = 3;
 const MANY_EXITED = 20;
 
 export class JobSet {
@@ -236,7 +237,7 @@ export class JobSet {
 
   /**
    * Lists the containers, wakes the jobs whose containers changed, and removes what nobody knows. Where many sleep, those
-   * that exited are listed once a minute, and when another one is not as it should be.
+   * that exited are listed rarely, and when another one is not as it should be; the engine's events tell of them at once.
    *
    * @returns how many jobs had changed without anybody saying so
    */
@@ -245,7 +246,8 @@ export class JobSet {
     const wasBlind = this.#blind;
     this.#blind = true;
     this.#looks += 1;
-    const isShort = !wasBlind && this.#looks % WHOLE_LOOK_EVERY !== 0 && index.exitedCount >= MANY_EXITED;
+    const wholeEvery = Math.max(WHOLE_LOOK_EVERY, Math.ceil(index.exitedCount / EXITED_PER_LOOK));
+    const isShort = !wasBlind && this.#looks % wholeEvery !== 0 && index.exitedCount >= MANY_EXITED;
     const changed = isShort && (await this.#isAsThought()) ? [] : await index.refresh(() => engine.list());
     this.#blind = false;
     // An engine that answers again: nobody waits out the pause of a step that failed meanwhile.

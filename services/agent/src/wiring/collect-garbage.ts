@@ -1,5 +1,6 @@
 /** The removal of garbage: a loop of its own, slow, which no job waits for. */
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
+import { isResting, RestingPeriod } from "../core/host-rest.ts";
 import { GarbageCollector } from "../jobs/garbage-collector.ts";
 import type { ImagePuller } from "../jobs/image-puller.ts";
 import type { JobSet } from "../jobs/job-set.ts";
@@ -8,6 +9,8 @@ import { ImageUses } from "../outbound/image-uses.ts";
 import type { AgentContext, HostParts } from "./host-parts.ts";
 
 const EVERY_MS = 60_000;
+/** On a host where everything sleeps and the disk has room: listing a thousand containers is work. */
+const RESTING_MS = 600_000;
 const HOUR_MS = 3_600_000;
 
 export function collectGarbage(
@@ -33,5 +36,11 @@ export function collectGarbage(
     clock,
     log,
   });
-  scope.use(new Reconciler({ name: "garbage", everyMs: EVERY_MS, log, run: collector.collect }));
+  const period = new RestingPeriod(RESTING_MS);
+  const hasRoom = () => meter.disk.freeBytes > meter.disk.totalBytes * (1 - config.garbageStartPercent / 100);
+  const run = async (): Promise<void> => {
+    const isAtRest = hasRoom() && isResting(jobs.records());
+    if (period.isDue(isAtRest, clock.monotonicMs())) await collector.collect();
+  };
+  scope.use(new Reconciler({ name: "garbage", everyMs: EVERY_MS, log, run }));
 }

@@ -7,6 +7,7 @@ import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { observe } from "@berth/shared/kit/metrics.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { ActivityWatch } from "../activator/activity-watch.ts";
+import { isResting, leadsOthers, RestingPeriod } from "../core/host-rest.ts";
 import { serveAwardJobs } from "../inbound/award-jobs.ts";
 import { keepCertificates } from "../inbound/certificates.ts";
 import { serveDeliverEnvelope } from "../inbound/deliver-envelope.ts";
@@ -33,6 +34,12 @@ const LEASES_LOOK_MS = 500;
 const NETWORK_VERIFY_MS = 3000;
 const NETWORKS_ASK_MS = 5000;
 const PROBE_MS = 2000;
+/** While nobody uses the host's networks (core/host-rest.ts): whatever wakes brings the short periods back. */
+const RESTING_VERIFY_MS = 120_000;
+/** Others' probes are answered meanwhile. */
+const RESTING_PROBE_MS = 300_000;
+/** After its rest tunnels are judged once probes had time to be answered. */
+const HEAR_AGAIN_MS = 15_000;
 const ACTIVITY_MS = 2000;
 /** Besides after each look at the networks. */
 const TUNNELS_LOOK_MS = 10_000;
@@ -75,10 +82,23 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
     if (missed > 0) events.suspect();
   });
   every("leases", LEASES_LOOK_MS, async () => jobs.lookAtLeases());
+  const verifying = new RestingPeriod(RESTING_VERIFY_MS);
+  const probing = new RestingPeriod(RESTING_PROBE_MS);
+  const nowMs = () => context.clock.monotonicMs();
+  let restedAtMs = Number.NEGATIVE_INFINITY;
+  const isAtRest = (): boolean => {
+    const isUsed = () => edge.status().isServing || leadsOthers(networks.desired());
+    const rests = isResting(jobs.records()) && !isUsed();
+    if (rests) restedAtMs = nowMs();
+    return rests;
+  };
   // Apart from the look: healing a tunnel may wait for the network service.
-  const tunnels = every("tunnels", TUNNELS_LOOK_MS, parts.tunnels.look);
+  const tunnels = every("tunnels", TUNNELS_LOOK_MS, async () => {
+    if (!isAtRest() && nowMs() - restedAtMs >= HEAR_AGAIN_MS) await parts.tunnels.look();
+  });
   every("network", NETWORK_VERIFY_MS, async () => {
     await networks.leaveUnused(new Set(jobs.records().map(({ spec }) => spec.environmentId)));
+    if (!verifying.isDue(isAtRest(), nowMs())) return;
     await networks.look();
     tunnels.wake();
     const gateways = networks.desired()?.networks.map(({ gateway }) => gateway) ?? [];
@@ -91,7 +111,9 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   every("passages", PASSAGES_LOOK_MS, async () => passages.look());
   const activity = new ActivityWatch({ bus, hostId, edge });
   every("edge-activity", ACTIVITY_MS, activity.tell);
-  every("probe", PROBE_MS, parts.tunnels.probe);
+  every("probe", PROBE_MS, async () => {
+    if (probing.isDue(isAtRest(), nowMs())) await parts.tunnels.probe();
+  });
   every("network-report", REPORT_MS, async () => tellTunnels(context, parts));
   const asking = (what: string, everyMs: number, ask: () => Promise<void>) => {
     const asker: Reconciler = every(what, everyMs, () =>

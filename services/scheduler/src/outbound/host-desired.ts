@@ -19,6 +19,10 @@ import { type ReleaseImage, rollbackTargets } from "../core/rollback-targets.ts"
 import type { Snapshot } from "./snapshot.ts";
 
 const REPEAT_EVERY_MS = 4000;
+/** A set that was told so often is repeated the less often the more jobs it names; never where a job runs by a lease. */
+const TOLD_OFTEN = 3;
+const REPEAT_PER_JOB_MS = 60;
+const MOST_REPEAT_MS = 20_000;
 const HOSTS_IN_ONE_GO = 20;
 /** Pins are many and change slowly; agents take them for fresh ten times as long. */
 const PINS_EVERY_MS = 60_000;
@@ -34,7 +38,7 @@ export type Beats = ReadonlyMap<HostId, Beat>;
 export class DesiredSets {
   readonly #bus: Bus;
   readonly #log: Log;
-  readonly #sent = new Map<HostId, { content: string; atMs: number }>();
+  readonly #sent = new Map<HostId, { content: string; atMs: number; times: number }>();
   /** With what it was worked out from. */
   readonly #pinned = new Map<
     HostId,
@@ -108,6 +112,7 @@ export class DesiredSets {
     const nowMs = Date.now();
     const byHost = desiredByHost(snapshot.jobs);
     const told = new Pins(snapshot, releases);
+    const leased = hostsWithLeases(snapshot);
     for (const [at, host] of snapshot.hosts.entries()) {
       if (at % HOSTS_IN_ONE_GO === HOSTS_IN_ONE_GO - 1) await setImmediate();
       const jobs = byHost.get(host.id) ?? [];
@@ -115,9 +120,10 @@ export class DesiredSets {
       const content = JSON.stringify([whole, jobs]);
       const last = this.#sent.get(host.id);
       const pins = whole ? this.#pinsToTell(host.id, content, told, nowMs) : null;
-      const isToldEnough = last !== undefined && nowMs - last.atMs < REPEAT_EVERY_MS;
-      if (isToldEnough && last.content === content && pins === null) continue;
-      this.#sent.set(host.id, { content, atMs: nowMs });
+      const times = last?.content === content ? last.times + 1 : 1;
+      const restMs = times <= TOLD_OFTEN || leased.has(host.id) ? REPEAT_EVERY_MS : repeatMs(jobs.length);
+      if (last !== undefined && times > 1 && nowMs - last.atMs < restMs && pins === null) continue;
+      this.#sent.set(host.id, { content, atMs: nowMs, times });
       this.#revision += 1;
       const answersBeat = beats.get(host.id);
       this.#bus.signal(HostDesired, {
@@ -169,6 +175,18 @@ class Pins {
     const releases = [...here].flatMap((serviceId) => this.#releasesOf?.get(serviceId) ?? []);
     return rollbackTargets(releases, here, MAX_PINNED_IMAGES);
   }
+}
+
+function repeatMs(jobsCount: number): number {
+  return Math.min(MOST_REPEAT_MS, Math.max(REPEAT_EVERY_MS, jobsCount * REPEAT_PER_JOB_MS));
+}
+
+/** Leases count from heartbeats that sets answer. */
+function hostsWithLeases({ jobs }: Snapshot): ReadonlySet<HostId> {
+  const leased = jobs.filter(
+    ({ view: { partition } }) => partition.singleWriter || partition.stopAfterMs !== null,
+  );
+  return new Set(leased.flatMap(({ view }) => view.hostId ?? []));
 }
 
 const NONE: ReadonlySet<ServiceId> = new Set();

@@ -19,18 +19,39 @@ import { createTask } from "./tasks.ts";
 interface Given {
   readonly db: Kysely<Tables>;
   readonly leadership: Leadership;
+  readonly crons: CronWatch;
   /** Jobs may wait for a host. */
   readonly wakeAuction: () => void;
 }
 
 /** An order that could not be taken by then is not taken any more: nobody waits for it. */
 const ORDER_MINUTES = 10;
+/** Where nothing has a cron they are looked for this often, and after every change that was told. */
+const NONE_FOR_MS = 20_000;
 const TASKS_KEPT_DAYS = 30;
 const TASKS_KEPT_PER_SERVICE = 500;
 
+/** Whether crons are worth looking for: in a pod that has none that is a look at every release that serves. */
+export class CronWatch {
+  #noneAtMs = Number.NEGATIVE_INFINITY;
+
+  /** What serves may have changed. */
+  readonly lookAgain = (): void => {
+    this.#noneAtMs = Number.NEGATIVE_INFINITY;
+  };
+
+  get isDue(): boolean {
+    return performance.now() - this.#noneAtMs >= NONE_FOR_MS;
+  }
+
+  note(cronsCount: number): void {
+    this.#noneAtMs = cronsCount === 0 ? performance.now() : Number.NEGATIVE_INFINITY;
+  }
+}
+
 export async function makeTasks(given: Given): Promise<void> {
   if (given.leadership.epoch === null) return;
-  const made = (await takeOrders(given)) + (await takeInstants(given));
+  const made = (await takeOrders(given)) + (given.crons.isDue ? await takeInstants(given) : 0);
   if (made > 0) given.wakeAuction();
 }
 
@@ -73,7 +94,9 @@ interface CronRow {
 async function takeInstants(given: Given): Promise<number> {
   const nowMs = Date.now();
   let made = 0;
-  for (const cron of await readCrons(given)) {
+  const crons = await readCrons(given);
+  given.crons.note(crons.length);
+  for (const cron of crons) {
     const { schedule, timezone, overlap } = cron.job;
     const decision = planCron({ ...cron, overlap }, latestInstantMs(schedule, timezone, nowMs));
     if (decision.kind === "nothing") continue;

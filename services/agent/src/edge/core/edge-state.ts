@@ -240,3 +240,8 @@ function canonicalCidr(text: string): string {
   const cidr = parseCidr(text);
   return cidr === null ? "none" : formatCidr(cidr);
 }
+
+/** Some site of the tables that are held has an instance, here or on another host. */
+export function hasBackends({ tables }: Pick<EdgeState, "tables">): boolean {
+  return Object.values(tables).some(({ sites }) => sites.some(({ backends }) => backends.length > 0));
+}

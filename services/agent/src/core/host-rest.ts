@@ -1,0 +1,44 @@
+/**
+ * Whether a host rests: everything on it sleeps, its edge serves no instance anywhere and it leads nobody else's traffic. Then
+ * nobody uses its networks, and looks at them may be rare.
+ *
+ * What must stay true: from a moment after the first job wakes, or is awarded, looks come as often as on any other host.
+ */
+import type { DesiredHost } from "../network/core/network-state.ts";
+import type { JobRecord } from "./job-record.ts";
+
+type Lying = Pick<JobRecord, "state" | "sleep" | "stopWanted">;
+
+/** One without a job does not rest: it waits for work. */
+export function isResting(records: readonly Lying[]): boolean {
+  return records.length > 0 && records.every(isDown);
+}
+
+/** Nothing of the job runs, or is about to. */
+function isDown({ state, sleep, stopWanted }: Lying): boolean {
+  return (state === "asleep" || state === "frozen") && sleep !== null && !stopWanted;
+}
+
+/** Other hosts' containers leave the pod through this one, or people's machines come in by it. */
+export function leadsOthers(desired: Pick<DesiredHost, "networks"> | null): boolean {
+  return (desired?.networks ?? []).some(
+    ({ exit, tunnel }) => exit.kind === "gateway" || (tunnel?.people.length ?? 0) > 0,
+  );
+}
+
+/** A period while the host is awake, and a longer one while it rests: asked at every tick, which is short. */
+export class RestingPeriod {
+  readonly #restingMs: number;
+  #lastMs = Number.NEGATIVE_INFINITY;
+
+  constructor(restingMs: number) {
+    this.#restingMs = restingMs;
+  }
+
+  /** @param nowMs of a clock that never goes back @returns whether to look now; then the next look counts from here */
+  isDue(isAtRest: boolean, nowMs: number): boolean {
+    if (isAtRest && nowMs - this.#lastMs < this.#restingMs) return false;
+    this.#lastMs = nowMs;
+    return true;
+  }
+}
