@@ -19,6 +19,7 @@ import { runBuild } from "../../services/builder/src/outbound/run-build.ts";
 import { StackLayer } from "../../services/builder/src/outbound/stack-layer.ts";
 import { until } from "../git/until.ts";
 import { type BuildLab, startBuildLab } from "./build-lab.ts";
+import { cpuWeightsOf } from "./cpu-weights.ts";
 
 const execute = promisify(execFile);
 const MIB = 1024 ** 2;
@@ -84,17 +85,13 @@ interface Built {
 /** Builds a folder as if it had been pushed. */
 async function build(
   folder: string,
-  given: { limits?: Partial<BuildLimits>; stopAfterMs?: number } = {},
+  given: { limits?: Partial<BuildLimits>; signal?: AbortSignal } = {},
 ): Promise<Built> {
   buildsCount += 1;
   const serviceId = `svc_${String(buildsCount)}`;
   const repository = `org_1/${serviceId}`;
   const bundle = join(lab.dir, `${serviceId}.tar.zst`);
   await execute("sh", ["-c", 'tar -C "$1" -cf - . | zstd -q -o "$2"', "sh", folder, bundle]);
-  const stopper = new AbortController();
-  if (given.stopAfterMs !== undefined) {
-    setTimeout(() => stopper.abort(new BuildStopped({ code: "cancelled" })), given.stopAfterMs);
-  }
   let output = "";
   const startedAtMs = performance.now();
   const result = await runBuild(
@@ -119,7 +116,7 @@ async function build(
       repository,
       settings: { kind: "auto", buildpackUrl: null },
       openBundle: async () => createReadStream(bundle),
-      signal: stopper.signal,
+      signal: given.signal ?? new AbortController().signal,
       onLines: (lines) => {
         output += `${lines.join("\n")}\n`;
       },
@@ -375,10 +372,19 @@ describe("wrong input gets a message that says what, why and what next", () => {
     await expectNothingLeft();
   });
 
-  it("a cancel stops the build", async () => {
-    const folder = await folderWith({ Dockerfile: "FROM berth/stack:bookworm\nRUN sleep 900\n" });
-    const { result } = await build(folder, { stopAfterMs: 2000 });
-    expect(result).toMatchObject({ outcome: "failed", failure: { code: "cancelled" } });
+  it.each<[string, Record<string, string>]>([
+    ["a Dockerfile", { Dockerfile: "FROM berth/stack:bookworm\nRUN sleep 900\n" }],
+    ["buildpacks", { "package.json": '{"name":"x","scripts":{"start":"x","build":"sleep 900"}}' }],
+  ])("what %s runs weighs less than an app, and a cancel stops it", async (_what, files) => {
+    const stopper = new AbortController();
+    const building = build(await folderWith(files), { signal: stopper.signal });
+    const weights = await until(
+      "the build runs its command",
+      () => cpuWeightsOf(lab.cgroup, "sleep", "900"),
+      60_000,
+    ).finally(() => stopper.abort(new BuildStopped({ code: "cancelled" })));
+    expect(Math.min(...weights), `weights of its control groups: ${weights.join(", ")}`).toBeLessThan(13);
+    expect((await building).result).toMatchObject({ outcome: "failed", failure: { code: "cancelled" } });
     await expectNothingLeft();
   });
 

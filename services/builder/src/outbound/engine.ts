@@ -10,6 +10,7 @@ import { PassThrough, type Readable, Transform } from "node:stream";
 import Docker from "dockerode";
 import { extract } from "tar-stream";
 import { BuildStopped } from "../core/build-stopped.ts";
+import { BUILD_CPU_SHARES } from "../core/build-weight.ts";
 import { readPushRecord } from "../core/read-push-record.ts";
 import type { BuildOutput } from "./build-output.ts";
 import { abortable, deadline, missingAsNull } from "./engine-calls.ts";
@@ -187,6 +188,7 @@ export class BuildEngine {
         Memory: this.#limits.memoryBytes,
         MemorySwap: this.#limits.memoryBytes,
         NanoCpus: Math.round(this.#limits.cpus * 1e9),
+        CpuShares: BUILD_CPU_SHARES,
         PidsLimit: this.#limits.pids,
         CapDrop: ["ALL"],
         SecurityOpt: ["no-new-privileges"],
