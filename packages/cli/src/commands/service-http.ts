@@ -29,7 +29,7 @@ export function registerServiceHttpCommand(services: Command): void {
   examples(
     withEnv(services.command("http [service]"))
       .description(
-        "stickiness, limits, CORS, redirects and headers at the edges: shown, or set without a deploy",
+        "stickiness, limits, timeouts, CORS, redirects and headers at the edges: shown, or set without a deploy",
       )
       .addOption(new Option("--file <file>", "take the http part of this berth.yaml").conflicts("clear"))
       .option("--clear", "none of them")
@@ -85,12 +85,15 @@ async function untilServed(client: Client, params: ServiceAddress): Promise<Show
 }
 
 function httpLines(http: HttpOptions): string[] {
-  const { sticky, bodyLimitBytes, responseTimeoutMs, websocketTimeoutMs, cors, redirects, headers } = http;
+  const { sticky, bodyLimitBytes, cors, redirects, headers } = http;
+  const silent = (atMostMs: number | undefined): string =>
+    atMostMs === undefined ? "the pod's limit" : `silent for at most ${formatDuration(atMostMs)}`;
   return [
     `sticky     ${sticky === true ? "on" : "off"}`,
     `body       ${bodyLimitBytes === undefined ? "as large as the app takes" : `at most ${formatBytes(bodyLimitBytes)}`}`,
-    `response   ${responseTimeoutMs === undefined ? "the pod's limit" : `within ${formatDuration(responseTimeoutMs)}`}`,
-    `websocket  ${websocketTimeoutMs === undefined ? "the pod's limit" : `silent for at most ${formatDuration(websocketTimeoutMs)}`}`,
+    `response   ${silent(http.responseTimeoutMs)}`,
+    `stream     ${http.streamTimeoutMs === undefined ? "as response" : silent(http.streamTimeoutMs)}`,
+    `websocket  ${silent(http.websocketTimeoutMs)}`,
     `cors       ${cors === undefined ? "the app's own" : `${cors.origins.join(" ")} (${cors.methods.join(" ")})`}`,
     ...(redirects ?? []).map(
       ({ from, to, status }) => `redirect   ${clean(from)} to ${clean(to)} (${status})`,

@@ -12,6 +12,7 @@ import {
   RESPONSE_TIMEOUT_MS,
   RedirectFrom,
   RedirectTo,
+  STREAM_TIMEOUT_MS,
   WEBSOCKET_TIMEOUT_MS,
 } from "./http-options.ts";
 import { measured, readDuration } from "./measured.ts";
@@ -19,6 +20,7 @@ import { parseBytes } from "./resources.ts";
 
 const bodyLimit = measured(parseBytes, BODY_LIMIT_BYTES, { example: "10MB", range: "1KB to 10GB" });
 const responseTimeout = measured(readDuration, RESPONSE_TIMEOUT_MS, { example: "30s", range: "1s to 1h" });
+const streamTimeout = measured(readDuration, STREAM_TIMEOUT_MS, { example: "15m", range: "10s to 24h" });
 const websocketTimeout = measured(readDuration, WEBSOCKET_TIMEOUT_MS, { example: "2h", range: "10s to 24h" });
 const maxAge = measured(readDuration, [0, MAX_CORS_AGE_SECONDS * 1000], {
   example: "10m",
@@ -65,6 +67,7 @@ export const AppHttp = z.strictObject({
   sticky: z.boolean("must be true or false").optional(),
   "body-limit": bodyLimit.optional(),
   "response-timeout": responseTimeout.optional(),
+  "stream-timeout": streamTimeout.optional(),
   "websocket-timeout": websocketTimeout.optional(),
   cors: AppCors.optional(),
   redirects: z.array(AppRedirect).optional(),
@@ -85,6 +88,7 @@ function toOptions(given: AppHttp): unknown {
     sticky: given.sticky === true ? true : undefined,
     bodyLimitBytes: given["body-limit"],
     responseTimeoutMs: given["response-timeout"],
+    streamTimeoutMs: given["stream-timeout"],
     websocketTimeoutMs: given["websocket-timeout"],
     cors: given.cors === undefined ? undefined : toCors(given.cors),
     redirects: given.redirects?.map((one) => ({ status: DEFAULT_STATUS, ...one })),

@@ -127,6 +127,22 @@ describe("in berth.yaml", () => {
     expect(found[6]).toContain("x-frame-options");
   });
 
+  test("timeouts have limits, and each a unit", () => {
+    const timeouts = (response: string, stream: string, websocket: string) =>
+      problems(
+        `http:\n  response-timeout: ${response}\n  stream-timeout: ${stream}\n  websocket-timeout: ${websocket}`,
+      );
+    expect(timeouts("1s", "24h", "10s")).toEqual([]);
+    expect(timeouts("1h", "10s", "24h")).toEqual([]);
+    const wrong = [timeouts("999ms", "9s", "25h"), timeouts("2h", "30", "-1s")].flat();
+    expect(wrong.map((one) => one.split(" ").slice(0, 2).join(" "))).toEqual(
+      [2, 3, 4, 2, 3, 4].map(
+        (line) => `${line} http.${["response", "stream", "websocket"][line - 2]}-timeout:`,
+      ),
+    );
+    expect(wrong[1]).toContain("10s to 24h");
+  });
+
   test("problems of several keys together stand where they are", () => {
     expect(problems("http:\n  cors:\n    origins: ['*']\n    credentials: true")[0]).toMatch(
       /^3 http.cors: credentials/,

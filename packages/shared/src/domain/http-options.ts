@@ -12,6 +12,7 @@ export const MAX_HTTP_OPTIONS_BYTES = 4096;
 const KIB = 1024;
 export const BODY_LIMIT_BYTES = [KIB, 10 * KIB ** 3] as const;
 export const RESPONSE_TIMEOUT_MS = [1000, 3_600_000] as const;
+export const STREAM_TIMEOUT_MS = [10_000, 24 * 3_600_000] as const;
 export const WEBSOCKET_TIMEOUT_MS = [10_000, 24 * 3_600_000] as const;
 export const MAX_CORS_AGE_SECONDS = 86_400;
 export const CORS_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as const;
@@ -125,6 +126,8 @@ export const HttpOptions = z
     bodyLimitBytes: z.int().min(BODY_LIMIT_BYTES[0]).max(BODY_LIMIT_BYTES[1]).optional(),
     /** Longest silence of the app until its answer, and within it. */
     responseTimeoutMs: z.int().min(RESPONSE_TIMEOUT_MS[0]).max(RESPONSE_TIMEOUT_MS[1]).optional(),
+    /** The same for requests that accept `text/event-stream`. */
+    streamTimeoutMs: z.int().min(STREAM_TIMEOUT_MS[0]).max(STREAM_TIMEOUT_MS[1]).optional(),
     /** Longest silence of both sides of a WebSocket. */
     websocketTimeoutMs: z.int().min(WEBSOCKET_TIMEOUT_MS[0]).max(WEBSOCKET_TIMEOUT_MS[1]).optional(),
     cors: HttpCors.optional(),

@@ -1,7 +1,7 @@
 /** Options of sites at the edge, with a real HAProxy on loopback: hot, per site, and no one else's. */
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
-import { request } from "node:http";
+import { Agent, request } from "node:http";
 import { connect } from "node:http2";
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
 import type { HttpOptions } from "@berth/shared/domain/http-options.ts";
@@ -16,6 +16,7 @@ const OPTIONS: HttpOptions = {
   sticky: true,
   bodyLimitBytes: 1024,
   responseTimeoutMs: 1000,
+  streamTimeoutMs: 10_000,
   cors: {
     origins: ["https://app.example.com"],
     methods: ["GET", "PUT"],
@@ -39,18 +40,27 @@ function withOptions(made: RouteTable, http: HttpOptions, ...hostnames: string[]
   return { ...made, sites };
 }
 
+interface Asked {
+  readonly method?: string;
+  readonly headers?: object;
+  readonly body?: string;
+  readonly agent?: Agent;
+}
+
 function ask(
   port: number,
   host: string,
   path: string,
-  { method = "GET", headers = {}, body = "" }: { method?: string; headers?: object; body?: string } = {},
+  { method = "GET", headers = {}, body = "", agent }: Asked = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const asked = request({ host: "127.0.0.1", port, path, method, headers: { host, ...headers } }, (res) => {
+    const more = { method, headers: { host, ...headers }, ...(agent === undefined ? {} : { agent }) };
+    const asked = request({ host: "127.0.0.1", port, path, ...more }, (res) => {
       let text = "";
       res.on("data", (data: Buffer) => {
         text += data.toString();
       });
+      res.on("error", reject);
       res.on("end", () => resolve({ status: res.statusCode ?? 0, headers: res.headers, body: text }));
     });
     asked.on("error", reject);
@@ -79,7 +89,15 @@ test("limits, CORS, redirects and headers are a site's own, hot, and come back f
   const app = await startApp("one", (server) =>
     server.prependListener("request", (req, res) => {
       res.setHeader("Access-Control-Allow-Origin", "*");
+      const end = res.end.bind(res);
       if (req.url === "/slow") res.end = (() => res) as typeof res.end;
+      // Silent for longer than the site gives an answer, and shorter than it gives a stream.
+      if (req.url === "/pause")
+        res.end = ((): typeof res => {
+          res.write("first ");
+          setTimeout(() => end("last"), 2500);
+          return res;
+        }) as typeof res.end;
     }),
   );
   const plain = table(1, { "a.example": [app.port], "www.a.example": [app.port], "b.example": [app.port] });
@@ -138,7 +156,20 @@ test("limits, CORS, redirects and headers are a site's own, hot, and come back f
     expect(await unsized(rig.port, "b.example", "POST", "x".repeat(4096))).toBe(200);
   };
   await check();
-  expect((await ask(rig.port, "a.example", "/slow")).status).toBe(504);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const stream = { headers: { accept: "text/html, Text/Event-Stream;q=0.9" } };
+  const to = (path: string, more: Asked = {}) => ask(rig.port, "a.example", path, more);
+  const posted = async (path: string) => await to(path, { method: "POST", agent });
+  const [late, secondLate, streamed, cut] = await Promise.all([
+    to("/slow"),
+    posted("/").then(() => posted("/slow")),
+    to("/pause", stream),
+    to("/pause").catch((error: Error) => error.message),
+  ]);
+  agent.destroy();
+  expect([late.status, secondLate.status, streamed.body]).toEqual([504, 504, "first last"]);
+  expect(late.body).toContain("http.response-timeout");
+  expect(cut).toBe("aborted");
   // It ends with its files written.
   await rig.edge.close();
   await endProxy(rig.proxy);
@@ -160,8 +191,9 @@ test("a browser stays with its instance by a cookie, and goes to another when th
   const sticky = (version: number, some: number[]) =>
     withOptions(table(version, { "a.example": some, "b.example": some }), { sticky: true }, "a.example");
   await rig.edge.apply([sticky(1, ports)], new Set([ENV]));
-  const visit = async (host: string, cookie = "") => {
-    const { body, headers } = await ask(rig.port, host, "/", { headers: cookie === "" ? {} : { cookie } });
+  const visit = async (host: string, cookie = "", more: Asked = {}) => {
+    const asked = { ...more, headers: cookie === "" ? {} : { cookie } };
+    const { body, headers } = await ask(rig.port, host, "/", asked);
     return { name: (JSON.parse(body) as { name: string }).name, given: headers["set-cookie"]?.[0] ?? "" };
   };
   const first = await visit("a.example");
@@ -170,6 +202,14 @@ test("a browser stays with its instance by a cookie, and goes to another when th
   for (let i = 0; i < 12; i++)
     expect(await visit("a.example", cookie)).toEqual({ name: first.name, given: "" });
   expect((await visit("b.example", cookie)).given).toBe("");
+  // What may not be repeated takes another way through the proxy when it is not a connection's first request.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  for (const method of ["GET", "POST", "POST", "GET"])
+    expect(await visit("a.example", cookie, { method, agent })).toEqual({ name: first.name, given: "" });
+  const made = await visit("a.example", "", { method: "POST", agent });
+  expect(made.given).toMatch(/^berth_instance=[0-9A-F]{40}; Path=\/; HttpOnly; SameSite=Lax$/);
+  expect((await visit("a.example", made.given.split(";")[0])).given).toBe("");
+  agent.destroy();
   expect((await visit("a.example", "berth_instance=../x@y")).given).toMatch(/^berth_instance=/);
   const leaving = ["one", "two", "three"].indexOf(first.name);
   await rig.edge.apply([

@@ -23,7 +23,12 @@ export const PAGES = {
     "The app is being worked on and will be back soon. Please try again in a few minutes.",
   ),
   badGateway: page("No valid answer", "The app ended the connection before it gave a complete answer."),
-  timeout: page("No answer in time", "The app did not answer within the time that it is given."),
+  timeout: page(
+    "No answer in time",
+    "The app was silent for longer than it may be before it answers. What was asked for may have been done all the same. " +
+      "Please try again in a moment. If this is your app: its log says what it was doing, and <code>http.response-timeout</code> " +
+      "in its berth.yaml says how long it may take; what takes longer than that is better done by a worker.",
+  ),
   tooLarge: page("Too large", "The app takes no request of this size."),
   lengthRequired: page("Length required", "The app takes only requests that say how large they are."),
   originRefused: page("Not from there", "The app does not answer to pages of this origin."),

@@ -23,7 +23,7 @@ import { type EdgeState, MAINTENANCE, slotName, wantedImage } from "./edge-state
 import { certificatePath, listFile, type WantedTls } from "./edge-tls.ts";
 import { PAGES } from "./pages.ts";
 import { serverOptions, sourceKey } from "./runtime-text.ts";
-import { SLOT_RULES, siteRules } from "./site-rules.ts";
+import { ONCE, PASSED_ON, passedRules, SLOT_RULES, siteRules } from "./site-rules.ts";
 
 export interface EdgeSettings {
   /** Where the public HTTP port listens, such as `*` or `127.0.0.1`. */
@@ -222,24 +222,19 @@ ${tlsPort === null ? "" : httpsRules(optionsFile, tlsPort)}${siteRules(optionsFi
 `;
 }
 
-/** No slot is named so. */
-const ONCE = "once";
-
 /** Makes a request the first one of a connection: then it gets a connection to its app that nobody used. */
-function once({ pidFile }: EdgeSettings): string {
+function once({ pidFile, optionsFile }: EdgeSettings): string {
   const socket = `abns@berth-${createHash("sha256").update(pidFile).digest("hex").slice(0, 16)}`;
   return `backend ${ONCE}
   http-reuse never
   option http-server-close
-  http-request set-header X-Berth-Slot %[var(txn.slot)]
+${PASSED_ON.join("\n")}
   server self ${socket}
 frontend ${ONCE}-again
   bind ${socket}
   no log
   http-request disable-l7-retry
-  http-request set-var(txn.slot) req.fhdr(x-berth-slot)
-  http-request del-header x-berth-slot
-  use_backend %[var(txn.slot)]
+${passedRules(optionsFile)}  use_backend %[var(txn.slot)]
 `;
 }
 

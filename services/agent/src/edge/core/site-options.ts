@@ -16,6 +16,7 @@ export const OPTION = {
   instance: "instance",
   bodyLimit: "body",
   responseTimeout: "wait",
+  streamTimeout: "stream",
   websocketTimeout: "tunnel",
   /** More: an origin, or `*`. Value: what browsers are told. */
   corsOrigin: "cors",
@@ -40,6 +41,7 @@ export function siteOptions(site: RouteSite): Map<string, string> {
   const plain: [string, string | number | undefined][] = [
     [OPTION.bodyLimit, http.bodyLimitBytes],
     [OPTION.responseTimeout, http.responseTimeoutMs],
+    [OPTION.streamTimeout, http.streamTimeoutMs],
     [OPTION.websocketTimeout, http.websocketTimeoutMs],
   ];
   const named = [

@@ -10,22 +10,22 @@ import { PAGES } from "./pages.ts";
 import { OPTION } from "./site-options.ts";
 
 export const STICKY_COOKIE = "berth_instance";
+/** The backend that leads back to the proxy itself; no slot is named so. */
+export const ONCE = "once";
+
+const RESPONSE_TIMEOUT =
+  "  http-request set-timeout server var(txn.response_ms) if { var(txn.response_ms) -m found }";
 
 /** Of the frontend, after the host name's slot was found and nobody is turned away any more. */
 export function siteRules(optionsFile: string): string {
-  const found = (name: string): string => `{ var(txn.${name}) -m found }`;
-  const of = (option: string): string => `str(${option}@),concat(,txn.site)`;
-  const look = (name: string, expression: string, when: string): string =>
-    `  http-request set-var(txn.${name}) ${expression} if ${when}`;
-  const text = (option: string): string => `${of(option)},map_str(${optionsFile})`;
-  // A map's values have one type, which is text; the sum makes a number of it.
-  const number = (option: string): string => `${text(option)},add(0)`;
+  const words = wordsOf(optionsFile);
+  const { found, look, text, number } = words;
   const unsized = `${found("body_limit")} !{ req.fhdr(content-length) -m found }`;
   return [
     `  http-request set-var(txn.options) ${text(OPTION.any)}`,
     look("headers", text(OPTION.headers), found("options")),
-    ...corsRules({ found, look, text, of, optionsFile }),
-    ...redirectRules({ found, look, text, of, optionsFile }),
+    ...corsRules(words),
+    ...redirectRules(words),
     look("body_limit", number(OPTION.bodyLimit), found("options")),
     // HTTP/2 has bodies without a word of their length: whether there is one shows when its first byte came.
     `  http-request wait-for-body time 10s at-least 1 if ${unsized}`,
@@ -36,8 +36,45 @@ export function siteRules(optionsFile: string): string {
       PAGES.tooLarge,
       `${found("body_limit")} { req.fhdr(content-length),sub(txn.body_limit) gt 0 }`,
     ),
+    look("secure", "bool(true)", `${found("options")} { ssl_fc }`),
+    ...instanceRules(words),
+    ...headerAnswers(words),
+    "",
+  ].join("\n");
+}
+
+/** Of the way from the proxy to itself: what a request's second pass must know of its first one. */
+export const PASSED_ON = [
+  RESPONSE_TIMEOUT,
+  "  http-request set-header X-Berth-Slot %[var(txn.slot)]",
+  "  http-request set-header X-Berth-Site %[var(txn.site)]",
+] as const;
+
+/** Of the frontend of that second pass: what depends on the server, which only it chooses. */
+export function passedRules(optionsFile: string): string {
+  const words = wordsOf(optionsFile);
+  const { found, look, text } = words;
+  return [
+    "  http-request set-var(txn.slot) req.fhdr(x-berth-slot)",
+    "  http-request set-var(txn.site) req.fhdr(x-berth-site)",
+    "  http-request del-header ^x-berth-(slot|site)$ -m reg",
+    `  http-request set-var(txn.options) ${text(OPTION.any)}`,
+    look("secure", "bool(true)", `${found("options")} { req.fhdr(x-forwarded-proto) -m str https }`),
+    ...instanceRules(words),
+    "",
+  ].join("\n");
+}
+
+/** How long the app may take, and which instance it is. */
+function instanceRules({ found, look, text, number, of, optionsFile }: Words): string[] {
+  return [
     look("response_ms", number(OPTION.responseTimeout), found("options")),
     look("websocket_ms", number(OPTION.websocketTimeout), found("options")),
+    look(
+      "response_ms",
+      number(OPTION.streamTimeout),
+      `${found("options")} { req.hdr(accept) -m sub -i text/event-stream } { ${text(OPTION.streamTimeout)} -m found }`,
+    ),
     look("sticky", text(OPTION.sticky), found("options")),
     look("instance", `req.cook(${STICKY_COOKIE})`, found("sticky")),
     look(
@@ -46,14 +83,12 @@ export function siteRules(optionsFile: string): string {
       found("instance"),
     ),
     ...stickyAnswer(found),
-    ...headerAnswers(found, text),
-    "",
-  ].join("\n");
+  ];
 }
 
 /** Of each slot: what only a backend may be told. */
 export const SLOT_RULES = [
-  "  http-request set-timeout server var(txn.response_ms) if { var(txn.response_ms) -m found }",
+  RESPONSE_TIMEOUT,
   "  http-request set-timeout tunnel var(txn.websocket_ms) if { var(txn.websocket_ms) -m found }",
   "  use-server %[var(txn.server)] if { var(txn.server) -m found }",
 ] as const;
@@ -62,8 +97,21 @@ interface Words {
   readonly found: (name: string) => string;
   readonly look: (name: string, expression: string, when: string) => string;
   readonly text: (option: string) => string;
+  readonly number: (option: string) => string;
   readonly of: (option: string) => string;
   readonly optionsFile: string;
+}
+
+function wordsOf(optionsFile: string): Words {
+  const of = (option: string): string => `str(${option}@),concat(,txn.site)`;
+  const text = (option: string): string => `${of(option)},map_str(${optionsFile})`;
+  return {
+    ...{ of, text, optionsFile },
+    found: (name) => `{ var(txn.${name}) -m found }`,
+    look: (name, expression, when) => `  http-request set-var(txn.${name}) ${expression} if ${when}`,
+    // A map's values have one type, which is text; the sum makes a number of it.
+    number: (option) => `${text(option)},add(0)`,
+  };
 }
 
 function refuse(status: number, page: string, when: string): string {
@@ -124,20 +172,20 @@ function redirectRules({ found, look, text, of, optionsFile }: Words): string[] 
 }
 
 /** The cookie names an instance of this site by a digest; another site's, or one that is gone, is simply not found. */
-function stickyAnswer(found: (name: string) => string): string[] {
-  const when = `${found("sticky")} { srv_name -m found } !{ srv_name -m beg ${ACTIVATOR} }`;
+function stickyAnswer(found: Words["found"]): string[] {
+  const when = `${found("sticky")} { srv_name -m found } !{ srv_name -m beg ${ACTIVATOR} } !{ be_name ${ONCE} }`;
   const other = `${found("here")} !{ var(txn.here),strcmp(txn.instance) eq 0 }`;
   const cookie = (secure: string): string =>
     `"${STICKY_COOKIE}=%[var(txn.here)]; Path=/; HttpOnly; SameSite=Lax${secure}"`;
   return [
     `  http-response set-var(txn.here) srv_name,sha1,hex if ${when}`,
     `  http-response add-header Cache-Control private if ${other}`,
-    `  http-response add-header Set-Cookie ${cookie("; Secure")} if ${other} { ssl_fc }`,
-    `  http-response add-header Set-Cookie ${cookie("")} if ${other} !{ ssl_fc }`,
+    `  http-response add-header Set-Cookie ${cookie("; Secure")} if ${other} ${found("secure")}`,
+    `  http-response add-header Set-Cookie ${cookie("")} if ${other} !${found("secure")}`,
   ];
 }
 
-function headerAnswers(found: (name: string) => string, text: (option: string) => string): string[] {
+function headerAnswers({ found, text }: Words): string[] {
   return RESPONSE_HEADERS.map(
     (name) =>
       `  http-after-response set-header ${name} %[${text(name)},ub64dec] if ${found("headers")} { ${text(name)} -m found }`,
