@@ -45,6 +45,7 @@ export class Customer {
     this.environment = environment;
     this.#env = {
       ...{ PATH: "/usr/bin:/bin", HOME: home, LANG: "C.UTF-8" },
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? "",
       ...{ BERTH_API: given.apiUrl, BERTH_TOKEN: given.token, BERTH_ENV: environment },
       ...{ GIT_CONFIG_NOSYSTEM: "1", GIT_TERMINAL_PROMPT: "0" },
       ...{ GIT_AUTHOR_NAME: "Ann", GIT_AUTHOR_EMAIL: "ann@example.org" },

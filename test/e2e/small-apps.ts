@@ -24,6 +24,12 @@ export const dockerfileApp: Files = {
   "server.js": server,
 };
 
+/** Its build script does not end. */
+export const hangingApp: Files = {
+  "package.json": '{ "name": "slow", "version": "1.0.0", "scripts": { "build": "sleep 600" } }\n',
+  Procfile: "web: node server.js\n",
+};
+
 export const procfileApp: Files = {
   "package.json": '{ "name": "small", "version": "1.0.0", "private": true }\n',
   Procfile: "web: node server.js\n",

@@ -10,7 +10,7 @@ import type { App, Customer, Pushed } from "./customer.ts";
 import { buildTimeoutMs, type E2eLab, readinessDeadlineMs } from "./e2e-lab.ts";
 import { get, getUntil, startLoad } from "./edge.ts";
 import { containersOf, leftovers } from "./leftovers.ts";
-import { dockerfileApp } from "./small-apps.ts";
+import { dockerfileApp, hangingApp } from "./small-apps.ts";
 
 type Changes = Readonly<Record<string, string | null>>;
 
@@ -139,7 +139,8 @@ export function describeWrongInput(given: { lab: () => E2eLab; customer: () => C
     }
 
     test("a build that hangs is started beside the others", async () => {
-      const other = await given.customer().app("slow", { Dockerfile: `${from}RUN sleep 600\n` });
+      // With buildpacks: on engines before 23 a Dockerfile that hangs would hold up those that come next.
+      const other = await given.customer().app("slow", hangingApp);
       slow = other.push();
     });
 

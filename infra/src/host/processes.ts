@@ -128,6 +128,8 @@ function ourProcess(
       TZ: "UTC",
       NODE_ENV: "production",
       NODE_EXTRA_CA_CERTS: join(hostDir, "ca.crt"),
+      // Its compiled code: recovery starts in half the time. Only for those whom no stranger reaches.
+      NODE_COMPILE_CACHE: join(folder, "code-cache"),
       BERTH_STATE_DIR: folder,
       BERTH_HOST_DIR: hostDir,
       BERTH_DOCKER_SOCKET: options.dockerSocket,

@@ -2,7 +2,7 @@
  * The life of a service: configuration, start, ordered shutdown. A crash is an exit: whoever supervises restarts,
  * and start is recovery.
  */
-
+import { flushCompileCache } from "node:module";
 import { z } from "zod";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
@@ -83,6 +83,8 @@ export async function runService<Spec extends ConfigSpec>(
   try {
     await start({ config: parseConfig(spec, process.env), log, scope, clock: systemClock });
     log.info("service.ready", { pid: process.pid });
+    // A process that is killed would leave nothing for its next start.
+    flushCompileCache();
   } catch (error) {
     if (error instanceof ConfigError) log.error("service.config-wrong", { message: error.message });
     else log.error("service.start-failed", { error: describeError(error) });

@@ -128,6 +128,7 @@ export class LiveApi {
   async #startService(name: "api" | "secrets" | "router", env: Record<string, string>): Promise<void> {
     const common = {
       PATH: process.env.PATH ?? "",
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? "",
       BERTH_STATE_DIR: this.home,
       BERTH_DATABASE_URL: this.pod.databaseUrls[name],
       BERTH_NATS_URL: this.#live.url,
@@ -172,7 +173,9 @@ export class LiveApi {
 
   env(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
     const login = { BERTH_API: this.apiUrl, BERTH_TOKEN: this.token, BERTH_ENV: "acme/production" };
-    return { PATH: process.env.PATH ?? "", HOME: this.home, GIT_TERMINAL_PROMPT: "0", ...login, ...extra };
+    const kept = { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? "" };
+    const common = { PATH: process.env.PATH ?? "", HOME: this.home, GIT_TERMINAL_PROMPT: "0" };
+    return { ...common, ...kept, ...login, ...extra };
   }
 
   /** Runs the CLI to its end. */
