@@ -255,6 +255,7 @@ async function comesTo(commit: string, moment: Moment): Promise<void> {
 describe("Show 5: the agent is killed", () => {
   test("not one container restarts and not one request fails, however often", async () => {
     await deploys("plain push");
+    await pod.calm("agent");
     instances = 3;
     await pod.scale(instances);
     await rests(null);
