@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isResting, leadsOthers, RestingPeriod } from "./host-rest.ts";
+import { ChangingPeriod, isResting, leadsOthers } from "./host-rest.ts";
 
 const order = { epoch: 1, level: "stopped" } as const;
 
@@ -29,12 +29,12 @@ test("a gateway, and a way in for people, lead others", () => {
   expect(leadsOthers(networks({ exit: { kind: "own" }, tunnel: { people: [{}] } }))).toBe(true);
 });
 
-test("a resting host looks rarely, and at once when it wakes", () => {
-  const period = new RestingPeriod(30_000);
-  expect(period.isDue(true, 0)).toBe(true);
-  expect(period.isDue(true, 29_999)).toBe(false);
-  expect(period.isDue(false, 29_999)).toBe(true);
-  expect(period.isDue(false, 30_000)).toBe(true);
-  expect(period.isDue(true, 59_999)).toBe(false);
-  expect(period.isDue(true, 60_000)).toBe(true);
+test("looks are rare while the period is long, and come at once when it is short", () => {
+  const period = new ChangingPeriod();
+  expect(period.isDue(30_000, 0)).toBe(true);
+  expect(period.isDue(30_000, 29_999)).toBe(false);
+  expect(period.isDue(0, 29_999)).toBe(true);
+  expect(period.isDue(0, 30_000)).toBe(true);
+  expect(period.isDue(30_000, 59_999)).toBe(false);
+  expect(period.isDue(30_000, 60_000)).toBe(true);
 });

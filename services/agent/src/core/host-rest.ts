@@ -26,18 +26,17 @@ export function leadsOthers(desired: Pick<DesiredHost, "networks"> | null): bool
   );
 }
 
-/** A period while the host is awake, and a longer one while it rests: asked at every tick, which is short. */
-export class RestingPeriod {
-  readonly #restingMs: number;
+/** A period that follows what the host does: asked at every tick, which is short. */
+export class ChangingPeriod {
   #lastMs = Number.NEGATIVE_INFINITY;
 
-  constructor(restingMs: number) {
-    this.#restingMs = restingMs;
-  }
-
-  /** @param nowMs of a clock that never goes back @returns whether to look now; then the next look counts from here */
-  isDue(isAtRest: boolean, nowMs: number): boolean {
-    if (isAtRest && nowMs - this.#lastMs < this.#restingMs) return false;
+  /**
+   * @param everyMs 0: at every tick
+   * @param nowMs of a clock that never goes back
+   * @returns whether to look now; then the next look counts from here
+   */
+  isDue(everyMs: number, nowMs: number): boolean {
+    if (nowMs - this.#lastMs < everyMs) return false;
     this.#lastMs = nowMs;
     return true;
   }

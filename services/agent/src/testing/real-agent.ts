@@ -99,6 +99,7 @@ export async function startTestAgent(
       kernel: new Kernel(silentLog, engineGiven.commandPrefix),
       wireguard: new Wireguard(settings.wireguardProgram ?? "wireguard-go", engineGiven.commandPrefix),
       podId: POD_ID,
+      nowMs: () => performance.now(),
       log: silentLog,
     }),
     resolvers: new Resolvers(join(engineGiven.folder, "resolvers"), engineGiven.commandPrefix),

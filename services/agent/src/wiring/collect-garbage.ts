@@ -1,6 +1,6 @@
 /** The removal of garbage: a loop of its own, slow, which no job waits for. */
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
-import { isResting, RestingPeriod } from "../core/host-rest.ts";
+import { ChangingPeriod, isResting } from "../core/host-rest.ts";
 import { GarbageCollector } from "../jobs/garbage-collector.ts";
 import type { ImagePuller } from "../jobs/image-puller.ts";
 import type { JobSet } from "../jobs/job-set.ts";
@@ -36,11 +36,11 @@ export function collectGarbage(
     clock,
     log,
   });
-  const period = new RestingPeriod(RESTING_MS);
+  const period = new ChangingPeriod();
   const hasRoom = () => meter.disk.freeBytes > meter.disk.totalBytes * (1 - config.garbageStartPercent / 100);
   const run = async (): Promise<void> => {
     const isAtRest = hasRoom() && isResting(jobs.records());
-    if (period.isDue(isAtRest, clock.monotonicMs())) await collector.collect();
+    if (period.isDue(isAtRest ? RESTING_MS : 0, clock.monotonicMs())) await collector.collect();
   };
   scope.use(new Reconciler({ name: "garbage", everyMs: EVERY_MS, log, run }));
 }

@@ -137,7 +137,7 @@ function createNetworks(
   return new HostNetworks({
     identity: { ...host, meshPort },
     engine,
-    hands: new NetworkHands({ engine, kernel, wireguard, podId, log }),
+    hands: new NetworkHands({ engine, kernel, wireguard, podId, nowMs: () => clock.monotonicMs(), log }),
     resolvers: new Resolvers(join(resolversDir, podId)),
     files: new NetworkFiles(hostDir),
     ask: networkAsk(bus, hostId),

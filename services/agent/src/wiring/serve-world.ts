@@ -7,7 +7,7 @@ import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { observe } from "@berth/shared/kit/metrics.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { ActivityWatch } from "../activator/activity-watch.ts";
-import { isResting, leadsOthers, RestingPeriod } from "../core/host-rest.ts";
+import { ChangingPeriod, isResting, leadsOthers } from "../core/host-rest.ts";
 import { serveAwardJobs } from "../inbound/award-jobs.ts";
 import { keepCertificates } from "../inbound/certificates.ts";
 import { serveDeliverEnvelope } from "../inbound/deliver-envelope.ts";
@@ -30,8 +30,11 @@ import { serveActivator } from "./serve-activator.ts";
 const AGENT_VERSION = "0.1.0";
 const LOOK_MS = 5000;
 const LEASES_LOOK_MS = 500;
-/** A tunnel whose process died, or rules that somebody flushed, are back within this and the time it takes. */
+/** A tunnel whose process died, or rules that somebody flushed, are back within this and the time it takes: within 10 s. */
 const NETWORK_VERIFY_MS = 3000;
+const MOST_VERIFY_MS = 6000;
+/** A look reads all networks, so it comes the less often the more there are. */
+const VERIFY_MS_PER_NETWORK = 60;
 const NETWORKS_ASK_MS = 5000;
 const PROBE_MS = 2000;
 /** While nobody uses the host's networks (core/host-rest.ts): whatever wakes brings the short periods back. */
@@ -82,8 +85,8 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
     if (missed > 0) events.suspect();
   });
   every("leases", LEASES_LOOK_MS, async () => jobs.lookAtLeases());
-  const verifying = new RestingPeriod(RESTING_VERIFY_MS);
-  const probing = new RestingPeriod(RESTING_PROBE_MS);
+  const verifying = new ChangingPeriod();
+  const probing = new ChangingPeriod();
   const nowMs = () => context.clock.monotonicMs();
   let restedAtMs = Number.NEGATIVE_INFINITY;
   const isAtRest = (): boolean => {
@@ -98,10 +101,11 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   });
   every("network", NETWORK_VERIFY_MS, async () => {
     await networks.leaveUnused(new Set(jobs.records().map(({ spec }) => spec.environmentId)));
-    if (!verifying.isDue(isAtRest(), nowMs())) return;
+    const gateways = networks.desired()?.networks.map(({ gateway }) => gateway) ?? [];
+    const crowdedMs = Math.min(MOST_VERIFY_MS, gateways.length * VERIFY_MS_PER_NETWORK);
+    if (!verifying.isDue(isAtRest() ? RESTING_VERIFY_MS : crowdedMs, nowMs())) return;
     await networks.look();
     tunnels.wake();
-    const gateways = networks.desired()?.networks.map(({ gateway }) => gateway) ?? [];
     await parts.ports.look(jobs.running(), gateways);
   });
   for (const metric of TUNNEL_METRICS)
@@ -112,7 +116,7 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   const activity = new ActivityWatch({ bus, hostId, edge });
   every("edge-activity", ACTIVITY_MS, activity.tell);
   every("probe", PROBE_MS, async () => {
-    if (probing.isDue(isAtRest(), nowMs())) await parts.tunnels.probe();
+    if (probing.isDue(isAtRest() ? RESTING_PROBE_MS : 0, nowMs())) await parts.tunnels.probe();
   });
   every("network-report", REPORT_MS, async () => tellTunnels(context, parts));
   const asking = (what: string, everyMs: number, ask: () => Promise<void>) => {

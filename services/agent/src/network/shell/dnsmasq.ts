@@ -19,8 +19,13 @@ export async function start({ configFile }: Dnsmasq, prefix: readonly string[]):
 export async function pidOf({ pidFile, configFile }: Dnsmasq): Promise<number | null> {
   const pid = Number((await read(pidFile)) ?? 0);
   if (!Number.isInteger(pid) || pid < 2) return null;
+  return (await runs({ pid, configFile })) ? pid : null;
+}
+
+/** It runs as this process. */
+export async function runs({ pid, configFile }: { pid: number; configFile: string }): Promise<boolean> {
   const words = ((await read(`/proc/${pid}/cmdline`)) ?? "").split("\0");
-  return words.includes(`--conf-file=${configFile}`) ? pid : null;
+  return words.includes(`--conf-file=${configFile}`);
 }
 
 /** Its port is free when this resolves. */

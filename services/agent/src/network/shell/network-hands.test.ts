@@ -32,6 +32,7 @@ function machine() {
     engine: { networks: async () => [] },
     wireguard: { observe: async () => [] },
     podId: "pod",
+    nowMs: () => 0,
     log: silentLog,
   };
   const hands = new NetworkHands(given as unknown as HandsGiven);

@@ -9,6 +9,7 @@ import type { DesiredNetwork } from "../core/network-state.ts";
 import type { NetworkStep, ObservedHost, ObservedTunnel } from "../core/plan-network.ts";
 import { bridgeOptions, NETWORK_LABEL } from "./bridge-options.ts";
 import type { Kernel, NetworkInterface, SeenFilter } from "./kernel.ts";
+import { SeenTunnels } from "./seen-tunnels.ts";
 import { checkSourceLine, stepLines } from "./step-lines.ts";
 import type { Wireguard } from "./wireguard.ts";
 
@@ -17,6 +18,8 @@ export interface HandsGiven {
   readonly kernel: Kernel;
   readonly wireguard: Wireguard;
   readonly podId: string;
+  /** Monotonic. */
+  readonly nowMs: () => number;
   readonly log: Log;
 }
 
@@ -41,6 +44,7 @@ export class NetworkHands {
   readonly #given: HandsGiven;
   #engineMajor = 0;
   readonly #belief = new Belief();
+  readonly #seenTunnels: SeenTunnels;
   #tunnels: readonly ObservedTunnel[] = [];
   #interfaces: readonly NetworkInterface[] | null = null;
   /** What was told of last. */
@@ -48,6 +52,7 @@ export class NetworkHands {
 
   constructor(given: HandsGiven) {
     this.#given = given;
+    this.#seenTunnels = new SeenTunnels(given.wireguard, given.nowMs);
   }
 
   /** @throws EngineError while the engine does not answer */
@@ -84,7 +89,7 @@ export class NetworkHands {
 
   /** Looks at everything, also while steps are carried out. Changes nothing but that the host forwards packets. */
   async look(): Promise<Seen> {
-    const { kernel, wireguard } = this.#given;
+    const { kernel } = this.#given;
     const look = this.#belief.begin();
     const [{ interfaces, routes, rulePriorities, filter }, engineNetworks] = await Promise.all([
       kernel.look(),
@@ -93,7 +98,7 @@ export class NetworkHands {
     this.#interfaces = interfaces;
     const made = interfaces.filter(({ name, kind }) => OURS.test(name) && KINDS.has(kind));
     const names = made.map(({ name }) => name);
-    const tunnels = await wireguard.observe(names.filter((name) => name.startsWith("w")));
+    const tunnels = await this.#seenTunnels.observe(names.filter((name) => name.startsWith("w")));
     this.#tunnels = tunnels;
     const plain = interfaces.map(
       ({ name, addresses }) => [name, addresses.map((one) => one.split("/")[0] ?? "")] as const,
@@ -125,6 +130,7 @@ export class NetworkHands {
     let isWhole = true;
     for (const group of groups(steps)) {
       const done = await this.#try(group);
+      for (const step of group) if ("tunnel" in step) this.#seenTunnels.noteChanged(step.tunnel.name);
       if (done) now = group.reduce(afterStep, now);
       isWhole &&= done;
       if (done && group[0]?.kind === "make-bridge") await onBridge(group[0].network);

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { InstanceName, NetworkLink } from "@berth/shared/contracts/network.ts";
 import { linkHostsText } from "../core/link-names.ts";
 import { hostsText, recordsConfig, resolverConfig, serversText, srvText } from "../core/names.ts";
-import { type Dnsmasq, end, pidOf, read, replace, start } from "./dnsmasq.ts";
+import { type Dnsmasq, end, pidOf, read, replace, runs, start } from "./dnsmasq.ts";
 
 /** Closed to containers; the second process of an environment listens at one, the next one at the other. */
 const RECORD_PORTS = [5301, 5302] as const;
@@ -30,6 +30,8 @@ export class Resolvers {
   readonly #prefix: readonly string[];
   /** What a resolver was seen to hold and what it was told since. */
   readonly #told = new Map<string, string>();
+  /** The processes of a resolver that was seen to be well; until something is done to it. */
+  readonly #well = new Map<string, readonly { readonly pid: number; readonly configFile: string }[]>();
   /** Per resolver, what is done to it last: two at once would start it twice, and one does not wait for another's. */
   readonly #last = new Map<string, Promise<unknown>>();
 
@@ -48,7 +50,7 @@ export class Resolvers {
   /** Of a resolver that is told of: one whose processes are not as they were left is started, and told, again. */
   look(key: string, view: ResolverView): Promise<ResolverChange> {
     return this.#after(key, async () => {
-      if (!this.#told.has(key) || (await this.#isWell(join(this.#folder, key), view))) return "nothing";
+      if (!this.#told.has(key) || (await this.#isWell(key, view))) return "nothing";
       return this.#ensure(key, view);
     });
   }
@@ -65,15 +67,22 @@ export class Resolvers {
   }
 
   /** The resolver runs, and of its second processes just the one that it asks. Files are read at a start only. */
-  async #isWell(folder: string, { names }: ResolverView): Promise<boolean> {
-    const isThere = async (one: Dnsmasq) => (await pidOf(one)) !== null;
+  async #isWell(key: string, { names }: ResolverView): Promise<boolean> {
+    const known = this.#well.get(key);
+    if (known !== undefined && (await Promise.all(known.map(runs))).every(Boolean)) return true;
+    const folder = join(this.#folder, key);
     const [present, other] = await recordPorts(folder);
-    const [isMain, isPresent, isOther] = await Promise.all([
-      isThere(filesOf(folder)),
-      isThere(recordsOf(folder, present)),
-      isThere(recordsOf(folder, other)),
-    ]);
-    return isMain && isPresent === (srvText(names) !== "") && !isOther;
+    const all = [filesOf(folder), recordsOf(folder, present), recordsOf(folder, other)];
+    const found = await Promise.all(
+      all.map(async (one) => ({ pid: await pidOf(one), configFile: one.configFile })),
+    );
+    const [isMain, isPresent, isOther] = found.map(({ pid }) => pid !== null);
+    if (isMain !== true || isPresent !== (srvText(names) !== "") || isOther === true) return false;
+    this.#well.set(
+      key,
+      found.flatMap(({ pid, configFile }) => (pid === null ? [] : [{ pid, configFile }])),
+    );
+    return true;
   }
 
   async #ensure(key: string, view: ResolverView): Promise<ResolverChange> {
@@ -81,6 +90,7 @@ export class Resolvers {
     const text = hostsText(names) + linkHostsText(links);
     const srv = srvText(names);
     this.#told.delete(key);
+    this.#well.delete(key);
     const folder = join(this.#folder, key);
     await mkdir(folder, { recursive: true, mode: 0o755 });
     const files = filesOf(folder);
@@ -145,6 +155,7 @@ export class Resolvers {
 
   async #drop(key: string): Promise<void> {
     this.#told.delete(key);
+    this.#well.delete(key);
     const folder = join(this.#folder, key);
     await end(filesOf(folder));
     for (const port of RECORD_PORTS) await end(recordsOf(folder, port));

@@ -59,7 +59,7 @@ export class Wireguard {
     });
     child.unref();
     const deadline = Date.now() + STAND_MS;
-    while (!existsSync(socketOf(name)) || (await this.#show(name)) === null) {
+    while (!existsSync(socketOf(name)) || (await this.observeOne(name)) === null) {
       if (failed !== null) throw new Error(`${this.#program} could not be run`, { cause: failed });
       if (child.exitCode !== null)
         throw new Error(`${this.#program} ended with ${child.exitCode}: is there /dev/net/tun?`);
@@ -122,12 +122,13 @@ export class Wireguard {
       return parseDump(dump).filter(({ name }) => names.includes(name));
     } catch {
       // One that hangs must not hide the others.
-      const each = await Promise.all(names.map((name) => this.#show(name)));
+      const each = await Promise.all(names.map((name) => this.observeOne(name)));
       return each.filter((tunnel) => tunnel !== null);
     }
   }
 
-  async #show(name: string): Promise<ObservedTunnel | null> {
+  /** @returns null when it does not answer */
+  async observeOne(name: string): Promise<ObservedTunnel | null> {
     const dump = await this.#run(["wg", "show", name, "dump"], { timeoutMs: ONE_MS }).catch(() => null);
     if (dump === null) return null;
     const lines = dump.split("\n").filter(Boolean);
