@@ -40,7 +40,7 @@ async function showNetwork(address: string | undefined, flags: CommonFlags): Pro
   if (network.subnet === null) return say("nothing of this environment runs, so it has no network yet");
   const { subnet, hosts, namesCount, keyGeneration } = network;
   print(
-    `${clean(params.org)}/${clean(params.environment)}  ${subnet}  ${namesCount} names  keys ${keyGeneration}`,
+    `${clean(params.org)}/${clean(params.environment)}  ${subnet}  ${namesCount} ${namesCount === 1 ? "name" : "names"}  key generation ${keyGeneration}`,
   );
   const nowMs = Date.now();
   type Host = Network["hosts"][number];
