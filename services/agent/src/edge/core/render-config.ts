@@ -201,7 +201,7 @@ ${https}${trustedProxies.map((cidr) => `  tcp-request connection expect-proxy la
   http-request return status 404 content-type "text/html; charset=utf-8" string '${PAGES.unknownHost}' hdr Cache-Control no-store unless { var(txn.slot) -m found }
 ${tlsPort === null ? "" : challengeRules(optionsFile)}${sourceRules(sourcesFile)}
   http-request return status 503 content-type "text/html; charset=utf-8" string '${PAGES.maintenance}' hdr Cache-Control no-store hdr Retry-After 60 if { var(txn.slot) -m str ${MAINTENANCE} }
-${tlsPort === null ? "" : httpsRules(optionsFile, tlsPort)}${siteRules(optionsFile)}  http-request del-header ^(x-forwarded-.*|forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|x-original-url|x-rewrite-url|x-host|proxy)$ -m reg
+${tlsPort === null ? "" : httpsRules(optionsFile, tlsPort)}  http-request del-header ^(x-forwarded-.*|forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|x-original-url|x-rewrite-url|x-host|proxy)$ -m reg
   http-request del-header upgrade if { req.fhdr(upgrade) -m found } !{ req.fhdr(upgrade) -i websocket }
   http-request set-header X-Forwarded-For %[src]
   http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
@@ -214,7 +214,7 @@ ${tlsPort === null ? "" : httpsRules(optionsFile, tlsPort)}${siteRules(optionsFi
   acl with_body req.hdr(content-length) -m found
   acl with_body req.hdr(transfer-encoding) -m found
   http-request disable-l7-retry if first or !repeatable or with_body
-  # What barely fits would not fit with what the edge adds.
+${siteRules(optionsFile)}  # What barely fits would not fit with what the edge adds.
   acl fits req.hdrs,length lt 12288
   acl few req.fhdr_cnt lt 80
   use_backend ${ONCE} if !first !repeatable fits few or !first with_body fits few
