@@ -103,8 +103,13 @@ function verdict(
   winner: string | null,
   clean: (text: string) => string,
 ): string {
-  const image = terms === null ? "" : terms.imagePresent === 1 ? "image present" : "image to pull";
+  const image = terms === null ? "" : imageWords(terms.imagePresent);
   if (refusal !== null) return `refused, ${clean(refusal.code)}: ${clean(refusal.detail)}`;
   if (host === winner) return `winner, ${image}`;
   return bid === null ? "no bid" : image;
+}
+
+function imageWords(present: number): string {
+  if (present === 1) return "image present";
+  return present > 0 ? "most of the image present" : "image to pull";
 }

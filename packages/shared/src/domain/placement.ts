@@ -37,6 +37,15 @@ export const Lot = z.strictObject({
   imageDigest: z.string(),
   imageBytes: z.number().min(0),
   constraints: Constraints,
+  /** The job that holds the lot's slot until this one takes over: where it is, and what it runs. */
+  former: z
+    .strictObject({
+      hostId: HostId,
+      imageDigest: z.string(),
+      /** By the record, of the service on that host, it included: the host's own word may be seconds old. */
+      instancesCount: z.int().min(1),
+    })
+    .optional(),
 });
 export type Lot = z.infer<typeof Lot>;
 
@@ -139,8 +148,12 @@ export interface ScoreWeights {
 const MOST_STARTING = 20;
 const MOST_SAME = 250;
 
+/** Of an image whose layers are mostly there, because the former release's image is. */
+const LAYERS_PRESENT = 0.75;
+
 /**
- * Worst fit: work goes where most is free. One more starting job costs 0.25, one more instance of the same service
+ * Worst fit: work goes where most is free, and back to where it is unless another host has 0.4 of its memory more free:
+ * there is the image, which elsewhere would be pulled first. One more starting job costs 0.25, one more instance of the same service
  * 10, which is more than all else together, and a zone that has not the fewest instances 10,000.
  */
 export const DEFAULT_WEIGHTS: ScoreWeights = {
@@ -241,19 +254,27 @@ function refuseForConstraints(host: HostState, lot: Lot): Refusal | null {
 /** @param zoneHasFewest whether no other zone has fewer instances of the lot's service */
 export function scoreTerms(host: HostState, lot: Lot, zoneHasFewest = true): ScoreTerms {
   assert(host.memoryTotalBytes > 0 && host.diskTotalBytes > 0, `host ${host.hostId} has no memory or disk`);
+  const takesOver = lot.former?.hostId === host.hostId;
   const same = host.instancesByService[lot.serviceId] ?? 0;
   const near = lot.constraints.nearServiceId;
-  const freeMemory = share(host.memoryFreeBytes - lot.resources.memoryBytes, host.memoryTotalBytes);
+  // What it replaces leaves, and is taken to be as large as itself.
+  const [memoryBytes, diskBytes] = takesOver ? [0, 0] : [lot.resources.memoryBytes, lot.resources.diskBytes];
+  const freeMemory = share(host.memoryFreeBytes - memoryBytes, host.memoryTotalBytes);
   return {
     freeMemory,
-    freeDisk: share(host.diskFreeBytes - lot.resources.diskBytes, host.diskTotalBytes),
+    freeDisk: share(host.diskFreeBytes - diskBytes, host.diskTotalBytes),
     notStarting: 1 - share(host.startingCount, MOST_STARTING),
     fewSameService: 1 - share(same, MOST_SAME),
-    imagePresent: host.imageDigests.includes(lot.imageDigest) ? 1 : 0,
+    imagePresent: imagePresent(host, lot),
     fullMemory: 1 - freeMemory,
     near: near !== null && (host.instancesByService[near] ?? 0) > 0 ? 1 : 0,
     zoneBalance: zoneHasFewest ? 1 : 0,
   };
+}
+
+function imagePresent({ imageDigests }: HostState, { imageDigest, former }: Lot): number {
+  if (imageDigests.includes(imageDigest)) return 1;
+  return former !== undefined && imageDigests.includes(former.imageDigest) ? LAYERS_PRESENT : 0;
 }
 
 function share(part: number, whole: number): number {

@@ -88,7 +88,7 @@ function isUnfair(placements: readonly Placement[], lots: readonly BatchLot[]): 
 
 function placeInOrder(way: "each" | "ranked", batch: Batch, order: Order): Placement[] {
   const { lots, silent, weights, policies } = batch;
-  const hosts = [...batch.bids].sort((a, b) => compareIds(a.hostId, b.hostId));
+  const hosts = withoutReplaced(batch.bids, lots).sort((a, b) => compareIds(a.hostId, b.hostId));
   const rules = hosts.map((host) => policies.get(host.hostId));
   const chooser =
     way === "each" ? placeEach(hosts, weights, rules) : placeRanked(hosts, weights, rules, lots);
@@ -105,6 +105,28 @@ function placeInOrder(way: "each" | "ranked", batch: Batch, order: Order): Place
     const { hostId } = hosts[winner.index] as HostState;
     chooser.take(lot, winner.index);
     return { outcome: "placed", jobId: lot.jobId, hostId, bidders: ranking.bidders, candidates };
+  });
+}
+
+/**
+ * Instances that the batch replaces do not count for the spread: they leave once the new ones have taken over. But they
+ * do while both run, so a lot that must be apart from all others sees them.
+ */
+function withoutReplaced(bids: readonly HostState[], lots: readonly BatchLot[]): HostState[] {
+  const leaving = Map.groupBy(
+    lots.filter(({ constraints }) => !constraints.apart),
+    ({ former }) => former?.hostId,
+  );
+  return bids.map((host) => {
+    const here = leaving.get(host.hostId) ?? [];
+    if (here.length === 0) return host;
+    const instancesByService = { ...host.instancesByService };
+    for (const [serviceId, lotsOf] of Map.groupBy(here, (lot) => lot.serviceId)) {
+      const recorded = Math.max(...lotsOf.map(({ former }) => former?.instancesCount ?? 0));
+      const told = Math.min(instancesByService[serviceId] ?? 0, recorded);
+      instancesByService[serviceId] = Math.max(0, told - lotsOf.length);
+    }
+    return { ...host, instancesByService };
   });
 }
 

@@ -49,6 +49,7 @@ const lots = fc.array(
     volumeId: fc.constantFrom(null, null, null, "vol_1"),
     label: fc.constantFrom(null, null, "ssd"),
     declines: fc.array(fc.nat(69), { maxLength: 2 }),
+    former: fc.option(fc.record({ at: fc.nat(69), imageDigest: images }), { nil: null }),
   }),
   { minLength: 1, maxLength: 60 },
 );
@@ -74,21 +75,26 @@ const batches = fc.record({ hosts, lots, policies, pack: fc.boolean() }).map((gi
       ...one,
     }),
   );
-  const put = given.lots.map(({ memoryBytes, cpuMillis, apart, near, runtime, volumeId, ...one }, n) => ({
-    ...{ jobId: `job_${n}` as JobId, process: "web", imageBytes: 0, ...one },
-    resources: { memoryBytes, cpuMillis, diskBytes: 128 * MIB, pidsCount: 64 },
-    constraints: {
-      ...NO_CONSTRAINTS,
-      ...{
-        apart,
-        runtime,
-        volumeId,
-        nearServiceId: near,
-        labels: one.label === null ? {} : { disk: one.label },
+  const put = given.lots.map(
+    ({ memoryBytes, cpuMillis, apart, near, runtime, volumeId, former, ...one }, n) => ({
+      ...{ jobId: `job_${n}` as JobId, process: "web", imageBytes: 0, ...one },
+      resources: { memoryBytes, cpuMillis, diskBytes: 128 * MIB, pidsCount: 64 },
+      constraints: {
+        ...NO_CONSTRAINTS,
+        ...{
+          apart,
+          runtime,
+          volumeId,
+          nearServiceId: near,
+          labels: one.label === null ? {} : { disk: one.label },
+        },
       },
-    },
-    declinedBy: new Map(one.declines.map((at) => [hostId(at), declined])),
-  }));
+      ...(former === null
+        ? {}
+        : { former: { hostId: hostId(former.at), imageDigest: former.imageDigest, instancesCount: 2 } }),
+      declinedBy: new Map(one.declines.map((at) => [hostId(at), declined])),
+    }),
+  );
   return {
     lots: put.map(({ label: _label, declines: _declines, ...lot }): BatchLot => lot),
     ...{ bids, silent: [], weights: given.pack ? BINPACK_WEIGHTS : DEFAULT_WEIGHTS },

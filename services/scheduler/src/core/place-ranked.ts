@@ -3,8 +3,8 @@
  *
  * Lots that a host without any relation to them cannot tell apart (same resources, labels, runtime) share one ranking
  * of the hosts, kept as heaps per zone. After a placement one host has changed, so one host is judged again. Hosts that
- * do have a relation to a lot, because they hold instances of its service or of its neighbour, or its image, or
- * declined it, are judged for that lot alone.
+ * do have a relation to a lot, because they hold instances of its service or of its neighbour, the job that it replaces,
+ * its image or the former one, or declined it, are judged for that lot alone.
  */
 import type { HostId, ServiceId } from "@berth/shared/domain/ids.ts";
 import type { HostState, Lot, Refusal, ScoreWeights } from "@berth/shared/domain/placement.ts";
@@ -25,7 +25,7 @@ export function placeRanked(
   policies: readonly (HostPolicy | undefined)[],
   lots: readonly BatchLot[],
 ): Chooser {
-  const digests = new Set(lots.map((lot) => lot.imageDigest));
+  const digests = new Set(lots.flatMap(imagesOf));
   // A host may hold a thousand images; only those of the batch count here.
   const hosts = given.map((host) => leanHost(host, digests));
   const related = new Relations(hosts);
@@ -78,15 +78,29 @@ function classKey({ orgId, resources, constraints }: BatchLot, anyDedicated: boo
 }
 
 /** Fields that the key leaves out, because they name the lot's own service or its image. A new one must be put somewhere. */
-type LeftOut = "jobId" | "slot" | "process" | "declinedBy" | "imageBytes" | "imageDigest" | "serviceId";
+type LeftOut =
+  | "jobId"
+  | "slot"
+  | "process"
+  | "declinedBy"
+  | "imageBytes"
+  | "imageDigest"
+  | "serviceId"
+  | "former";
 type Unplaced =
   | Exclude<keyof BatchLot, LeftOut | "orgId" | "resources" | "constraints">
   | Exclude<keyof Lot["constraints"], "labels" | "runtime" | "volumeId" | "nearServiceId" | "apart">;
 
+/** Its image, and the one that shares most layers with it. */
+function imagesOf({ imageDigest, former }: Lot): string[] {
+  return former === undefined ? [imageDigest] : [imageDigest, former.imageDigest];
+}
+
 /** The lot without all that names its own service. */
 function asStranger(lot: BatchLot): Unplaced extends never ? Lot : never {
   const constraints = { ...lot.constraints, nearServiceId: null, apart: false };
-  return { ...lot, serviceId: NOBODY, imageDigest: NO_IMAGE, constraints };
+  const { former: _former, ...rest } = lot;
+  return { ...rest, serviceId: NOBODY, imageDigest: NO_IMAGE, constraints };
 }
 
 /** Which hosts have something to do with a lot. */
@@ -117,9 +131,10 @@ class Relations {
   of(lot: BatchLot): ReadonlySet<number> {
     const near = lot.constraints.nearServiceId;
     const all = new Set(this.ofService(lot.serviceId));
-    for (const index of this.#byImage.get(lot.imageDigest) ?? NONE) all.add(index);
+    for (const digest of imagesOf(lot)) for (const index of this.#byImage.get(digest) ?? NONE) all.add(index);
     if (near !== null) for (const index of this.ofService(near)) all.add(index);
-    for (const hostId of lot.declinedBy.keys()) {
+    const named = lot.former === undefined ? [] : [lot.former.hostId];
+    for (const hostId of [...lot.declinedBy.keys(), ...named]) {
       const index = this.#byHostId.get(hostId);
       if (index !== undefined && this.#hosts[index] !== undefined) all.add(index);
     }

@@ -71,6 +71,9 @@ interface JobRow {
   spec: string;
   pod: string;
   created_at: string;
+  former_host: HostId | null;
+  former_digest: string | null;
+  former_instances: number | null;
 }
 
 /**
@@ -111,8 +114,18 @@ async function readPage(db: Kysely<Tables>, quietMs: number, after: PageEnd): Pr
     select j.id, j.service_id, j.deploy_id, j.process, j.slot, j.state, j.desired, j.host_id, j.epoch,
            (j.spec || jsonb_build_object('epoch', j.epoch + case j.state when 'requested' then 1 else 0 end))::text as spec,
            (extract(epoch from j.lease_expires_at) * 1000)::float8 as lease_expires_at_ms,
-           coalesce(e.pod, ${MAIN_POD}) as pod, j.created_at::text as created_at
+           coalesce(e.pod, ${MAIN_POD}) as pod, j.created_at::text as created_at,
+           f.host_id as former_host, f.digest as former_digest, f.instances as former_instances
       from jobs j left join api.environments e on e.id = j.environment_id
+      left join lateral (
+        select o.host_id, o.spec->'image'->>'digest' as digest,
+               (select count(*)::int from jobs c
+                 where c.open and c.service_id = o.service_id and c.host_id = o.host_id) as instances
+          from jobs o
+         where o.open and o.service_id = j.service_id and o.process = j.process and o.slot = j.slot and o.id <> j.id
+           and not o.pending and o.host_id is not null and o.desired = 'run' and not o.leaving and not o.away
+           and j.task_id is null and o.task_id is null
+         order by o.created_at desc limit 1) f on true
      where j.pending and j.state in ('requested', 'awarded') and j.desired = 'run'
        and (j.state = 'requested' or j.updated_at < now() - ${quietMs} * interval '1 millisecond')
        and (j.created_at, j.id) > (${after.createdAt}::timestamptz, ${after.id})
@@ -131,9 +144,16 @@ function toAuctionJob(row: JobRow): AuctionJob {
     },
     ...{ state: row.state, desired: row.desired, hostId: row.host_id, epoch: row.epoch },
     ...{ leaseExpiresAtMs: row.lease_expires_at_ms, pod: row.pod },
-    lot: lotOf(row.id, row.spec),
+    lot: { ...lotOf(row.id, row.spec), ...formerOf(row) },
     spec: row.spec,
   };
+}
+
+/** Not of a job that leaves its host: it is to go elsewhere. */
+function formerOf(row: JobRow): Pick<Lot, "former"> {
+  const { former_host: hostId, former_digest: imageDigest, former_instances: instancesCount } = row;
+  if (hostId === null || imageDigest === null || instancesCount === null) return {};
+  return { former: { hostId, imageDigest, instancesCount } };
 }
 
 /** What each of the jobs needs of a host; those that are gone are left out. */

@@ -299,8 +299,16 @@ describe.skipIf(adminUrl === undefined)("the scheduler's record", () => {
          from generate_series(1, $2::int) n`,
       [spec, MOST_LOTS + 7],
     );
+    await record.query(
+      `insert into scheduler.jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec, host_id, state, leaving)
+       select 'old' || n, 'o', 'e', 's', 'old', 'd', 'web', n, $1, $2, (array['running', 'running', 'failed'])[n], n = 2
+         from generate_series(1, 3) n`,
+      [spec, hostId],
+    );
     const pages: string[][] = [];
     for await (const jobs of auctionPages(database.db, 0)) {
+      // j1 replaces one that stays; j2's is to leave its host, j3's is not there any more.
+      for (const { id, lot } of jobs) expect(lot.former?.hostId, id).toBe(id === "j1" ? hostId : undefined);
       pages.push(jobs.map(({ id }) => id));
       for (const job of jobs) expect(JSON.parse(job.spec)).toEqual({ ...JSON.parse(spec), epoch: 1 });
     }
