@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { type MeshHost, renderMesh } from "./render-mesh.ts";
 
-const tunnel = (to: string, state: "up" | "starting" | "stalled", lostCount = 0) => ({
+const tunnel = (to: string, state: MeshHost["tunnels"][number]["state"], lostCount = 0) => ({
   ...{ to, state, sentCount: 20, lostCount },
   latencyMs: state === "up" ? 0.42 : null,
 });
@@ -28,6 +28,14 @@ test("what is painted stands where it stood: colours have no width", () => {
   expect(painted[1]).toContain("<down>DOWN</>");
   expect(painted[2]).toContain("<weak>0.4 ms -10%</>");
   expect(painted.map((line) => line.replaceAll(/<\/?\w*>/g, ""))).toEqual(picture);
+});
+
+test("a tunnel that rests is told so, and is no alarm", () => {
+  const pair = [
+    { name: "h1", tunnels: [tunnel("h2", "resting")] },
+    { name: "h2", tunnels: [tunnel("h1", "up")] },
+  ];
+  expect(renderMesh(pair, (text, mood) => (mood === "none" ? text : `<${mood}>`))[1]).toContain("resting");
 });
 
 test("one host has no tunnels to draw, and twenty-one do not fit", () => {

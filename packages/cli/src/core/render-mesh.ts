@@ -11,7 +11,7 @@ export interface MeshHost {
   readonly name: string;
   readonly tunnels: readonly {
     readonly to: string;
-    readonly state: "up" | "starting" | "stalled";
+    readonly state: "up" | "starting" | "stalled" | "resting";
     readonly latencyMs: number | null;
     readonly sentCount: number;
     readonly lostCount: number;
@@ -60,6 +60,7 @@ function field(host: MeshHost, to: string): Field {
   const tunnel = host.tunnels.find((one) => one.to === to);
   if (tunnel === undefined) return { text: "?", mood: "none" };
   if (tunnel.state === "starting") return { text: "starting", mood: "weak" };
+  if (tunnel.state === "resting") return { text: "resting", mood: "none" };
   if (tunnel.state === "stalled") return { text: "DOWN", mood: "down" };
   const { latencyMs, lostCount, sentCount } = tunnel;
   const lostPercent = sentCount === 0 ? 0 : Math.round((lostCount / sentCount) * 100);

@@ -232,8 +232,11 @@ export const TunnelReport = z.strictObject({
   environmentId: EnvironmentId.nullable(),
   /** The other end. */
   peer: HostId,
-  /** `stalled`: nothing came back for a while; the host heals it. */
-  state: z.enum(["up", "starting", "stalled"]),
+  /**
+   * `stalled`: nothing came back for a while; the host heals it. `resting`: nobody on the host uses it, because all of the
+   * environment sleeps there; it stands, is not asked, and carries the first packet that comes.
+   */
+  state: z.enum(["up", "starting", "stalled", "resting"]),
   /** 0: none yet. */
   handshakeAtMs: z.number(),
   rxBytes: z.int().min(0),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ChangingPeriod, isResting, leadsOthers } from "./host-rest.ts";
+import { ChangingPeriod, isResting, leadsOthers, restingEnvironments } from "./host-rest.ts";
 
 const order = { epoch: 1, level: "stopped" } as const;
 
@@ -27,6 +27,31 @@ test("a gateway, and a way in for people, lead others", () => {
   ).toBe(false);
   expect(leadsOthers(networks({ exit: { kind: "gateway" }, tunnel: null }))).toBe(true);
   expect(leadsOthers(networks({ exit: { kind: "own" }, tunnel: { people: [{}] } }))).toBe(true);
+});
+
+test("an environment rests where all of it sleeps, unless it leads others or something here is linked to it", () => {
+  const job = (environmentId: string, state: "asleep" | "running") =>
+    ({
+      state,
+      sleep: state === "asleep" ? order : null,
+      stopWanted: false,
+      spec: { environmentId },
+    }) as never;
+  const network = (environmentId: string, more: object = {}) => ({
+    ...{ environmentId, subnet: `of ${environmentId}`, exit: { kind: "own" }, tunnel: { people: [] } },
+    ...more,
+  });
+  const all = [
+    ...[network("sleeps"), network("half"), network("awake"), network("empty"), network("linked")],
+    ...[network("leads", { exit: { kind: "gateway" } }), network("visited", { tunnel: { people: [{}] } })],
+  ];
+  const desired = { networks: all, linkSources: [{ subnet: "of linked", gateway: "" }] } as never;
+  const records = [
+    ...["sleeps", "sleeps", "half", "linked", "leads", "visited"].map((id) => job(id, "asleep")),
+    ...["half", "awake"].map((id) => job(id, "running")),
+  ];
+  expect([...restingEnvironments(records, desired)]).toEqual(["sleeps"]);
+  expect(restingEnvironments(records, null).size).toBe(0);
 });
 
 test("looks are rare while the period is long, and come at once when it is short", () => {

@@ -27,6 +27,7 @@ import {
 import { missingBridges, type ObservedTunnel, planNetwork, withFewRemovals } from "./core/plan-network.ts";
 import type { HostNetworksGiven, JobNetwork } from "./host-networks-given.ts";
 import { NameKeeper, onlyNamesDiffer } from "./name-keeper.ts";
+import { Resting } from "./resting.ts";
 import type { Seen } from "./shell/network-hands.ts";
 import { isUdpPortFree } from "./shell/udp-port.ts";
 import { Standing } from "./standing.ts";
@@ -37,6 +38,8 @@ const REMOVALS_AT_ONCE = 10;
 const LEAVES_AT_ONCE = 20;
 
 export class HostNetworks {
+  /** Who changes it applies it. */
+  readonly resting = new Resting();
   readonly #given: HostNetworksGiven;
   readonly #held = new Map<EnvironmentId, HeldNetwork>();
   readonly #joining = new Map<EnvironmentId, Promise<void>>();
@@ -358,7 +361,7 @@ export class HostNetworks {
     if (this.#mesh === null) return null;
     const { identity, clock } = this.#given;
     const held = [...this.#held.values()].map((one) => withoutExpired(one, clock.nowMs()));
-    return desiredHost({ ...identity, mtu: tunnelMtu(this.#mtu) }, this.#mesh, held);
+    return desiredHost({ ...identity, mtu: tunnelMtu(this.#mtu) }, this.#mesh, held, this.resting.ids);
   }
 
   /** To which versions this host holds, once more. */

@@ -56,11 +56,22 @@ export class TunnelWatch {
 
   readonly probe = async (): Promise<void> => {
     const desired = this.#given.networks.desired();
-    this.#given.prober.round(desired === null ? [] : endsOf(desired).map(({ path }) => path));
+    const ends = Object.groupBy(desired === null ? [] : endsOf(desired), (end) =>
+      this.#rests(end) ? "quiet" : "asked",
+    );
+    const paths = (some: readonly End[] = []): ProbePath[] => some.map(({ path }) => path);
+    this.#given.prober.round(paths(ends.asked), paths(ends.quiet));
   };
 
-  /** Goes by what the networks' last look saw of the tunnels. */
-  readonly look = async (): Promise<void> => {
+  #rests({ environmentId }: End): boolean {
+    return environmentId !== null && this.#given.networks.resting.has(environmentId);
+  }
+
+  /**
+   * Goes by what the networks' last look saw of the tunnels.
+   * @param hostRests nobody uses any of them: none is judged
+   */
+  readonly look = async (hostRests: boolean): Promise<void> => {
     const desired = this.#given.networks.desired();
     const ends = desired === null ? [] : endsOf(desired);
     const keys = new Set(ends.map(({ key }) => key));
@@ -69,10 +80,28 @@ export class TunnelWatch {
     const reports: TunnelReport[] = [];
     for (const end of ends) {
       const found = peerOf(observed, end);
-      if (found !== undefined) reports.push(await this.#lookAt(end, found));
+      if (found === undefined) continue;
+      const rests = hostRests || this.#rests(end);
+      reports.push(rests ? this.#leave(end, found) : await this.#lookAt(end, found));
     }
     this.#reports = reports;
   };
+
+  /** After its rest it is as if it were made then: probes have time to be answered. */
+  #leave({ key, environmentId, peer }: End, { handshakeAtMs, rxBytes, txBytes }: ObservedPeer): TunnelReport {
+    this.#memories.delete(key);
+    return {
+      ...{
+        environmentId,
+        peer: HostId.parse(peer.hostId),
+        state: "resting",
+        handshakeAtMs,
+        rxBytes,
+        txBytes,
+      },
+      ...{ latencyMs: null, sentCount: 0, lostCount: 0, healedCount: 0 },
+    };
+  }
 
   async #lookAt(end: End, found: ObservedPeer): Promise<TunnelReport> {
     const { prober, clock } = this.#given;

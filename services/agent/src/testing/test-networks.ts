@@ -48,6 +48,15 @@ export function held(n: number, members: number): HeldNetwork {
 }
 
 export function desire(hosts: number, ...networks: HeldNetwork[]): DesiredHost {
+  return desireResting(null, hosts, ...networks);
+}
+
+/** @param resting environments whose tunnels nobody uses; null: it was not told */
+export function desireResting(
+  resting: ReadonlySet<string> | null,
+  hosts: number,
+  ...networks: HeldNetwork[]
+): DesiredHost {
   const mesh = {
     version: 1,
     podCidr: "10.128.0.0/10",
@@ -67,6 +76,7 @@ export function desire(hosts: number, ...networks: HeldNetwork[]): DesiredHost {
     identity,
     { format: 1, keys: { privateKey: "mesh", publicKey: key(90) }, mesh },
     networks,
+    resting,
   );
   if (desired === null) throw new Error("a mesh was told");
   return desired;

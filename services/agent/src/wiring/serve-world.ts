@@ -7,7 +7,7 @@ import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { observe } from "@berth/shared/kit/metrics.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { ActivityWatch } from "../activator/activity-watch.ts";
-import { ChangingPeriod, isResting, leadsOthers } from "../core/host-rest.ts";
+import { ChangingPeriod, isResting, leadsOthers, restingEnvironments } from "../core/host-rest.ts";
 import { serveAwardJobs } from "../inbound/award-jobs.ts";
 import { keepCertificates } from "../inbound/certificates.ts";
 import { serveDeliverEnvelope } from "../inbound/deliver-envelope.ts";
@@ -41,8 +41,6 @@ const PROBE_MS = 2000;
 const RESTING_VERIFY_MS = 120_000;
 /** Others' probes are answered meanwhile. */
 const RESTING_PROBE_MS = 300_000;
-/** After its rest tunnels are judged once probes had time to be answered. */
-const HEAR_AGAIN_MS = 15_000;
 const ACTIVITY_MS = 2000;
 /** Besides after each look at the networks. */
 const TUNNELS_LOOK_MS = 10_000;
@@ -88,19 +86,16 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   const verifying = new ChangingPeriod();
   const probing = new ChangingPeriod();
   const nowMs = () => context.clock.monotonicMs();
-  let restedAtMs = Number.NEGATIVE_INFINITY;
   const isAtRest = (): boolean => {
     const isUsed = () => edge.status().isServing || leadsOthers(networks.desired());
-    const rests = isResting(jobs.records()) && !isUsed();
-    if (rests) restedAtMs = nowMs();
-    return rests;
+    return isResting(jobs.records()) && !isUsed();
   };
   // Apart from the look: healing a tunnel may wait for the network service.
-  const tunnels = every("tunnels", TUNNELS_LOOK_MS, async () => {
-    if (!isAtRest() && nowMs() - restedAtMs >= HEAR_AGAIN_MS) await parts.tunnels.look();
-  });
+  const tunnels = every("tunnels", TUNNELS_LOOK_MS, async () => parts.tunnels.look(isAtRest()));
   every("network", NETWORK_VERIFY_MS, async () => {
     await networks.leaveUnused(new Set(jobs.records().map(({ spec }) => spec.environmentId)));
+    const resting = restingEnvironments(jobs.records(), networks.desired());
+    if (networks.resting.take(resting)) await networks.apply();
     const gateways = networks.desired()?.networks.map(({ gateway }) => gateway) ?? [];
     const crowdedMs = Math.min(MOST_VERIFY_MS, gateways.length * VERIFY_MS_PER_NETWORK);
     if (!verifying.isDue(isAtRest() ? RESTING_VERIFY_MS : crowdedMs, nowMs())) return;

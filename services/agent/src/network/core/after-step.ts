@@ -66,14 +66,16 @@ export function withoutTunnel(now: ObservedHost, name: string): ObservedTunnel[]
   return now.tunnels.filter((tunnel) => tunnel.name !== name);
 }
 
-function peersOf({ peers, people }: Tunnel): ObservedPeer[] {
+function peersOf({ peers, people, keepsAlive }: Tunnel): ObservedPeer[] {
   const silent = { handshakeAtMs: 0, rxBytes: 0, txBytes: 0 };
   return [
     ...peers.map(({ publicKey, nodeAddress, port, allowedIps }) => ({
       ...{ publicKey, endpoint: `${nodeAddress}:${port}`, allowedIps, ...silent },
+      keepsAlive: keepsAlive !== false,
     })),
     ...people.map(({ publicKey, address }) => ({
       ...{ publicKey, endpoint: null, allowedIps: [`${address}/32`], ...silent },
+      keepsAlive: false,
     })),
   ];
 }

@@ -79,6 +79,8 @@ export interface Tunnel {
   readonly peers: readonly Peer[];
   /** People's machines: they come from wherever they are. */
   readonly people: readonly Person[];
+  /** Whether its peers are sent a word where nothing else is; null: as it is, because it is not known yet. */
+  readonly keepsAlive: boolean | null;
 }
 
 export interface Person {
@@ -175,11 +177,15 @@ export function tunnelMtu(underlayMtu: number): number {
   return Math.max(1280, Math.min(ETHERNET_MTU, underlayMtu) - OVERHEAD_BYTES);
 }
 
-/** @param mesh what was told last; without one nothing is desired */
+/**
+ * @param mesh what was told last; without one nothing is desired
+ * @param resting environments whose tunnels nobody here uses; null when it is not known yet
+ */
 export function desiredHost(
   identity: HostIdentity,
   mesh: HeldMesh,
   held: readonly HeldNetwork[],
+  resting: ReadonlySet<string> | null = null,
 ): DesiredHost | null {
   if (mesh.mesh === null) return null;
   const { podCidr, hostCidr, hosts } = mesh.mesh;
@@ -191,7 +197,10 @@ export function desiredHost(
       : [{ hostId, publicKey, nodeAddress, port, allowedIps: [subnet, ...slices].sort(), ownSubnet: subnet }],
   );
   const joined = held.filter(({ state }) => state === "joined");
-  const networks = joined.flatMap((one) => desiredNetwork(identity, one) ?? []);
+  const keepsAlive = (id: string): boolean | null => (resting === null ? null : !resting.has(id));
+  const networks = joined.flatMap(
+    (one) => desiredNetwork(identity, one, keepsAlive(one.environmentId)) ?? [],
+  );
   return {
     podCidr,
     hostCidr,
@@ -210,6 +219,7 @@ export function desiredHost(
             address: meshAddress,
             peers,
             people: [],
+            keepsAlive: true,
           },
     edgeAddresses: others.map(({ subnet }) => addressOfSlice(subnet)).sort(),
     nodeAddresses: [
@@ -218,7 +228,11 @@ export function desiredHost(
   };
 }
 
-function desiredNetwork(identity: HostIdentity, held: HeldNetwork): DesiredNetwork | null {
+function desiredNetwork(
+  identity: HostIdentity,
+  held: HeldNetwork,
+  keepsAlive: boolean | null,
+): DesiredNetwork | null {
   const { network, environmentId, keys } = held;
   const own = network.members.find(({ hostId }) => hostId === identity.hostId);
   if (own === undefined) return null;
@@ -243,6 +257,7 @@ function desiredNetwork(identity: HostIdentity, held: HeldNetwork): DesiredNetwo
     address: addressOfSlice(own.slice),
     peers,
     people,
+    keepsAlive,
   };
   return {
     ...{ environmentId, bridge, tunnelName, engineNetwork, mtu },

@@ -1,7 +1,15 @@
 /** The plan: nothing to do where all is right, and carrying it out makes it right. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { desire, environmentId, held, hostId, key, rulesText } from "../../testing/test-networks.ts";
+import {
+  desire,
+  desireResting,
+  environmentId,
+  held,
+  hostId,
+  key,
+  rulesText,
+} from "../../testing/test-networks.ts";
 import { afterStep, withoutTunnel } from "./after-step.ts";
 import { type NetworkStep, type ObservedHost, planNetwork, withFewRemovals } from "./plan-network.ts";
 import { isOurRule, routes, routingRules } from "./routing.ts";
@@ -37,6 +45,20 @@ describe("the plan", () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  test("a tunnel that rests, or wakes, is told so alone; an agent that does not know yet leaves all as they are", () => {
+    const both = [held(0, 2), held(1, 2)];
+    const rests = desireResting(new Set([environmentId(1)]), 2, ...both);
+    const awake = desireResting(new Set(), 2, ...both);
+    const stood = carryOut(nothing, planNetwork(awake, nothing));
+    const told = (steps: readonly NetworkStep[]) =>
+      steps.map((step) => [step.kind, "tunnel" in step && step.tunnel.keepsAlive]);
+    expect(told(planNetwork(rests, stood))).toEqual([["configure-tunnel", false]]);
+    const resting = carryOut(stood, planNetwork(rests, stood));
+    expect(planNetwork(rests, resting)).toEqual([]);
+    expect(planNetwork(desire(2, ...both), resting)).toEqual([]);
+    expect(told(planNetwork(awake, resting))).toEqual([["configure-tunnel", true]]);
   });
 
   test("nothing desired takes everything away", () => {

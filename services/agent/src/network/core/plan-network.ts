@@ -13,6 +13,7 @@ export interface ObservedPeer {
   /** `address:port`, or null when none is known. */
   readonly endpoint: string | null;
   readonly allowedIps: readonly string[];
+  readonly keepsAlive: boolean;
   readonly handshakeAtMs: number;
   readonly rxBytes: number;
   readonly txBytes: number;
@@ -130,9 +131,15 @@ function isConfigured(wanted: Tunnel, found: ObservedTunnel): boolean {
     found.publicKey === wanted.publicKey &&
     found.port === wanted.port &&
     found.peers.length === wanted.peers.length + wanted.people.length &&
-    wanted.peers.every((peer) => found.peers.some((one) => isPeer(peer, one))) &&
+    wanted.peers.every((peer) =>
+      found.peers.some((one) => isPeer(peer, one) && keepsAsWanted(wanted, one)),
+    ) &&
     wanted.people.every((person) => found.peers.some((one) => isPerson(person, one)))
   );
+}
+
+function keepsAsWanted({ keepsAlive }: Tunnel, found: ObservedPeer): boolean {
+  return keepsAlive === null || found.keepsAlive === keepsAlive;
 }
 
 function isPeer(wanted: Peer, found: ObservedPeer): boolean {

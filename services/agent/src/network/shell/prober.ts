@@ -48,8 +48,10 @@ export class Prober {
     return this.#heardAtMs.get(key) ?? null;
   }
 
-  round(paths: readonly ProbePath[]): void {
-    this.#forgetOthers(paths);
+  /** @param quiet paths on which others are answered, and nobody is asked */
+  round(paths: readonly ProbePath[], quiet: readonly ProbePath[] = []): void {
+    this.#forgetOthers(paths, quiet);
+    for (const { from } of quiet) this.#socketOf(from);
     this.#countLost();
     const count = Math.min(MOST_PER_ROUND, paths.length);
     for (let i = 0; i < count; i += 1) {
@@ -104,9 +106,9 @@ export class Prober {
     }
   }
 
-  #forgetOthers(paths: readonly ProbePath[]): void {
+  #forgetOthers(paths: readonly ProbePath[], quiet: readonly ProbePath[]): void {
     const keys = new Set(paths.map(({ key }) => key));
-    const addresses = new Set(paths.map(({ from }) => from));
+    const addresses = new Set([...paths, ...quiet].map(({ from }) => from));
     for (const key of this.#windows.keys()) if (!keys.has(key)) this.#windows.delete(key);
     for (const key of this.#heardAtMs.keys()) if (!keys.has(key)) this.#heardAtMs.delete(key);
     for (const address of this.#sockets.keys()) if (!addresses.has(address)) this.#drop(address);

@@ -23,6 +23,7 @@ test("a dump of two interfaces: peers belong to the one before them", () => {
           publicKey: "PEER",
           endpoint: "10.0.0.2:21000",
           allowedIps: ["10.128.1.0/24", "10.128.2.0/24"],
+          keepsAlive: true,
           handshakeAtMs: 1_795_204_000_000,
           rxBytes: 10,
           txBytes: 20,
@@ -34,7 +35,15 @@ test("a dump of two interfaces: peers belong to the one before them", () => {
       publicKey: "PUB2",
       port: 21_001,
       peers: [
-        { publicKey: "PEER2", endpoint: null, allowedIps: [], handshakeAtMs: 0, rxBytes: 0, txBytes: 0 },
+        {
+          publicKey: "PEER2",
+          endpoint: null,
+          allowedIps: [],
+          keepsAlive: false,
+          handshakeAtMs: 0,
+          rxBytes: 0,
+          txBytes: 0,
+        },
       ],
     },
   ]);
@@ -49,7 +58,7 @@ test("a configuration names every peer with its slices", () => {
     allowedIps: ["10.128.1.0/24"],
     ownSubnet: "10.128.1.0/24",
   };
-  const text = configText({
+  const tunnel = {
     name: "wb-a",
     privateKey: "PRIV",
     publicKey: "PUB",
@@ -58,11 +67,15 @@ test("a configuration names every peer with its slices", () => {
     address: "10.128.0.1",
     peers: [peer],
     people: [{ publicKey: "PERSON", address: "10.128.31.2" }],
-  });
+    keepsAlive: null,
+  };
+  const text = configText(tunnel);
   expect(text).toContain("[Interface]\nPrivateKey = PRIV\nListenPort = 21000\n");
   expect(text).toContain("[Peer]\nPublicKey = PEER\nEndpoint = 10.0.0.2:21000\nAllowedIPs = 10.128.1.0/24\n");
   // A person comes from wherever they are.
   expect(text).toContain("[Peer]\nPublicKey = PERSON\nAllowedIPs = 10.128.31.2/32\n");
+  expect(text.match(/PersistentKeepalive = .*/g)).toEqual(["PersistentKeepalive = 20"]);
+  expect(configText({ ...tunnel, keepsAlive: false })).toContain("PersistentKeepalive = off\n");
 });
 
 test("our keys are X25519 keys, and the public one is the private one's", () => {

@@ -152,11 +152,12 @@ export function setUpLines({ name, mtu, address }: Tunnel): ScriptLine[] {
   ];
 }
 
-export function configText({ privateKey, port, peers, people }: Tunnel): string {
+export function configText({ privateKey, port, peers, people, keepsAlive }: Tunnel): string {
+  const keepalive = keepsAlive === false ? "off" : KEEPALIVE_SECONDS;
   const sections = peers.map(
     ({ publicKey, nodeAddress, port: peerPort, allowedIps }) =>
       `[Peer]\nPublicKey = ${publicKey}\nEndpoint = ${nodeAddress}:${peerPort}\n` +
-      `AllowedIPs = ${allowedIps.join(", ")}\nPersistentKeepalive = ${KEEPALIVE_SECONDS}\n`,
+      `AllowedIPs = ${allowedIps.join(", ")}\nPersistentKeepalive = ${keepalive}\n`,
   );
   const ofPeople = people.map(
     ({ publicKey, address }) => `[Peer]\nPublicKey = ${publicKey}\nAllowedIPs = ${address}/32\n`,
@@ -178,6 +179,7 @@ export function parseDump(dump: string): ObservedTunnel[] {
       publicKey: second,
       endpoint: fourth === "(none)" ? null : fourth,
       allowedIps: allowed === "(none)" ? [] : allowed.split(","),
+      keepsAlive: fields[8] !== "off",
       handshakeAtMs: Number(fields[5]) * 1000,
       rxBytes: Number(fields[6]),
       txBytes: Number(fields[7]),
