@@ -89,7 +89,9 @@ export async function runningJobs(hosts: readonly LabHost[]): Promise<string[]> 
 export async function edgeBackends(host: LabHost, hostname: string): Promise<string[]> {
   const { config, socket } = edgePaths(hostBerthDir(host));
   const { map: mapFile, sources: sourcesFile } = edgeFiles(dirname(config));
-  const { hosts, servers } = await observeImage(new RuntimeClient(socket), { mapFile, sourcesFile });
+  const { hosts, servers } = await observeImage(new RuntimeClient(socket), {
+    ...{ mapFile, sourcesFile, namesFile: null },
+  });
   const slot = hosts.get(hostname);
   if (slot === undefined) return [];
   return servers

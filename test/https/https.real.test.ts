@@ -109,6 +109,11 @@ test("claimed, proved, served over HTTP; then HTTPS with what the customer bring
   await until("the domain tells its certificate", async () => {
     return (await berth<Domain>("domains", "show", "shop", name)).certificate === added.certificate.id;
   });
+  const { rows: pods } = await api.admin.query<{ id: string }>(
+    "select id from router.certificates where source = 'pod'",
+  );
+  const podId = pods[0]?.id ?? "";
+  expect(await rig.givenToFront([podId, added.certificate.id])).toEqual([podId]);
   await berth("domains", "set", "shop", name, "--https-only", "on", "--hsts", "60");
   await until("plain HTTP is led to HTTPS", async () => {
     const { out } = await curl(`http://${name}:${httpPort}/a?b=c`, ...to(name, httpPort));
@@ -165,7 +170,7 @@ async function expectNoOrder(): Promise<void> {
   expect(rows).toEqual([]);
 }
 
-/** Not in the database, not in what the services wrote, not in the edge's files but those in its folder for memory. */
+/** Not in the database, not in what the services wrote, not in the hosts' files but those in the member's folders in memory. */
 async function expectNoKey(pairs: readonly Pair[]): Promise<void> {
   const { rows } = await rig.api.admin.query<{ name: string }>(
     "select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname not in ('pg_catalog', 'information_schema')",
@@ -175,7 +180,10 @@ async function expectNoKey(pairs: readonly Pair[]): Promise<void> {
     const found = await rig.api.admin.query<{ row: string }>(`select t::text as row from ${name} t`);
     texts.push(...found.rows.map(({ row }) => row));
   }
-  for (const folder of [rig.dir, join(rig.dir, "certificates")])
+  // The first host has no job of the environment: it has its key nowhere, not in memory either.
+  for (const file of readdirSync(rig.dir, { withFileTypes: true, recursive: true }))
+    if (file.isFile()) texts.push(readFileSync(join(file.parentPath, file.name), "utf8"));
+  for (const folder of [rig.dirOfProxies, join(rig.dirOfProxies, "certificates")])
     for (const file of readdirSync(folder, { withFileTypes: true }))
       if (file.isFile()) texts.push(readFileSync(join(folder, file.name), "utf8"));
   const all = texts.join("\n");

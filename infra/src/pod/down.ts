@@ -78,8 +78,9 @@ async function endApps(stateDir: string, apps: "stop" | "remove", progress: Prog
     return progress(`no Docker Engine answers at ${socket}: containers were left as they are`);
   const docker = (...args: readonly string[]): Promise<string> =>
     run(["/usr/bin/docker", "-H", `unix://${socket}`, ...args], { timeoutMs: dockerTimeoutMs });
-  const label = `label=berth.pod=${host.podId}`;
-  const containers = words(await docker("ps", apps === "remove" ? "-aq" : "-q", "--filter", label));
+  const labelled = async (label: string): Promise<readonly string[]> =>
+    words(await docker("ps", apps === "remove" ? "-aq" : "-q", "--filter", `label=${label}=${host.podId}`));
+  const containers = [...(await labelled("berth.pod")), ...(await labelled("berth.proxy.pod"))];
   if (containers.length > 0) {
     await docker("stop", "-t", "10", ...containers);
     if (apps === "remove") await docker("rm", "-f", "-v", ...containers);

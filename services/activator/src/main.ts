@@ -5,9 +5,10 @@
  */
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { ACTIVATOR_SOCKET } from "@berth/shared/contracts/activator.ts";
+import { ACTIVATOR_SOCKET, DOORS_FOLDER } from "@berth/shared/contracts/activator.ts";
 import { runService } from "@berth/shared/kit/service.ts";
 import { ActivatorConfig } from "./config.ts";
+import { Doors } from "./inbound/doors.ts";
 import { HeldRequests } from "./inbound/held-requests.ts";
 import { AgentLink } from "./outbound/agent-link.ts";
 import { listenAsBefore } from "./outbound/port-file.ts";
@@ -19,6 +20,15 @@ await runService("activator", ActivatorConfig, async ({ config, log, scope }) =>
   const port = await listenAsBefore(server, join(config.stateDir, "port"));
   scope.use({ close: () => void server.close() });
   const socketPath = join(config.hostDir, ACTIVATOR_SOCKET);
-  held.useAgent(scope.use(new AgentLink({ socketPath, port, log, told: held.tell })));
+  const dir = join(config.hostDir, DOORS_FOLDER);
+  const doors = scope.use(new Doors({ dir, held, mostConnections: config.heldPerService * 2, log }));
+  held.useAgent(
+    scope.use(
+      new AgentLink({
+        ...{ socketPath, port, log, told: held.tell },
+        doors: (environmentIds) => void doors.keep(environmentIds),
+      }),
+    ),
+  );
   log.info("activator.listens", { port });
 });

@@ -148,5 +148,9 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
   bus.on(RouteApplied, {}, acks.onRouteApplied);
   bus.on(RotationChanged, {}, tables.wake);
   bus.on(HostHeartbeat, {}, acks.onHeartbeat);
-  bus.serve(GetRouteTables, {}, onGetRouteTables(db));
+  const noteChanged = (environmentIds: readonly string[]) => {
+    changes.add(environmentIds);
+    tables.wake();
+  };
+  bus.serve(GetRouteTables, {}, onGetRouteTables(db, noteChanged));
 });

@@ -29,8 +29,18 @@ export const RouteSite = z.strictObject({
    * backends are those that the activator may connect to already.
    */
   sleep: z.strictObject({ epoch: z.int().min(1) }).optional(),
-  /** What HTTPS is served with. `name` is what clients ask for: the host name, or the wildcard that covers it. */
-  tls: z.strictObject({ certificateId: CertificateId, name: z.string().max(253) }).optional(),
+  /**
+   * What HTTPS is served with. `name` is what clients ask for: the host name, or the wildcard that covers it. `proxied` is
+   * there when the certificate is the environment's own: HTTPS ends in its proxies, never in an edge. It is true once all of them
+   * were seen to serve the name: edges pass it on to them.
+   */
+  tls: z
+    .strictObject({
+      certificateId: CertificateId,
+      name: z.string().max(253),
+      proxied: z.boolean().optional(),
+    })
+    .optional(),
   /** Plain HTTP is led to HTTPS. */
   httpsOnly: z.literal(true).optional(),
   /** Browsers are told to use HTTPS alone for so long. */
@@ -44,11 +54,27 @@ export const RouteSite = z.strictObject({
 });
 export type RouteSite = z.infer<typeof RouteSite>;
 
+/** Where a host's proxy of an environment takes connections of edges. */
+export const RouteProxy = z.strictObject({
+  hostId: HostId,
+  address: z.ipv4(),
+  port: z.int().min(1).max(65_535),
+});
+export type RouteProxy = z.infer<typeof RouteProxy>;
+
+/** What a host says of its proxy of an environment: it was seen to serve these names with the newest table's certificates. */
+export const ProxyReport = RouteProxy.omit({ hostId: true }).extend({
+  names: z.array(z.string().max(253)).max(500),
+});
+export type ProxyReport = z.infer<typeof ProxyReport>;
+
 /** An environment's whole table. A higher version replaces a lower one; equal versions are equal tables. */
 export const RouteTable = z.strictObject({
   environmentId: EnvironmentId,
   version: z.int().min(1),
   sites: z.array(RouteSite).max(500),
+  /** The environment's own proxies, one per host at most. */
+  proxies: z.array(RouteProxy).max(256).optional(),
 });
 export type RouteTable = z.infer<typeof RouteTable>;
 
@@ -77,8 +103,13 @@ export const GetRouteTables = defineRequest({
   emittedBy: ["agent"],
   consumedBy: ["router"],
   about:
-    "An edge asks for all tables at its start and every 10 s; `whole` lets it drop environments that are gone.",
-  payload: z.strictObject({ hostId: HostId, known: z.record(z.string(), z.int().min(0)) }),
+    "A host asks for all tables at its start and every 10 s, and says which proxies of environments it has; `whole` lets it drop environments that are gone.",
+  payload: z.strictObject({
+    hostId: HostId,
+    known: z.record(z.string(), z.int().min(0)),
+    /** Environment → this host's proxy of it. All of them; absent: nothing is said. */
+    proxies: z.record(EnvironmentId, ProxyReport).optional(),
+  }),
   reply: z.strictObject({
     whole: z.boolean(),
     /** Every environment that has a table, with its version. */

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer as createHttp, type Server as HttpServer, request } from "node:http";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
 import { afterEach, expect, test, vi } from "vitest";
@@ -24,8 +25,8 @@ async function open(limits: Partial<Limits> = {}): Promise<Desk> {
   const held = new HeldRequests({ ...LIMITS, ...limits }, silentLog);
   const [asked, dropped]: [string[], string[]] = [[], []];
   held.useAgent({
-    ask: (hostname) => void asked.push(hostname),
-    drop: (hostname) => void dropped.push(hostname),
+    ask: ({ hostname }) => void asked.push(hostname),
+    drop: ({ hostname }) => void dropped.push(hostname),
   });
   const server = createServer({ allowHalfOpen: true }, held.accept);
   return { held, port: await listening(server), asked, dropped };
@@ -165,4 +166,16 @@ test("after an upgrade both sides may speak at any time", async () => {
   socket.write("hello");
   const [said] = (await once(socket, "data")) as [Buffer];
   expect(said.toString()).toBe("echo hello");
+});
+
+test("through an environment's door nobody waits for what came in elsewhere", async () => {
+  const { held, port, asked } = await open();
+  const environmentId = "env_00000000000000000000000001" as EnvironmentId;
+  const door = await listening(createServer({ allowHalfOpen: true }, held.acceptFrom(environmentId)));
+  const [plain, own] = [ask(port, "shop.x"), ask(door, "shop.x")];
+  await vi.waitFor(() => expect(asked).toEqual(["shop.x", "shop.x"]));
+  const { port: appPort } = await app();
+  held.tell({ hostname: "shop.x", environmentId, state: "unknown", instances: [] });
+  held.tell({ hostname: "shop.x", state: "open", instances: at(appPort) });
+  expect([(await plain).status, (await own).status]).toEqual([200, 404]);
 });

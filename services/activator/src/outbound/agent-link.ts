@@ -1,7 +1,13 @@
 /** The way to the host's agent: opened again for ever, with all that is still asked said again. */
 import { connect, type Socket } from "node:net";
-import { ACTIVATOR_LINE_BYTES, type ActivatorLine, AgentLine } from "@berth/shared/contracts/activator.ts";
+import {
+  ACTIVATOR_LINE_BYTES,
+  type ActivatorLine,
+  AgentLine,
+  DoorsLine,
+} from "@berth/shared/contracts/activator.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
+import { type Door, doorKey } from "../core/door.ts";
 
 const AGAIN_MS = 100;
 
@@ -10,11 +16,12 @@ export interface AgentLinkGiven {
   readonly port: number;
   readonly log: Log;
   readonly told: (line: AgentLine) => void;
+  readonly doors: (environmentIds: DoorsLine["environmentIds"]) => void;
 }
 
 export class AgentLink {
   readonly #given: AgentLinkGiven;
-  readonly #asked = new Set<string>();
+  readonly #asked = new Map<string, Door>();
   #socket: Socket | null = null;
   #closed = false;
 
@@ -23,14 +30,14 @@ export class AgentLink {
     this.#open();
   }
 
-  ask(hostname: string): void {
-    this.#asked.add(hostname);
-    this.#say({ say: "ask", hostname });
+  ask(door: Door): void {
+    this.#asked.set(doorKey(door), door);
+    this.#say({ say: "ask", ...door });
   }
 
-  drop(hostname: string): void {
-    this.#asked.delete(hostname);
-    this.#say({ say: "drop", hostname });
+  drop(door: Door): void {
+    this.#asked.delete(doorKey(door));
+    this.#say({ say: "drop", ...door });
   }
 
   close(): void {
@@ -50,7 +57,7 @@ export class AgentLink {
     socket.setEncoding("utf8");
     socket.once("connect", () => {
       this.#say({ say: "hello", port: this.#given.port });
-      for (const hostname of this.#asked) this.#say({ say: "ask", hostname });
+      for (const door of this.#asked.values()) this.#say({ say: "ask", ...door });
     });
     socket.on("data", (text: string) => {
       const lines = (rest + text).split("\n");
@@ -64,8 +71,11 @@ export class AgentLink {
   }
 
   #take(line: string): void {
-    const parsed = AgentLine.safeParse(parseJson(line));
-    if (parsed.success) this.#given.told(parsed.data);
+    const said = parseJson(line);
+    const doors = DoorsLine.safeParse(said);
+    const parsed = AgentLine.safeParse(said);
+    if (doors.success) this.#given.doors(doors.data.environmentIds);
+    else if (parsed.success) this.#given.told(parsed.data);
     else this.#given.log.error("agent.line-refused", { issues: parsed.error.issues.slice(0, 3) });
   }
 }

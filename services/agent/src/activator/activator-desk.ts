@@ -2,7 +2,12 @@
 import { chmod, chown, mkdir, rm, stat } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
-import { ACTIVATOR_LINE_BYTES, ActivatorLine, type AgentLine } from "@berth/shared/contracts/activator.ts";
+import {
+  ACTIVATOR_LINE_BYTES,
+  ActivatorLine,
+  type AgentLine,
+  type DoorsLine,
+} from "@berth/shared/contracts/activator.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 
 const MOST_ASKED = 20_000;
@@ -14,16 +19,22 @@ export interface DeskGiven {
   readonly log: Log;
   readonly listens: (port: number) => void;
   /** Somebody waits for the host name: whatever wakes its service is done by this. */
-  readonly wake: (hostname: string) => void;
-  readonly tell: (hostname: string) => AgentLine;
+  readonly wake: (door: Door) => void;
+  readonly tell: (door: Door) => AgentLine;
+  /** Environments that have a door. */
+  readonly doors: () => DoorsLine["environmentIds"];
 }
 
-/** Host name → what was told last. */
-type Asked = Map<string, string>;
+/** Who waits, and where the request came in. */
+export type Door = Omit<Extract<ActivatorLine, { say: "ask" }>, "say">;
+
+/** Who waits, and what was told last. */
+type Asked = Map<string, { readonly door: Door; told: string }>;
 
 export class ActivatorDesk {
   readonly #given: DeskGiven;
   readonly #asked = new Map<Socket, Asked>();
+  readonly #toldDoors = new WeakMap<Socket, string>();
   #server: Server | null = null;
   #timer: NodeJS.Timeout | null = null;
 
@@ -48,12 +59,21 @@ export class ActivatorDesk {
   /** Something that the answers are made from may have changed. */
   readonly changed = (): void => {
     for (const [socket, asked] of this.#asked) {
-      for (const hostname of asked.keys()) {
-        this.#given.wake(hostname);
-        this.#tell(socket, asked, hostname);
+      this.#tellDoors(socket);
+      for (const [key, { door }] of asked) {
+        this.#given.wake(door);
+        this.#tell(socket, asked, key);
       }
     }
   };
+
+  #tellDoors(socket: Socket): void {
+    const line: DoorsLine = { say: "doors", environmentIds: this.#given.doors() };
+    const text = JSON.stringify(line);
+    if (this.#toldDoors.get(socket) === text) return;
+    this.#toldDoors.set(socket, text);
+    socket.write(`${text}\n`);
+  }
 
   close(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
@@ -83,19 +103,27 @@ export class ActivatorDesk {
       return;
     }
     const line = parsed.data;
-    if (line.say === "hello") this.#given.listens(line.port);
-    else if (line.say === "drop") asked.delete(line.hostname);
+    if (line.say === "hello") {
+      this.#given.listens(line.port);
+      this.#tellDoors(socket);
+      return;
+    }
+    const { say, ...door } = line;
+    const key = `${door.environmentId ?? ""}/${door.hostname}`;
+    if (say === "drop") asked.delete(key);
     else if (asked.size < MOST_ASKED) {
-      asked.set(line.hostname, "");
-      this.#given.wake(line.hostname);
-      this.#tell(socket, asked, line.hostname);
+      asked.set(key, { door, told: "" });
+      this.#given.wake(door);
+      this.#tell(socket, asked, key);
     }
   }
 
-  #tell(socket: Socket, asked: Asked, hostname: string): void {
-    const line = JSON.stringify(this.#given.tell(hostname));
-    if (asked.get(hostname) === line) return;
-    asked.set(hostname, line);
+  #tell(socket: Socket, asked: Asked, key: string): void {
+    const one = asked.get(key);
+    if (one === undefined) return;
+    const line = JSON.stringify(this.#given.tell(one.door));
+    if (one.told === line) return;
+    one.told = line;
     socket.write(`${line}\n`);
   }
 }

@@ -15,17 +15,31 @@ export interface EdgeGiven {
   /** Folder for state.json, haproxy.cfg and hosts.map; made when absent. */
   readonly dir: string;
   readonly socketPath: string;
-  readonly port: number;
+  /** Null: no plain HTTP. */
+  readonly port: number | null;
   readonly bindAddress?: string;
+  /** Whose proxies are used before those of other hosts. */
+  readonly hostId?: string;
   readonly healthPort?: number | null;
   /** HTTPS; without it the edge speaks plain HTTP alone. */
   readonly tls?: {
     readonly port: number;
+    /** Where the proxy takes them, where that is another one. */
+    readonly listenPort?: number;
     /** Where the proxy finds certificates with their keys when it starts: a folder in memory. */
     readonly dir: string;
     /** What this host has. When more is there, `verify` makes it served. */
     readonly certificates: CertificateSource;
   };
+  /** Of an environment's proxy: the edges' addresses, of which each connection says whom it speaks for. */
+  readonly onlyFrom?: readonly string[];
+  /** Of an environment's proxy: where it finds the activator. */
+  readonly activatorSocket?: string;
+  readonly size?: EdgeSettings["size"];
+  /** Tells the proxy's master to load its files again; without it the master is a process of this host. */
+  readonly signalMaster?: (worker: number) => Promise<void>;
+  /** Served from the start on. */
+  readonly firstTables?: readonly RouteTable[];
   /** Load balancers whose connections begin with the PROXY protocol; nobody else is believed. */
   readonly trustedProxies?: readonly string[];
   readonly binary?: string;
@@ -70,6 +84,10 @@ export interface Edge {
   setActivator(port: number): Promise<void>;
   /** The site of a host name in the newest tables that are held. */
   site(hostname: string): RouteSite | undefined;
+  /** The newest tables that are held. */
+  tables(): readonly RouteTable[];
+  /** Whose host name it is; undefined: nobody's. */
+  ownerOf(hostname: string): string | undefined;
   /** The certificates that the newest tables name. */
   certificateIds(): ReadonlySet<string>;
   /** What the proxy counted since it started; null while it does not answer. */

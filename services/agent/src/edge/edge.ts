@@ -12,17 +12,14 @@
  */
 import { createHash } from "node:crypto";
 import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
-import { wildcardOf } from "@berth/shared/domain/domain-name.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import {
   type EdgeState,
   forgetMissing,
   hasBackends,
   INITIAL_SLOTS,
-  isActivator,
   type Merge,
   mergeTables,
-  slotName,
   type TableRefusal,
   wantedImage,
 } from "./core/edge-state.ts";
@@ -33,8 +30,10 @@ import {
   wantedCertificates,
   wantedTls,
 } from "./core/edge-tls.ts";
-import { type EdgeTraffic, edgeTraffic, slotsToCount } from "./core/edge-traffic.ts";
+import { type EdgeTraffic, edgeTraffic, instanceSlots, slotsToCount } from "./core/edge-traffic.ts";
+import { findOwner, findSite } from "./core/find-site.ts";
 import { appliedEnvironments, isUrgent, type ObservedImage, planSteps } from "./core/plan-steps.ts";
+import { slotsInUse, withReleasedSlots } from "./core/release-slots.ts";
 import { type EdgeSettings, renderConfig, renderFiles, renderStatic } from "./core/render-config.ts";
 import type { ProcessInfo } from "./core/runtime-text.ts";
 import { edgeSettings } from "./edge-settings.ts";
@@ -84,9 +83,9 @@ class HaproxyEdge implements Edge {
 
   constructor(given: EdgeGiven) {
     this.#given = given;
-    this.#paths = edgePaths(given.dir);
+    this.#paths = edgePaths(given.dir, given.onlyFrom !== undefined);
     this.#settings = edgeSettings(given, this.#paths);
-    this.#client = new RuntimeClient(given.socketPath);
+    this.#client = new RuntimeClient(given.socketPath, { isContained: given.onlyFrom !== undefined });
     this.#proxy = new EdgeProxy({ client: this.#client, files: this.#settings, log: given.log });
     this.#certificates = given.tls?.certificates ?? null;
   }
@@ -96,8 +95,8 @@ class HaproxyEdge implements Edge {
     if (origin === "damaged") this.#given.log.error("edge.state-damaged", { path: this.#paths.state });
     this.#mayRemoveUnknown = origin === "read";
     const slots = this.#given.initialSlots ?? INITIAL_SLOTS;
-    const first = origin === "read" ? state : { ...state, slots, retiring: await this.#slotsInUse() };
-    this.#take(mergeTables(first, []));
+    const first = origin === "read" ? state : { ...state, slots, ...(await this.#slotsInUse()) };
+    this.#take(mergeTables(first, this.#given.firstTables ?? []));
     await this.#save();
     await this.#install();
     this.#timer = setInterval(() => void this.#look(), this.#given.verifyEveryMs ?? 1000);
@@ -148,13 +147,15 @@ class HaproxyEdge implements Edge {
   }
 
   site(hostname: string): RouteSite | undefined {
-    return this.#siteOf(hostname) ?? this.#siteOf(wildcardOf(hostname));
+    return findSite(this.#now(), hostname);
   }
 
-  #siteOf(hostname: string): RouteSite | undefined {
-    const { hosts, tables } = this.#now();
-    const owner = hosts[hostname]?.environmentId;
-    return owner === undefined ? undefined : tables[owner]?.sites.find((site) => site.hostname === hostname);
+  tables(): readonly RouteTable[] {
+    return Object.values(this.#now().tables);
+  }
+
+  ownerOf(hostname: string): string | undefined {
+    return findOwner(this.#now(), hostname);
   }
 
   certificateIds(): ReadonlySet<string> {
@@ -165,8 +166,7 @@ class HaproxyEdge implements Edge {
     const proxy = this.#process;
     if (proxy === null) return null;
     const servers = this.#seen?.proxy.image.servers;
-    const inUse = servers?.filter((server) => !isActivator(server)).map(({ slot }) => slot);
-    const slots = inUse === undefined ? null : slotsToCount(this.#now(), inUse);
+    const slots = servers === undefined ? null : slotsToCount(this.#now(), instanceSlots(servers));
     const bySlot = await observeTraffic(this.#client, slots).catch(() => null);
     return bySlot === null ? null : edgeTraffic(this.#now(), proxy.pid, bySlot);
   }
@@ -198,10 +198,9 @@ class HaproxyEdge implements Edge {
   }
 
   /** Without a state, a slot that the running proxy uses must not be given to another host name. */
-  async #slotsInUse(): Promise<number[]> {
+  async #slotsInUse(): Promise<Pick<EdgeState, "retiring" | "retiringPasses">> {
     const observed = await observeImage(this.#client, this.#settings).catch(() => null);
-    const slots = [...(observed?.servers.map(({ slot }) => slot) ?? []), ...(observed?.hosts.values() ?? [])];
-    return [...new Set(slots)].map((slot) => Number(slot.replace("slot_", ""))).filter(Number.isInteger);
+    return slotsInUse(observed);
   }
 
   #now(): EdgeState {
@@ -256,8 +255,8 @@ class HaproxyEdge implements Edge {
       this.#noteRest(observed);
       this.#releaseSlots(observed.image);
       const fresh = this.#noteApplied(observed);
-      const ms = Math.round(performance.now() - started);
-      if (done > 0) this.#given.log.info("edge.converged", { steps: done, ms, acknowledged: fresh });
+      const info = { steps: done, ms: Math.round(performance.now() - started), acknowledged: fresh };
+      if (done > 0) this.#given.log.info("edge.converged", info);
       this.#installSoon();
       return { fresh };
     } catch (error) {
@@ -279,15 +278,15 @@ class HaproxyEdge implements Edge {
     const configId = this.#configId();
     if (this.#process?.pid !== now.pid) {
       this.#applied.clear();
-      const seen = { pid: now.pid, version: now.version, config: now.description };
-      this.#given.log.info("edge.proxy-seen", seen);
+      const { pid, version, description: config } = now;
+      this.#given.log.info("edge.proxy-seen", { pid, version, config });
     }
     this.#process = now;
     if (now.description === configId) return now;
     await saved;
     await this.#save();
     await this.#install();
-    this.#process = await reloadProxy(this.#client, now, configId);
+    this.#process = await reloadProxy(this.#client, now, configId, this.#given.signalMaster);
     this.#applied.clear();
     this.#given.log.warn("edge.proxy-reloaded", { slots: this.#now().slots, configId });
     return this.#process;
@@ -302,19 +301,15 @@ class HaproxyEdge implements Edge {
     for (const key of leaving) if (!this.#drainingSinceMs.has(key)) this.#drainingSinceMs.set(key, nowMs);
     for (const key of this.#drainingSinceMs.keys())
       if (!leaving.includes(key)) this.#drainingSinceMs.delete(key);
-    const wanted = wantedImage(this.#now());
-    const mayRemoveUnknown = this.#mayRemoveUnknown;
-    const drainingSinceMs = this.#drainingSinceMs;
+    const wanted = wantedImage(this.#now(), this.#settings);
+    const [mayRemoveUnknown, drainingSinceMs] = [this.#mayRemoveUnknown, this.#drainingSinceMs];
     const https = planTls(tls, wantedTls(this.#now(), this.#certificates), mayRemoveUnknown);
     const steps = planSteps({ observed, wanted, nowMs, drainingSinceMs, drainGraceMs, mayRemoveUnknown });
     return [...https.before, ...steps, ...https.after];
   }
 
   #releaseSlots(observed: ObservedImage): void {
-    const state = this.#now();
-    const busy = new Set([...observed.servers.map(({ slot }) => slot), ...observed.hosts.values()]);
-    const retiring = state.retiring.filter((slot) => busy.has(slotName(slot)));
-    if (retiring.length !== state.retiring.length) this.#state = { ...state, retiring };
+    this.#state = withReleasedSlots(this.#now(), observed);
   }
 
   #noteApplied({ image, tls }: ObservedProxy): readonly Acknowledgement[] {
@@ -322,7 +317,12 @@ class HaproxyEdge implements Edge {
     const owners = new Map(
       Object.entries(state.hosts).map(([host, { environmentId }]) => [host, environmentId]),
     );
-    const applied = appliedEnvironments(image, wantedImage(state), owners, Object.keys(state.tables));
+    const applied = appliedEnvironments(
+      image,
+      wantedImage(state, this.#settings),
+      owners,
+      Object.keys(state.tables),
+    );
     const https = wantedTls(state, this.#certificates);
     for (const id of unservedTls(state, tls, https, this.#certificates)) applied.delete(id);
     const fresh: Acknowledgement[] = [];
@@ -351,7 +351,7 @@ class HaproxyEdge implements Edge {
 
   #configId(): string {
     const digest = createHash("sha256").update(renderStatic(this.#settings)).digest("hex").slice(0, 12);
-    return `berth-edge-${digest}-${this.#now().slots}`;
+    return `berth-edge-${digest}-${this.#now().slots}-${this.#now().passSlots}`;
   }
 
   async #save(): Promise<void> {

@@ -13,7 +13,15 @@ export async function askCertificates(
   return (await bus.request(GetCertificates, { hostId, certificateIds })).certificates;
 }
 
+/** Who serves certificates on this host. */
+type Serving = Pick<Edge, "certificateIds" | "verify">;
+
 /** Once they are here, tables that wait for them are served and acknowledged. */
-export async function keepCertificates(certificates: CertificateKeeper, edge: Edge): Promise<void> {
-  if (await certificates.keep(edge.certificateIds())) await edge.verify();
+export async function keepCertificates(
+  certificates: CertificateKeeper,
+  edge: Serving,
+  proxies: Serving,
+): Promise<void> {
+  const wanted = new Set([...edge.certificateIds(), ...proxies.certificateIds()]);
+  if (await certificates.keep(wanted)) await Promise.all([edge.verify(), proxies.verify()]);
 }

@@ -1,10 +1,18 @@
 /** Route tables to the host's edge, and the word back that the proxy serves them. */
-import { GetRouteTables, RouteApplied, RouteTableChanged } from "@berth/shared/contracts/route.ts";
+import {
+  GetRouteTables,
+  type ProxyReport,
+  RouteApplied,
+  RouteTableChanged,
+} from "@berth/shared/contracts/route.ts";
 import { EnvironmentId, type HostId } from "@berth/shared/domain/ids.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Acknowledgement, Edge } from "../edge/edge-types.ts";
+
+/** What takes tables and serves them. */
+type Serving = Pick<Edge, "apply" | "known">;
 
 export interface RoutesGiven {
   readonly bus: Bus;
@@ -13,7 +21,7 @@ export interface RoutesGiven {
 }
 
 /** @param taken called as soon as the edge holds the table, before its proxy serves it */
-export function onRouteTableChanged(given: RoutesGiven, edge: Edge, taken: () => void) {
+export function onRouteTableChanged(given: RoutesGiven, edge: Serving, taken: () => void) {
   return given.bus.on(RouteTableChanged, {}, async ({ table }) => {
     const applied = edge.apply([table]);
     setImmediate(taken);
@@ -21,10 +29,16 @@ export function onRouteTableChanged(given: RoutesGiven, edge: Edge, taken: () =>
   });
 }
 
-/** Asks for what is newer than what the edge has; a whole answer also drops environments that are gone. */
-export async function askRouteTables(given: RoutesGiven, edge: Edge): Promise<void> {
+/** Says what proxies this host has, and asks for what is newer than what the edge has; a whole answer also drops environments that are gone. */
+export async function askRouteTables(
+  given: RoutesGiven,
+  edge: Serving,
+  proxies?: Record<string, ProxyReport>,
+): Promise<void> {
+  const { hostId } = given;
   const known = { ...edge.known() };
-  const reply = await given.bus.request(GetRouteTables, { hostId: given.hostId, known });
+  const told = proxies === undefined ? {} : { proxies };
+  const reply = await given.bus.request(GetRouteTables, { hostId, known, ...told });
   const named = reply.whole ? new Set(Object.keys(reply.versions)) : undefined;
   if (reply.tables.length === 0 && named === undefined) return;
   tellApplied(given, await edge.apply(reply.tables, named));

@@ -48,11 +48,9 @@ export class HostNetworks {
   #used: ReadonlySet<string> = new Set();
   readonly #standing = new Standing();
   #mesh: HeldMesh | null = null;
-  #neighbours: { readonly revision: number; readonly nodeAddresses: readonly string[] } = {
-    revision: -1,
-    nodeAddresses: [],
-  };
+  #neighbours = { revision: -1, nodeAddresses: [] as readonly string[] };
   #foreign: readonly string[] = [];
+  #proxies: readonly string[] = [];
   #mtu = 1500;
   readonly #names: NameKeeper;
   readonly #applied: AppliedVersions;
@@ -115,9 +113,8 @@ export class HostNetworks {
 
   /** Its resolver answers before a container is in it. */
   async #stand(network: DesiredNetwork): Promise<void> {
-    const { environmentId } = network;
     await this.#names.tell(network);
-    this.#standing.add(environmentId);
+    this.#standing.add(network.environmentId);
   }
 
   /**
@@ -195,8 +192,7 @@ export class HostNetworks {
       return this.#names.noteChanged(environmentId);
     }
     await files.save(taken);
-    if (network.keyGeneration > held.keyGeneration)
-      await this.#joinOnce(environmentId, { keyGeneration: network.keyGeneration });
+    if (network.keyGeneration > held.keyGeneration) await this.#joinOnce(environmentId, network);
     await this.apply();
     await this.#joinMissing();
   }
@@ -248,9 +244,16 @@ export class HostNetworks {
   /** Addresses of all hosts, which containers must not reach; known also before the mesh is. */
   async setNeighbours(revision: number, nodeAddresses: readonly string[]): Promise<void> {
     if (revision < this.#neighbours.revision) return;
-    const same = nodeAddresses.join() === this.#neighbours.nodeAddresses.join();
+    const before = this.#neighbours.nodeAddresses.join();
     this.#neighbours = { revision, nodeAddresses };
-    if (!same) await this.apply();
+    if (nodeAddresses.join() !== before) await this.apply();
+  }
+
+  /** Addresses of environments' proxies on this host: what they may reach holds when this resolves. */
+  async setProxies(addresses: readonly string[]): Promise<void> {
+    const before = this.#proxies.join();
+    this.#proxies = addresses.toSorted();
+    if (this.#proxies.join() !== before) await this.apply();
   }
 
   /** Asks what it may have missed; joins again where the network service does not know it. */
@@ -276,8 +279,7 @@ export class HostNetworks {
     const need = joinNeed(held, isKnown, this.#given.identity.hostId);
     if (need === "none") return;
     try {
-      const fresh = need === "new-keys" ? { keyGeneration: network.keyGeneration } : null;
-      await this.#joinOnce(environmentId, fresh);
+      await this.#joinOnce(environmentId, need === "new-keys" ? network : null);
       await this.apply();
     } catch (error) {
       this.#given.log.error("network.not-let-in", { environmentId, error: describeError(error) });
@@ -371,21 +373,22 @@ export class HostNetworks {
 
   async #run(seen: Seen | null): Promise<void> {
     const { hands, identity, allowedPrivate, mailRelays } = this.#given;
-    const held = [...this.#held.values()];
     this.#mtu = (await hands.mtuOf(identity.nodeAddress)) ?? this.#mtu;
+    const held = [...this.#held.values()];
     const desired = this.desired();
     if (desired === null) return;
     const nodeAddresses = [...new Set([...desired.nodeAddresses, ...this.#neighbours.nodeAddresses])].sort();
     const networks = await hands.withTrueExits(desired.networks);
     const { host: observed, filter } = await hands.take(seen);
-    await hands.ensureRules({ ...desired, networks, nodeAddresses, allowedPrivate, mailRelays }, filter);
+    const rules = { nodeAddresses, allowedPrivate, mailRelays, proxies: this.#proxies };
+    await hands.ensureRules({ ...desired, networks, ...rules }, filter);
     const planned = planNetwork(desired, observed);
     const steps = withFewRemovals(planned, REMOVALS_AT_ONCE, this.#turn++);
     const { now, isWhole } = await hands.carryOut(steps, observed, (network) => this.#stand(network));
-    if (isWhole && steps.length < planned.length) void this.apply().catch(() => {});
     const { engineNetworks } = now;
-    const stands = (id: EnvironmentId) =>
-      engineNetworks.some(({ name }) => name === interfaceNames(id).engineNetwork);
+    if (isWhole && steps.length < planned.length) void this.apply().catch(() => {});
+    const names = new Set(engineNetworks.map((one) => one.name));
+    const stands = (id: EnvironmentId) => names.has(interfaceNames(id).engineNetwork);
     this.#standing.replace(new Set([...this.#held.keys()].filter(stands)));
     for (const { environmentId, engineNetwork, slice } of missingBridges(desired.networks, engineNetworks))
       this.#given.log.error("network.bridge-missing", { environmentId, engineNetwork, slice });

@@ -7,9 +7,10 @@ import type { ServiceContext } from "@berth/shared/kit/service.ts";
 import type { AgentConfig } from "../config.ts";
 import { CertificateKeeper } from "../edge/certificate-keeper.ts";
 import { createEdge } from "../edge/edge.ts";
+import type { EdgeGiven } from "../edge/edge-types.ts";
 import { askCertificates } from "../inbound/certificates.ts";
 import { networkAsk } from "../inbound/networks.ts";
-import { type RoutesGiven, tellApplied } from "../inbound/route-tables.ts";
+import type { RoutesGiven } from "../inbound/route-tables.ts";
 import { EngineWatch } from "../jobs/engine-watch.ts";
 import { HostMeter } from "../jobs/host-meter.ts";
 import { HostNetworks } from "../network/host-networks.ts";
@@ -29,9 +30,11 @@ import { bootId as readBootId } from "../outbound/measure.ts";
 import { SecretsFolder } from "../outbound/secrets-folder.ts";
 import { ensureTmpfs } from "../outbound/tmpfs.ts";
 
+import { type HostProxies, openProxies } from "./open-proxies.ts";
+
 export type AgentContext = ServiceContext<typeof AgentConfig>;
 
-export interface HostParts {
+export interface HostParts extends HostProxies {
   readonly host: HostFile;
   readonly curve: Curve;
   readonly bootId: string;
@@ -70,7 +73,8 @@ export async function openHostParts(context: AgentContext): Promise<HostParts> {
     ...{ dir: join(hostDir, "edge", "certificates"), hostId, curve, log },
     ask: (ids) => askCertificates(bus, hostId, ids),
   });
-  const edge = await openEdge(context, routes, certificates);
+  let noteServed: HostProxies["hostRoutes"] | null = null;
+  const edge = await openEdge(context, hostId, certificates, (acks) => noteServed?.note(acks));
   const secrets = new SecretsFolder(join(hostDir, "secrets"));
   await secrets.open();
   const ledger = new Ledger(join(hostDir, "ledger"));
@@ -85,8 +89,12 @@ export async function openHostParts(context: AgentContext): Promise<HostParts> {
   const prober = scope.use(new Prober(() => clock.monotonicMs()));
   const tunnels = new TunnelWatch({ networks, wireguard, prober, clock, log });
   const watch = scope.use(new EngineWatch({ clock, log, reconnect: () => engine.reconnect() }));
-  const meter = createMeter(context, host, engine, watch);
+  const served = await openProxies(context, { host, routes, edge, engine, networks, ports, certificates });
+  scope.use(served.proxies);
+  noteServed = served.hostRoutes;
+  const meter = createMeter(context, host, engine, { watch, proxies: served.proxies });
   return {
+    ...served,
     host,
     curve,
     bootId,
@@ -149,8 +157,9 @@ const CERTIFICATES_SIZE = "64m";
 
 async function openEdge(
   { config, log, scope, clock }: AgentContext,
-  routes: RoutesGiven,
+  hostId: HostFile["hostId"],
   certificates: CertificateKeeper,
+  acknowledged: NonNullable<EdgeGiven["acknowledged"]>,
 ) {
   const dir = join(config.hostDir, "edge");
   const tlsDir = join(dir, "tls");
@@ -163,9 +172,7 @@ async function openEdge(
       port: config.edgePort,
       tls: { port: config.edgeTlsPort, dir: tlsDir, certificates: certificates.get },
       trustedProxies: config.trustedProxies,
-      log,
-      clock,
-      acknowledged: (acknowledgements) => tellApplied(routes, acknowledgements),
+      ...{ hostId, log, clock, acknowledged },
     }),
   );
   await edge.start();
@@ -176,7 +183,7 @@ function createMeter(
   { config, clock, log }: AgentContext,
   host: HostFile,
   engine: Engine,
-  watch: EngineWatch,
+  { watch, proxies }: { watch: EngineWatch; proxies: HostProxies["proxies"] },
 ): HostMeter {
   return new HostMeter({
     engine,
@@ -185,7 +192,9 @@ function createMeter(
       name: host.name,
       zone: host.zone,
       jobSlots: config.jobSlots,
-      reservedMemoryBytes: config.reservedMemoryBytes,
+      get reservedMemoryBytes() {
+        return config.reservedMemoryBytes + proxies.memoryBytes;
+      },
       reservedDiskBytes: config.reservedDiskBytes,
       diskAlarmPercent: config.diskAlarmPercent,
       limits: { networksCount: config.networksCount, bridgePortsCount: config.bridgePortsCount },

@@ -2,8 +2,9 @@
 import { join } from "node:path";
 import { ACTIVATOR_SOCKET } from "@berth/shared/contracts/activator.ts";
 import { WakeJobs } from "@berth/shared/contracts/sleep.ts";
+import { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
-import { ActivatorDesk } from "../activator/activator-desk.ts";
+import { ActivatorDesk, type Door } from "../activator/activator-desk.ts";
 import { tellHostname } from "../activator/tell-hostname.ts";
 import { Wakes } from "../activator/wakes.ts";
 import type { JobSet } from "../jobs/job-set.ts";
@@ -17,7 +18,7 @@ export interface ActivatorGiven {
 
 export async function serveActivator(
   { config, log, scope }: AgentContext,
-  { bus, edge, host, activatorChanges }: HostParts,
+  { bus, edge, host, proxies, activatorChanges }: HostParts,
   { jobs, askTables }: ActivatorGiven,
 ): Promise<void> {
   const changed = () => desk.changed();
@@ -31,6 +32,9 @@ export async function serveActivator(
       isBehind: askTables,
     }),
   );
+  /** Through an environment's door comes who asks for its own host names. */
+  const siteOf = ({ hostname, environmentId }: Door) =>
+    environmentId === undefined || edge.ownerOf(hostname) === environmentId ? edge.site(hostname) : undefined;
   const desk: ActivatorDesk = scope.use(
     new ActivatorDesk({
       socketPath: join(config.hostDir, ACTIVATOR_SOCKET),
@@ -40,12 +44,15 @@ export async function serveActivator(
           .setActivator(port)
           .catch((error: unknown) => log.error("activator.not-set", { error: describeError(error) }));
       },
-      wake: (hostname) => {
-        const site = edge.site(hostname);
+      doors: () => proxies.environments().map((id) => EnvironmentId.parse(id)),
+      wake: (door) => {
+        const site = siteOf(door);
         if (site?.sleep !== undefined) wakes.end(site.serviceId, site.sleep.epoch);
       },
-      tell: (hostname) =>
-        tellHostname(hostname, edge.site(hostname), (id, epoch) => wakes.isEnded(id, epoch), jobs.records()),
+      tell: (door) => {
+        const isEnded = (id: string, epoch: number) => wakes.isEnded(id, epoch);
+        return { ...tellHostname(door.hostname, siteOf(door), isEnded, jobs.records()), ...door };
+      },
     }),
   );
   await desk.open();

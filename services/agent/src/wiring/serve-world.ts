@@ -2,6 +2,7 @@
 
 import { BerthError } from "@berth/shared/contracts/errors.ts";
 import { PassageUp } from "@berth/shared/contracts/passage.ts";
+import { isFinal } from "@berth/shared/domain/job-state.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { observe } from "@berth/shared/kit/metrics.ts";
@@ -47,6 +48,8 @@ const TUNNELS_LOOK_MS = 10_000;
 const REPORT_MS = 10_000;
 /** A passage to an instance that is gone ends within this. */
 const PASSAGES_LOOK_MS = 1000;
+/** A proxy of an environment that ended has a successor within this and the time of its start. */
+const PROXIES_LOOK_MS = 1000;
 const PEERS_ASK_MS = 60_000;
 const ROUTES_ASK_MS = 10_000;
 const ASK_AGAIN_MS = 1000;
@@ -54,7 +57,7 @@ const ASK_AGAIN_MS = 1000;
 export function serveWorld(context: AgentContext, parts: HostParts, recovered: RecoveredHost): void {
   const { jobs } = recovered;
   const { log, scope } = context;
-  const { bus, networks, routes, edge, engine, meter, watch } = parts;
+  const { bus, networks, routes, edge, engine, meter, watch, proxies, hostRoutes } = parts;
   const { hostId } = parts.host;
   const heartbeat = new Heartbeat(heartbeatGiven(context, parts, recovered));
   scope.use(serveAwardJobs({ bus, hostId, jobs, meter, log }));
@@ -93,7 +96,8 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   // Apart from the look: healing a tunnel may wait for the network service.
   const tunnels = every("tunnels", TUNNELS_LOOK_MS, async () => parts.tunnels.look(isAtRest()));
   every("network", NETWORK_VERIFY_MS, async () => {
-    await networks.leaveUnused(new Set(jobs.records().map(({ spec }) => spec.environmentId)));
+    const used = jobs.records().map(({ spec }): string => spec.environmentId);
+    await networks.leaveUnused(new Set([...used, ...proxies.environments()]));
     const resting = restingEnvironments(jobs.records(), networks.desired());
     if (networks.resting.take(resting)) await networks.apply();
     const gateways = networks.desired()?.networks.map(({ gateway }) => gateway) ?? [];
@@ -101,14 +105,14 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
     if (!verifying.isDue(isAtRest() ? RESTING_VERIFY_MS : crowdedMs, nowMs())) return;
     await networks.look();
     tunnels.wake();
-    await parts.ports.look(jobs.running(), gateways);
+    await parts.ports.look(new Set([...jobs.running(), ...proxies.containerIds()]), gateways);
   });
   for (const metric of TUNNEL_METRICS)
     observe(metric, () =>
       tunnelPoints(metric, parts.tunnels.reports, { hostId, nowMs: context.clock.nowMs() }),
     );
   every("passages", PASSAGES_LOOK_MS, async () => passages.look());
-  const activity = new ActivityWatch({ bus, hostId, edge });
+  const activity = new ActivityWatch({ bus, hostId, edge: hostRoutes });
   every("edge-activity", ACTIVITY_MS, activity.tell);
   every("probe", PROBE_MS, async () => {
     if (probing.isDue(isAtRest() ? RESTING_PROBE_MS : 0, nowMs())) await parts.tunnels.probe();
@@ -123,17 +127,24 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   const peers = asking("peers", PEERS_ASK_MS, () => askHostPeers(bus, parts.host, networks));
   const members = asking("networks", NETWORKS_ASK_MS, () => networks.sync());
   const certificates = asking("certificates", ROUTES_ASK_MS, () =>
-    keepCertificates(parts.certificates, edge),
+    keepCertificates(parts.certificates, edge, proxies),
   );
   const tables = asking("routes", ROUTES_ASK_MS, async () => {
-    await askRouteTables(routes, edge);
+    await askRouteTables(routes, hostRoutes, proxies.told());
     certificates.wake();
+  });
+  parts.proxyChanges.add(tables.wake);
+  const proxyRounds = every("proxies", PROXIES_LOOK_MS, async () => {
+    const open = jobs.records().filter(({ state }) => !isFinal(state));
+    await proxies.round(new Set(open.map(({ spec }) => spec.environmentId)), edge.tables());
+    await parts.doors.keep(new Set(proxies.environments()));
   });
   const taken = () => {
     tellActivator(parts);
     certificates.wake();
+    proxyRounds.wake();
   };
-  scope.use(onRouteTableChanged(routes, edge, taken));
+  scope.use(onRouteTableChanged(routes, hostRoutes, taken));
   scope.use(heartbeat.start());
   void serveActivator(context, parts, { jobs, askTables: tables.wake }).catch((error: unknown) =>
     log.error("activator.not-served", { error: describeError(error) }),
@@ -168,7 +179,7 @@ function heartbeatGiven(
     machine: machineName(),
     recovery: () => recovery.report,
     startsAtOnce: () => starts.limit,
-    routes: () => parts.edge.status().applied,
+    routes: () => parts.hostRoutes.applied(),
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
 import { type Deferred, deferred, growthRestMs } from "@berth/shared/domain/growth-rest.ts";
-import { type StoredTable, sameSites } from "./plan-tables.ts";
+import { type StoredTable, sameContent } from "./plan-tables.ts";
 
 export interface ToldTable extends StoredTable {
   /** Since this version was made. */
@@ -38,7 +38,7 @@ function onlyGrew(before: StoredTable, after: StoredTable): boolean {
   const hasFirst = after.sites.some(({ hostname, backends }) => {
     return backends.length > 0 && (had.get(hostname)?.size ?? 0) === 0;
   });
-  return !hasFirst && sameSites(before.sites, kept);
+  return !hasFirst && sameContent(before, { ...after, sites: kept });
 }
 
 function textOf({ jobId, address, port }: RouteTable["sites"][number]["backends"][number]): string {

@@ -1,5 +1,5 @@
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
-import type { CertificateId, EnvironmentId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { CertificateId, EnvironmentId, HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fitTables } from "./fit-tables.ts";
@@ -7,6 +7,7 @@ import {
   type BackendRow,
   type DomainRow,
   type PlanTablesInput,
+  type ProxyRow,
   planTables as planAll,
   type ServiceRow,
   type StoredTable,
@@ -29,8 +30,9 @@ const backend = (serviceId: ServiceId, n: number): BackendRow => ({
   port: 8080,
 });
 const podDomain = "berth.localhost";
-const planTables = (input: Omit<PlanTablesInput, "certificates" | "nowMs"> & Partial<PlanTablesInput>) =>
-  planAll({ certificates: [], nowMs: 1000, ...input });
+const planTables = (
+  input: Omit<PlanTablesInput, "certificates" | "nowMs" | "proxies"> & Partial<PlanTablesInput>,
+) => planAll({ certificates: [], proxies: [], nowMs: 1000, ...input });
 const domain = (name: string, more: Partial<DomainRow> = {}): DomainRow => ({
   ...{ name, httpsOnly: false, hstsSeconds: null, challenge: null },
   ...more,
@@ -114,6 +116,32 @@ describe("planTables", () => {
       { version: 3, sites: [{}, { tls: { certificateId: "crt_2" } }] },
     ]);
     expect(planTables({ ...input, certificates: [certificate("crt_1")], stored })).toEqual([]);
+  });
+
+  test("the environment's own certificate: proxies are named, and a name is passed on once all of them serve it", () => {
+    const shop = { ...service("production", "shop"), domains: [domain("shop.example")] };
+    const certificate = {
+      ...{ id: "crt_1" as CertificateId, environmentId: shop.environmentId, serviceId: null },
+      ...{ isOrdered: false, names: ["shop.example"], notBeforeMs: 0, notAfterMs: 2000 },
+    };
+    const proxy = (host: string, ...names: string[]): ProxyRow => ({
+      ...{ environmentId: shop.environmentId, hostId: host as HostId, names },
+      ...{ address: `10.210.0.${host.length}`, port: 8443 },
+    });
+    const input = { services: [shop], backends: [], certificates: [certificate], podDomain };
+    const proxied = (tables: readonly RouteTable[]) => tables[0]?.sites.map(({ tls }) => tls?.proxied);
+    const none = planTables({ ...input, stored: [] });
+    expect(proxied(none)).toEqual([undefined, false]);
+    expect(none[0]).not.toHaveProperty("proxies");
+    const [b, a] = [proxy("hst_bb", "shop.example"), proxy("hst_a")];
+    const one = planTables({ ...input, proxies: [b], stored: none });
+    expect(proxied(one)).toEqual([undefined, true]);
+    expect(proxied(planTables({ ...input, proxies: [b, a], stored: one }))).toEqual([undefined, false]);
+    const both = planTables({ ...input, proxies: [b, proxy("hst_a", "shop.example")], stored: one });
+    expect(both).toMatchObject([{ version: 3, proxies: [{ hostId: "hst_a" }, { hostId: "hst_bb" }] }]);
+    expect(planTables({ ...input, proxies: [proxy("hst_a", "shop.example"), b], stored: both })).toEqual([]);
+    const plain = planTables({ ...input, certificates: [], proxies: [b], stored: both });
+    expect(plain[0]).not.toHaveProperty("proxies");
   });
 
   test("maintenance is part of a site, and its begin and end are changes; the backends stay", () => {

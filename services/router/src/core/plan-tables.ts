@@ -7,7 +7,7 @@
  * sites: what is not mentioned is never taken away.
  */
 
-import type { AcmeChallenge, RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
+import type { AcmeChallenge, RouteProxy, RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
 import type { HttpOptions } from "@berth/shared/domain/http-options.ts";
 import type { EnvironmentId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { type CertificateRow, chooseCertificate, podCertificate } from "./choose-certificate.ts";
@@ -42,15 +42,24 @@ export interface BackendRow {
   readonly port: number;
 }
 
+/** A host's proxy of an environment, as the host told. */
+export interface ProxyRow extends RouteProxy {
+  readonly environmentId: EnvironmentId;
+  /** Host names that it serves over HTTPS. */
+  readonly names: readonly string[];
+}
+
 export interface StoredTable {
   readonly environmentId: EnvironmentId;
   readonly version: number;
   readonly sites: readonly RouteSite[];
+  readonly proxies?: readonly RouteProxy[] | undefined;
 }
 
 export interface PlanTablesInput {
   readonly services: readonly ServiceRow[];
   readonly backends: readonly BackendRow[];
+  readonly proxies: readonly ProxyRow[];
   readonly stored: readonly StoredTable[];
   readonly certificates: readonly CertificateRow[];
   readonly podDomain: string;
@@ -61,14 +70,35 @@ export interface PlanTablesInput {
 export function planTables(input: PlanTablesInput): RouteTable[] {
   const wanted = wantedSites(input);
   const stored = new Map(input.stored.map((table) => [table.environmentId, table]));
+  const proxies = Map.groupBy(input.proxies, (proxy) => proxy.environmentId);
   const changed: RouteTable[] = [];
   for (const environmentId of [...new Set([...wanted.keys(), ...stored.keys()])].sort()) {
-    const sites = wanted.get(environmentId) ?? [];
+    const content = withProxies(wanted.get(environmentId) ?? [], proxies.get(environmentId) ?? []);
     const have = stored.get(environmentId);
-    if (have !== undefined && sameSites(have.sites, sites)) continue;
-    changed.push({ environmentId, version: (have?.version ?? 0) + 1, sites });
+    if (have !== undefined && sameContent(have, content)) continue;
+    changed.push({ environmentId, version: (have?.version ?? 0) + 1, ...content });
   }
   return changed;
+}
+
+type TableContent = Pick<RouteTable, "sites" | "proxies">;
+
+/**
+ * Proxies are named while a site needs them. A name is passed on once all of them serve it, so whichever an edge chooses
+ * does; and nobody is led to HTTPS before that.
+ */
+function withProxies(sites: RouteSite[], rows: readonly ProxyRow[]): TableContent {
+  if (sites.every(({ tls }) => tls?.proxied === undefined)) return { sites };
+  const own = sites.map((site): RouteSite => {
+    const { tls } = site;
+    if (tls?.proxied === undefined) return site;
+    const proxied = rows.length > 0 && rows.every(({ names }) => names.includes(tls.name));
+    return { ...site, tls: { ...tls, proxied } };
+  });
+  const proxies = rows
+    .map(({ hostId, address, port }) => ({ hostId, address, port }))
+    .sort((a, b) => compare(a.hostId, b.hostId));
+  return proxies.length === 0 ? { sites: own } : { sites: own, proxies };
 }
 
 function wantedSites(input: PlanTablesInput): Map<EnvironmentId, RouteSite[]> {
@@ -129,10 +159,26 @@ function httpsOf(
   const certificate = chooseCertificate(name, service, certificates, nowMs);
   if (certificate === undefined) return {};
   return {
-    tls: { certificateId: certificate.id, name },
+    tls: { certificateId: certificate.id, name, proxied: false },
     ...(httpsOnly ? { httpsOnly } : {}),
     ...(hstsSeconds === null ? {} : { hstsSeconds }),
   };
+}
+
+export function sameContent(
+  a: Pick<StoredTable, "sites" | "proxies">,
+  b: Pick<StoredTable, "sites" | "proxies">,
+): boolean {
+  return sameProxies(a, b) && sameSites(a.sites, b.sites);
+}
+
+function sameProxies(
+  { proxies: a = [] }: Pick<StoredTable, "proxies">,
+  b: Pick<StoredTable, "proxies">,
+): boolean {
+  const text = (all: readonly RouteProxy[]) =>
+    all.map(({ hostId, address, port }) => `${hostId} ${address} ${port}`).join();
+  return text(a) === text(b.proxies ?? []);
 }
 
 export function sameSites(a: readonly RouteSite[], b: readonly RouteSite[]): boolean {
@@ -150,7 +196,7 @@ function canonical(sites: readonly RouteSite[]): string {
         sleep?.epoch ?? null,
         backends.map(({ jobId, address, port }) => [jobId, address, port]),
         maintenance,
-        [https.tls?.certificateId ?? null, https.tls?.name ?? null],
+        [https.tls?.certificateId ?? null, https.tls?.name ?? null, https.tls?.proxied ?? null],
         [https.httpsOnly ?? false, https.hstsSeconds ?? null],
         https.challenge?.keyAuthorization ?? null,
         ordered(http ?? null),

@@ -21,6 +21,7 @@ export class ChangedEnvironments {
   #mark: Mark | null = null;
   #wholeAtMs = Number.NEGATIVE_INFINITY;
   #waiting: readonly string[] = [];
+  #added = new Set<string>();
 
   constructor(given: { readonly db: Kysely<RouterTables>; readonly wholeEveryMs: number }) {
     this.#given = given;
@@ -36,15 +37,22 @@ export class ChangedEnvironments {
     this.#waiting = waiting;
   }
 
+  /** What their tables are made from changed otherwise. */
+  add(environmentIds: readonly string[]): void {
+    for (const id of environmentIds) this.#added.add(id);
+  }
+
   /** To be asked before the record is read. @returns null: all */
   async next(): Promise<readonly string[] | null> {
     const nowMs = performance.now();
     const before = this.#mark;
+    const added = [...this.#added];
+    this.#added = new Set();
     const { environments, ...mark } = await readChanges(this.#given.db, before?.atMs ?? null);
     const isKept = before !== null && this.#mark === before && before.acts === mark.acts;
     this.#mark = mark;
     if (isKept && nowMs - this.#wholeAtMs < this.#given.wholeEveryMs)
-      return [...new Set([...environments, ...this.#waiting])];
+      return [...new Set([...environments, ...this.#waiting, ...added])];
     this.#wholeAtMs = nowMs;
     return null;
   }

@@ -15,7 +15,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { ChangedEnvironments } from "./changed-environments.ts";
 import { askEdge } from "./edge-probe.ts";
 import { readAwaited, storeFirstResponse } from "./first-response-store.ts";
-import { acknowledgeTables, readLagging, readTables, storeAck, storeTables } from "./route-store.ts";
+import { readProxies, storeProxies } from "./proxy-store.ts";
+import {
+  acknowledgeTables,
+  LIVE_HOSTS,
+  readLagging,
+  readTables,
+  storeAck,
+  storeTables,
+} from "./route-store.ts";
 import type { RouterTables } from "./tables.ts";
 
 const domain = "berth.localhost";
@@ -27,7 +35,12 @@ describe.skipIf(adminUrl === undefined)("route store", () => {
   const world = { env: "" as EnvironmentId, service: "", host: "" as HostId, other: "" as HostId };
 
   beforeAll(async () => {
-    tables = await TestDatabase.start(`router_test_${process.pid}`, ["api", "scheduler", "router"]);
+    tables = await TestDatabase.start(`router_test_${process.pid}`, [
+      "api",
+      "scheduler",
+      "network",
+      "router",
+    ]);
     database = connectDatabase<RouterTables>({ url: tables.url, schema: "router", log: silentLog });
     client = new pg.Client({ connectionString: tables.url });
     await client.connect();
@@ -41,7 +54,7 @@ describe.skipIf(adminUrl === undefined)("route store", () => {
 
   beforeEach(async () => {
     await client.query(
-      "truncate router.route_tables, router.route_acks, router.first_responses, router.outbox",
+      "truncate router.route_tables, router.route_acks, router.first_responses, router.outbox, router.environment_proxies, network.environments cascade",
     );
     await client.query(
       "truncate api.orgs, scheduler.jobs, scheduler.hosts_seen, scheduler.deploys cascade; delete from api.hosts",
@@ -94,6 +107,30 @@ describe.skipIf(adminUrl === undefined)("route store", () => {
     );
     return { job, deploy };
   }
+
+  test("a host's proxy counts where the host is in the environment's network, at an address of its own part, while it is live", async () => {
+    const { db } = database;
+    const read = () => readProxies(db, LIVE_HOSTS);
+    const report = { address: "10.128.1.254", port: 8443, names: ["www.x"] };
+    expect(await storeProxies(db, world.host, { [world.env]: report })).toEqual([world.env]);
+    expect(await storeProxies(db, world.host, { [world.env]: report })).toEqual([]);
+    expect(await read()).toEqual([]);
+    await client.query(
+      "insert into network.environments (environment_id, subnet) values ($1,'10.128.0.0/19')",
+      [world.env],
+    );
+    const member =
+      "insert into network.members (environment_id, host_id, slice, port, public_key) values ($1,$2,$3,$4,'k')";
+    await client.query(member, [world.env, world.host, "10.128.1.0/24", 21_000]);
+    await client.query(member, [world.env, world.other, "10.128.2.0/24", 21_000]);
+    const row = { environmentId: world.env, hostId: world.host, ...report };
+    expect(await read()).toEqual([row]);
+    await storeProxies(db, world.other, { [world.env]: report });
+    expect(await read()).toEqual([row]);
+    await client.query("update scheduler.hosts_seen set state = 'lost' where host_id = $1", [world.host]);
+    expect(await read()).toEqual([]);
+    expect(await storeProxies(db, world.host, {})).toEqual([world.env]);
+  });
 
   test("a version per change, also with two routers at once; only ready web jobs in rotation are backends", async () => {
     const { db } = database;

@@ -5,7 +5,7 @@
  * and stored in one transaction under a lock, so two routers can run without a version being given twice.
  */
 import type { CertificateInfo } from "@berth/shared/contracts/certificate.ts";
-import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
+import type { RouteProxy, RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
 import { RouteAcknowledged } from "@berth/shared/contracts/route.ts";
 import type { Deferred } from "@berth/shared/domain/growth-rest.ts";
 import { HttpOptions } from "@berth/shared/domain/http-options.ts";
@@ -15,11 +15,12 @@ import { type Kysely, type RawBuilder, sql, type Transaction } from "kysely";
 import type { CertificateRow } from "../core/choose-certificate.ts";
 import { deferGrowth, type ToldTable } from "../core/defer-growth.ts";
 import { type BackendRow, planTables, type ServiceRow } from "../core/plan-tables.ts";
+import { readProxies } from "./proxy-store.ts";
 import type { RouterTables } from "./tables.ts";
 
 const TABLES_LOCK = 7_420_010;
 
-const LIVE_HOSTS = sql`
+export const LIVE_HOSTS = sql`
   select h.id from api.hosts h join scheduler.hosts_seen s on s.host_id = h.id
    where h.removed_at is null and s.state <> 'lost'`;
 
@@ -37,16 +38,21 @@ export async function storeTables(
     await sql`select pg_advisory_xact_lock(${TABLES_LOCK})`.execute(trx);
     const { services, backends } = await readWorld(trx, only);
     const certificates = await readCertificates(trx);
+    const proxies = await readProxies(trx, LIVE_HOSTS);
     const stored = await readTold(trx, isOneOf("environment_id", only));
-    const changed = planTables({ services, backends, certificates, stored, podDomain, nowMs: Date.now() });
+    const changed = planTables({
+      ...{ services, backends, proxies, certificates, stored, podDomain, nowMs: Date.now() },
+    });
     const deferred = deferGrowth(changed, stored);
     for (const table of deferred.now) {
       const row = {
         environment_id: table.environmentId,
         version: table.version,
         sites: JSON.stringify(table.sites),
+        proxies: JSON.stringify(table.proxies ?? []),
       };
-      const update = { version: row.version, sites: row.sites, changed_at: sql<Date>`now()` };
+      const { version, sites, proxies: told } = row;
+      const update = { version, sites, proxies: told, changed_at: sql<Date>`now()` };
       await trx
         .insertInto("route_tables")
         .values(row)
@@ -145,7 +151,7 @@ export async function readVersions(db: Kysely<RouterTables>): Promise<Record<str
 /** @param only of these environments */
 export async function readTables(db: Kysely<RouterTables>, only: readonly string[]): Promise<RouteTable[]> {
   const told = await readTold(db, isOneOf("environment_id", only));
-  return told.map(({ environmentId, version, sites }) => ({ environmentId, version, sites }));
+  return told.map(({ ageMs, ...table }) => table);
 }
 
 function isOneOf(column: string, only: readonly string[] | null): RawBuilder<unknown> {
@@ -160,14 +166,23 @@ async function readTold(
     environment_id: EnvironmentId;
     version: number;
     sites: RouteSite[];
+    proxies: RouteProxy[];
     age_ms: number;
   }
   const { rows } = await sql<Row>`
-    select environment_id, version, sites, (extract(epoch from clock_timestamp() - changed_at) * 1000)::float8 as age_ms
+    select environment_id, version, sites, proxies, (extract(epoch from clock_timestamp() - changed_at) * 1000)::float8 as age_ms
       from route_tables where ${where} order by environment_id`.execute(db);
-  return rows.map(({ environment_id: environmentId, version, sites, age_ms: ageMs }) => ({
-    ...{ environmentId, version, sites, ageMs },
-  }));
+  return rows.map((row) => ({ ...tableOf(row), ageMs: row.age_ms }));
+}
+
+function tableOf(row: {
+  readonly environment_id: EnvironmentId;
+  readonly version: number;
+  readonly sites: RouteSite[];
+  readonly proxies: RouteProxy[];
+}): RouteTable {
+  const { environment_id: environmentId, version, sites, proxies } = row;
+  return { environmentId, version, sites, ...(proxies.length === 0 ? {} : { proxies }) };
 }
 
 /** The newest change of any job with a host and the newest act of anybody: a cheap question that tells whether tables may differ. */
@@ -228,13 +243,18 @@ export function acknowledgeTables(
 
 /** Tables that some live host does not serve yet although they are older than `olderThanMs`. */
 export async function readLagging(db: Kysely<RouterTables>, olderThanMs: number): Promise<RouteTable[]> {
-  const { rows } = await sql<{ environment_id: EnvironmentId; version: number; sites: RouteSite[] }>`
+  const { rows } = await sql<{
+    environment_id: EnvironmentId;
+    version: number;
+    sites: RouteSite[];
+    proxies: RouteProxy[];
+  }>`
     with live as (${LIVE_HOSTS})
-    select t.environment_id, t.version, t.sites from route_tables t
+    select t.environment_id, t.version, t.sites, t.proxies from route_tables t
      where t.changed_at < now() - make_interval(secs => ${olderThanMs / 1000})
        and exists (
          select 1 from live left join route_acks a on a.host_id = live.id and a.environment_id = t.environment_id
           where coalesce(a.version, 0) < t.version)
      order by t.changed_at limit 100`.execute(db);
-  return rows.map((row) => ({ environmentId: row.environment_id, version: row.version, sites: row.sites }));
+  return rows.map(tableOf);
 }

@@ -7,6 +7,7 @@ export interface RouterTables {
     environment_id: string;
     version: number;
     sites: string;
+    proxies: Generated<string>;
     changed_at: Generated<Date>;
     acknowledged_version: Generated<number>;
     acknowledged_at: Generated<Date | null>;

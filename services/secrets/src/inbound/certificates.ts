@@ -43,8 +43,10 @@ export function onGetCertificates({ certificates, curve, log }: Given & { readon
   }: z.infer<typeof GetCertificates.payload>): Promise<z.infer<typeof GetCertificates.reply>> => {
     const hostKey = await certificates.hostKey(hostId);
     if (hostKey === null) return { certificates: [] };
-    const opened = await certificates.open(certificateIds);
-    log.info("certificates.given", { hostId, count: opened.length });
+    const opened = await certificates.openFor(hostId, certificateIds);
+    const given = new Set(opened.map(({ id }) => id));
+    const refused = certificateIds.filter((id) => !given.has(id));
+    log.info("certificates.given", { hostId, count: opened.length, refused });
     return {
       certificates: opened.map(({ id, pem }) => {
         const certificateId = CertificateId.parse(id);

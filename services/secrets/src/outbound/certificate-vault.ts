@@ -45,13 +45,25 @@ export class CertificateVault {
     return rows.length;
   }
 
-  /** @returns certificate, intermediates and key in PEM, of those that are there */
-  async open(ids: readonly string[]): Promise<{ readonly id: string; readonly pem: string }[]> {
-    const rows = await this.#db
-      .selectFrom("certificates")
-      .select(["id", "owner", "chain", "key_sealed"])
-      .where("id", "in", [...ids])
-      .execute();
+  /**
+   * @returns certificate, intermediates and key in PEM, of those that are there and that the host may have: the pod's own, and
+   *   those of environments that have a job on it
+   */
+  async openFor(
+    hostId: HostId,
+    ids: readonly string[],
+  ): Promise<{ readonly id: string; readonly pem: string }[]> {
+    const { rows } = await sql<{ id: string; owner: string; chain: string; key_sealed: Buffer }>`
+      with asked as (
+        select id, environment_id from api.certificates where id = any(${[...ids]})
+        union all
+        select id, environment_id from router.certificates where id = any(${[...ids]}))
+      select c.id, c.owner, c.chain, c.key_sealed from certificates c join asked a on a.id = c.id
+       where a.environment_id is null and c.owner = 'pod'
+          or exists (
+            select 1 from scheduler.jobs j
+             where j.environment_id = a.environment_id and j.host_id = ${hostId} and j.desired = 'run'
+               and j.state not in ('requested', 'finished', 'failed', 'lost'))`.execute(this.#db);
     return Promise.all(
       rows.map(async ({ id, owner, chain, key_sealed }) => {
         const key = await this.#vault.openFor(owner, key_sealed, context(id));

@@ -46,13 +46,17 @@ class SimulatedProxy {
   busy: (key: string) => boolean = () => false;
 
   readonly sources = new Map<string, { isClosed: boolean; cidrs: Set<string> }>();
+  readonly names = new Map<string, string>();
 
   image(): ObservedImage {
     const lists = [...this.sources].filter(([, { isClosed, cidrs }]) => isClosed || cidrs.size > 0);
     const sources = lists.map(
       ([name, { isClosed, cidrs }]) => [name, { isClosed, cidrs: new Set(cidrs) }] as const,
     );
-    return { hosts: new Map(this.hosts), servers: [...this.servers.values()], sources: new Map(sources) };
+    return {
+      ...{ hosts: new Map(this.hosts), servers: [...this.servers.values()], sources: new Map(sources) },
+      names: new Map(this.names),
+    };
   }
 
   readyOf(hostname: string): string[] {
@@ -67,7 +71,12 @@ class SimulatedProxy {
       case "add-server": {
         const key = `${step.slot}/${step.server.name}`;
         expect(this.servers.has(key)).toBe(false);
-        this.servers.set(key, { slot: step.slot, ...step.server, admin: "ready" });
+        this.servers.set(key, {
+          slot: step.slot,
+          ...step.server,
+          port: step.server.port ?? 0,
+          admin: "ready",
+        });
         return;
       }
       case "ready-server":
@@ -79,6 +88,16 @@ class SimulatedProxy {
       case "remove-server":
         expect(this.servers.get(`${step.slot}/${step.name}`)?.admin).not.toBe("ready");
         if (!this.busy(`${step.slot}/${step.name}`)) this.servers.delete(`${step.slot}/${step.name}`);
+        return;
+      case "pass-name":
+        expect(this.names.has(step.name)).toBe(!step.isNew);
+        expect([...this.servers.values()].some((s) => s.slot === step.pass && s.admin === "ready")).toBe(
+          true,
+        );
+        this.names.set(step.name, step.pass);
+        return;
+      case "open-name":
+        this.names.delete(step.name);
         return;
       case "add-host":
         expect(this.hosts.has(step.hostname)).toBe(false);

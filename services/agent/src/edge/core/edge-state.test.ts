@@ -8,6 +8,8 @@ import {
   mergeTables,
   wantedImage,
 } from "./edge-state.ts";
+import { wantedCertificates } from "./edge-tls.ts";
+import { serverOptions } from "./runtime-text.ts";
 
 const table = (environmentId: string, version: number, ...hostnames: string[]): RouteTable =>
   ({
@@ -89,4 +91,39 @@ test("forgetMissing drops what is not named, but nothing on an empty answer", ()
 test("isHostname", () => {
   expect(isHostname("shop-production.berth.localhost")).toBe(true);
   expect(isHostname("a..b")).toBe(false);
+});
+
+describe("names that are passed on", () => {
+  const own = (environmentId: string, version: number, proxied: boolean, ...hosts: string[]): RouteTable =>
+    ({
+      ...{ environmentId, version },
+      sites: [
+        {
+          ...{ hostname: `${environmentId.at(-1)}.x`, serviceId: "svc", backends: [] },
+          tls: { certificateId: "crt", name: `${environmentId.at(-1)}.x`, proxied },
+        },
+      ],
+      proxies: hosts.map((hostId, n) => ({ hostId, address: `10.0.0.${n + 2}`, port: 8443 })),
+    }) as unknown as RouteTable;
+  const place = { activatorSocket: null, hostId: "hst_1" };
+
+  test("go to the environment's proxies once they serve them, the own host's first; an edge asks for no key of them", () => {
+    const waiting = mergeTables(EMPTY_STATE, [own("env_a", 1, false, "hst_1")]).state;
+    expect(wantedImage(waiting, place).names.size).toBe(0);
+    const { state } = mergeTables(waiting, [own("env_a", 2, true, "hst_1", "hst_2")]);
+    const { names, servers } = wantedImage(state, place);
+    expect([...names]).toEqual([["a.x", "pass_0"]]);
+    expect(servers.get("pass_0")?.map(({ name }) => name)).toEqual([
+      "own-10.0.0.2-8443",
+      "other-10.0.0.3-8443",
+    ]);
+    expect(serverOptions("pass_0", { name: "other-10.0.0.3-8443" })).toMatch(/send-proxy-v2 .* backup$/);
+    expect(wantedCertificates(state).size).toBe(0);
+  });
+
+  test("a backend that was given up is nobody's until the proxy was seen without it; more of them come in twos", () => {
+    const first = mergeTables({ ...EMPTY_STATE, passSlots: 1 }, [own("env_a", 1, true, "hst_1")]).state;
+    const { state } = mergeTables(first, [own("env_a", 2, false), own("env_b", 1, true, "hst_1")]);
+    expect(state).toMatchObject({ passes: { env_b: 1 }, retiringPasses: [0], passSlots: 2 });
+  });
 });

@@ -8,13 +8,15 @@
  *    tenant's last connections and another tenant's first ones never meet in one backend;
  *  - a lower version never replaces a higher one, and a host name stays with the environment that has it.
  */
-import { RouteTable } from "@berth/shared/contracts/route.ts";
+import { type RouteProxy, RouteTable } from "@berth/shared/contracts/route.ts";
 import { formatCidr, parseCidr } from "@berth/shared/domain/cidr.ts";
 import { HttpOptions } from "@berth/shared/domain/http-options.ts";
 import { z } from "zod";
 import { isCertificateName } from "./edge-tls.ts";
 
 export const INITIAL_SLOTS = 256;
+/** Environments with proxies of their own that an edge passes TLS on to. */
+export const INITIAL_PASSES = 64;
 /** HAProxy 2.6 checks a configuration with this many backends in well under a second. */
 export const MAX_SLOTS = 8192;
 
@@ -27,6 +29,10 @@ export const EdgeState = z.strictObject({
   retiring: z.array(z.int().min(0)),
   /** Where the host's activator listens, on 127.0.0.1; null before it said so: then sleepers answer 503. */
   activatorPort: z.int().min(1).max(65_535).nullable().default(null),
+  /** Environment → the backend that leads to its own proxies, of as many; and those that were given up, as with slots. */
+  passes: z.record(z.string(), z.int().min(0)).default({}),
+  passSlots: z.int().min(1).max(MAX_SLOTS).default(INITIAL_PASSES),
+  retiringPasses: z.array(z.int().min(0)).default([]),
 });
 export type EdgeState = z.infer<typeof EdgeState>;
 
@@ -37,6 +43,9 @@ export const EMPTY_STATE: EdgeState = {
   hosts: {},
   retiring: [],
   activatorPort: null,
+  passes: {},
+  passSlots: INITIAL_PASSES,
+  retiringPasses: [],
 };
 
 /** Why a table, or one of its host names, is not served. */
@@ -154,12 +163,49 @@ function assignSlots(state: EdgeState, earlier: readonly TableRefusal[]): Merge 
   return {
     state: {
       ...state,
+      ...assignPasses(state),
       slots,
       hosts: Object.fromEntries(hosts),
       retiring: [...retiring].sort((a, b) => a - b),
     },
     refusals,
     incomplete,
+  };
+}
+
+/** True for a site whose HTTPS ends in its environment's own proxies. */
+export function isProxied({ tls }: Pick<RouteTable["sites"][number], "tls">): boolean {
+  return tls?.proxied !== undefined;
+}
+
+/** Names that clients ask for and that the table's proxies serve. */
+function passedNames({ sites, proxies = [] }: RouteTable): string[] {
+  if (proxies.length === 0) return [];
+  return sites.flatMap(({ tls }) => (tls?.proxied === true ? tls.name : []));
+}
+
+function assignPasses(state: EdgeState): Pick<EdgeState, "passes" | "passSlots" | "retiringPasses"> {
+  const needed = Object.values(state.tables)
+    .filter((table) => passedNames(table).length > 0)
+    .map(({ environmentId }): string => environmentId)
+    .sort();
+  const kept = Object.entries(state.passes).filter(([id]) => needed.includes(id));
+  const given = Object.entries(state.passes).filter(([id]) => !needed.includes(id));
+  const passes = new Map(kept);
+  const retiring = new Set([...state.retiringPasses, ...given.map(([, slot]) => slot)]);
+  const taken = new Set([...retiring, ...passes.values()]);
+  let next = 0;
+  for (const id of needed) {
+    if (passes.has(id)) continue;
+    while (taken.has(next)) next++;
+    if (next >= MAX_SLOTS) break;
+    passes.set(id, next);
+    taken.add(next);
+  }
+  return {
+    passes: Object.fromEntries(passes),
+    passSlots: slotsFor(state.passSlots, Math.max(-1, ...taken) + 1),
+    retiringPasses: [...retiring].sort((a, b) => a - b),
   };
 }
 
@@ -183,9 +229,18 @@ export function slotName(slot: number): string {
   return `slot_${slot}`;
 }
 
+export function passName(slot: number): string {
+  return `pass_${slot}`;
+}
+
 /** False for the configuration's own backends. */
 export function isSlotName(name: string): boolean {
-  return /^slot_\d+$/.test(name);
+  return /^(slot|pass)_\d+$/.test(name);
+}
+
+/** One that leads to an environment's own proxies. */
+export function isPassName(name: string): boolean {
+  return name.startsWith("pass_");
 }
 
 /** How the name of the activator among the servers begins. */
@@ -201,8 +256,16 @@ export const MAINTENANCE = "maintenance";
 export interface WantedServer {
   readonly name: string;
   readonly address: string;
-  readonly port: number;
+  /** Null: the address is that of a unix socket. */
+  readonly port: number | null;
 }
+
+export function endpointOf({ address, port }: WantedServer): string {
+  return port === null ? `unix@${address}` : `${address}:${port}`;
+}
+
+/** How the name of another host's proxy begins: it is used while the own host has none that answers. */
+export const OTHER_HOST = "other-";
 
 /** What the proxy should hold: host name → slot, and slot → servers. */
 export interface WantedImage {
@@ -210,15 +273,32 @@ export interface WantedImage {
   readonly servers: ReadonlyMap<string, readonly WantedServer[]>;
   /** Host name → source networks that may reach it; not in here: everybody. */
   readonly sources: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Name that clients ask for in the handshake → the backend that leads to who opens it. */
+  readonly names: ReadonlyMap<string, string>;
 }
 
-export function wantedImage(state: EdgeState): WantedImage {
+/** What of the state is the host's and not a table's. */
+export interface EdgePlace {
+  /** Where the activator listens, for a proxy that cannot reach the host's ports. */
+  readonly activatorSocket: string | null;
+  readonly hostId: string | null;
+}
+
+const NO_PLACE: EdgePlace = { activatorSocket: null, hostId: null };
+
+export function wantedImage(state: EdgeState, place: EdgePlace = NO_PLACE): WantedImage {
   const hosts = new Map<string, string>();
   const servers = new Map<string, readonly WantedServer[]>();
   const sources = new Map<string, ReadonlySet<string>>();
-  const { activatorPort: port } = state;
-  const activator = port === null ? [] : [{ name: `${ACTIVATOR}${port}`, address: "127.0.0.1", port }];
+  const names = new Map<string, string>();
+  const activator = activatorServers(state, place);
   for (const table of Object.values(state.tables)) {
+    const pass = state.passes[table.environmentId];
+    if (pass !== undefined) {
+      servers.set(passName(pass), (table.proxies ?? []).map(proxyServer(place.hostId)));
+      for (const name of passedNames(table))
+        if (state.hosts[name]?.environmentId === table.environmentId) names.set(name, passName(pass));
+    }
     for (const site of table.sites) {
       const have = state.hosts[site.hostname];
       if (have === undefined || have.environmentId !== table.environmentId) continue;
@@ -232,7 +312,22 @@ export function wantedImage(state: EdgeState): WantedImage {
       );
     }
   }
-  return { hosts, servers, sources };
+  return { hosts, servers, sources, names };
+}
+
+function activatorServers(
+  { activatorPort: port }: EdgeState,
+  { activatorSocket }: EdgePlace,
+): WantedServer[] {
+  if (activatorSocket !== null) return [{ name: `${ACTIVATOR}socket`, address: activatorSocket, port: null }];
+  return port === null ? [] : [{ name: `${ACTIVATOR}${port}`, address: "127.0.0.1", port }];
+}
+
+function proxyServer(ownHostId: string | null) {
+  return ({ hostId, address, port }: RouteProxy): WantedServer => ({
+    name: `${hostId === ownHostId ? "own-" : OTHER_HOST}${address}-${port}`,
+    ...{ address, port },
+  });
 }
 
 /** Nothing else enters a file or a command of the proxy; what is no network matches no source. */

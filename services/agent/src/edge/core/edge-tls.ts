@@ -5,7 +5,7 @@
  * that. A client that asks for any other name is refused in the handshake and sees no certificate.
  */
 import { wildcardOf } from "@berth/shared/domain/domain-name.ts";
-import type { EdgeState } from "./edge-state.ts";
+import { type EdgeState, isProxied } from "./edge-state.ts";
 import { siteOptions } from "./site-options.ts";
 
 /** What the proxy takes, opened in memory. */
@@ -24,14 +24,15 @@ export function isCertificateName(name: string, hostname: string): boolean {
 }
 
 /**
- * Name → certificate. Tables of different ages may name two for the pod's own wildcard: ids sort by age, the newest is
+ * Name → certificate, of those that this proxy opens itself. Tables of different ages may name two for the pod's own wildcard: ids sort by age, the newest is
  * served.
  */
 export function wantedCertificates({ tables, hosts }: EdgeState): Map<string, string> {
   const wanted = new Map<string, string>();
   for (const { environmentId, sites } of Object.values(tables)) {
     for (const { hostname, tls } of sites) {
-      if (tls === undefined || hosts[hostname]?.environmentId !== environmentId) continue;
+      if (tls === undefined || isProxied({ tls }) || hosts[hostname]?.environmentId !== environmentId)
+        continue;
       const have = wanted.get(tls.name);
       if (have === undefined || have < tls.certificateId) wanted.set(tls.name, tls.certificateId);
     }
@@ -53,7 +54,7 @@ export function wantedOptions({ tables, hosts }: EdgeState, hasTls: boolean): Ma
       if (!hasTls) continue;
       if (challenge !== undefined)
         options.set(challengeKey(hostname, challenge.token), challenge.keyAuthorization);
-      if (tls === undefined) continue;
+      if (tls === undefined || tls.proxied === false) continue;
       if (httpsOnly === true) options.set(`https@${hostname}`, "1");
       if (hstsSeconds !== undefined) options.set(`hsts@${hostname}`, String(hstsSeconds));
     }
@@ -141,7 +142,7 @@ export function unservedTls(
   for (const { environmentId, sites } of Object.values(tables)) {
     const isServed = sites.every(({ hostname, tls }) => {
       if (wrong.has(hostname)) return false;
-      if (tls === undefined || source === null) return true;
+      if (tls === undefined || isProxied({ tls }) || source === null) return true;
       const certificate = wanted.certificates.get(tls.name) ?? null;
       return certificate !== null && observed.certificates.get(tls.name) === certificate.fingerprint;
     });

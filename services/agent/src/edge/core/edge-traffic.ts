@@ -1,6 +1,7 @@
 /** What the proxy counted: `show stat` of its backends, and whose they are. */
 import type { EdgeState } from "./edge-state.ts";
-import { slotName } from "./edge-state.ts";
+import { isActivator, isPassName, slotName } from "./edge-state.ts";
+import type { ObservedServer } from "./plan-steps.ts";
 
 export interface SlotTraffic {
   /** Sessions since the proxy started. */
@@ -39,6 +40,11 @@ export function parseTraffic(text: string): Map<string, SlotTraffic> {
 
 /** Past this many the proxy is asked for all: one long answer costs less than so many short ones. */
 const MOST_NAMED = 100;
+
+/** Slots of those that are instances. */
+export function instanceSlots(servers: readonly ObservedServer[]): string[] {
+  return servers.filter((one) => !isActivator(one) && !isPassName(one.slot)).map(({ slot }) => slot);
+}
 
 /**
  * What the proxy must be asked for: slots of services that are awake, and of those that fall asleep and have a connection

@@ -19,6 +19,8 @@ export interface ObservedServer {
 export interface ObservedImage {
   readonly hosts: ReadonlyMap<string, string>;
   readonly servers: readonly ObservedServer[];
+  /** As wanted. */
+  readonly names: ReadonlyMap<string, string>;
   /** Host name → who may reach it. */
   readonly sources: ReadonlyMap<string, ObservedSources>;
 }
@@ -37,6 +39,8 @@ export type Step =
   | { readonly kind: "add-host"; readonly hostname: string; readonly slot: string }
   | { readonly kind: "move-host"; readonly hostname: string; readonly slot: string }
   | { readonly kind: "remove-host"; readonly hostname: string }
+  | { readonly kind: "pass-name"; readonly name: string; readonly pass: string; readonly isNew: boolean }
+  | { readonly kind: "open-name"; readonly name: string }
   | { readonly kind: "allow-source"; readonly hostname: string; readonly cidr: string }
   | { readonly kind: "close-host"; readonly hostname: string }
   | { readonly kind: "refuse-source"; readonly hostname: string; readonly cidr: string }
@@ -81,6 +85,7 @@ export function planSteps(input: PlanInput): Step[] {
     if (have === undefined) steps.push({ kind: "add-host", hostname, slot });
     else if (have !== slot) steps.push({ kind: "move-host", hostname, slot });
   }
+  steps.push(...planNames(input));
   const known = new Set(wanted.servers.keys());
   if (mayRemoveUnknown) {
     for (const hostname of observed.hosts.keys()) {
@@ -95,6 +100,18 @@ export function planSteps(input: PlanInput): Step[] {
     if (admin === "ready") steps.push({ kind: "drain-server", slot, name });
   }
   for (const server of surplus) steps.push(...removal(server, input));
+  return steps;
+}
+
+/** Names are passed on once there is somebody to pass them to, and no longer before who opens them goes. */
+function planNames({ observed, wanted, mayRemoveUnknown }: PlanInput): Step[] {
+  const steps: Step[] = [];
+  for (const [name, pass] of wanted.names) {
+    const have = observed.names.get(name);
+    if (have !== pass) steps.push({ kind: "pass-name", name, pass, isNew: have === undefined });
+  }
+  for (const name of observed.names.keys())
+    if (mayRemoveUnknown && !wanted.names.has(name)) steps.push({ kind: "open-name", name });
   return steps;
 }
 
@@ -161,10 +178,18 @@ export function appliedEnvironments(
     ready.set(slot, names.add(name));
   }
   const applied = new Set(environmentIds);
-  for (const [hostname, slot] of wanted.hosts) {
+  const hasServers = (slot: string): boolean => {
     const names = ready.get(slot) ?? new Set<string>();
     const servers = wanted.servers.get(slot) ?? [];
-    const same = names.size === servers.length && servers.every(({ name }) => names.has(name));
+    return names.size === servers.length && servers.every(({ name }) => names.has(name));
+  };
+  for (const name of new Set([...observed.names.keys(), ...wanted.names.keys()])) {
+    const pass = wanted.names.get(name);
+    if (observed.names.get(name) !== pass || (pass !== undefined && !hasServers(pass)))
+      applied.delete(ownerOf.get(name) ?? "");
+  }
+  for (const [hostname, slot] of wanted.hosts) {
+    const same = hasServers(slot);
     const { isClosed, cidrs } = observed.sources.get(hostname) ?? NO_LIST;
     const want = wanted.sources.get(hostname);
     const isListed = cidrs.size === (want?.size ?? 0) && [...(want ?? [])].every((cidr) => cidrs.has(cidr));

@@ -19,18 +19,29 @@
  */
 import { createHash } from "node:crypto";
 import { SOURCE_BITS } from "@berth/shared/domain/source-list.ts";
-import { type EdgeState, MAINTENANCE, slotName, wantedImage } from "./edge-state.ts";
+import {
+  type EdgePlace,
+  type EdgeState,
+  endpointOf,
+  MAINTENANCE,
+  passName,
+  slotName,
+  wantedImage,
+} from "./edge-state.ts";
 import { certificatePath, listFile, type WantedTls } from "./edge-tls.ts";
 import { PAGES } from "./pages.ts";
 import { serverOptions, sourceKey } from "./runtime-text.ts";
 import { ONCE, PASSED_ON, passedRules, SLOT_RULES, siteRules } from "./site-rules.ts";
 
-export interface EdgeSettings {
+export interface EdgeSettings extends EdgePlace {
   /** Where the public HTTP port listens, such as `*` or `127.0.0.1`. */
   readonly bindAddress: string;
-  readonly port: number;
+  /** Null: no plain HTTP. */
+  readonly port: number | null;
   /** The public HTTPS port and the folder of its certificates; null for none. */
   readonly tlsPort: number | null;
+  /** Where connections of HTTPS come in: another one than the public port for an environment's proxy. */
+  readonly tlsListenPort: number | null;
   readonly tlsDir: string | null;
   /** 127.0.0.1:healthPort answers 200 on /-/edge/health; null for none. */
   readonly healthPort: number | null;
@@ -38,6 +49,12 @@ export interface EdgeSettings {
   readonly pidFile: string;
   readonly mapFile: string;
   readonly sourcesFile: string;
+  /** Null for an environment's proxy: it opens all that comes, and passes nothing on. */
+  readonly namesFile: string | null;
+  /** Of an environment's proxy: the edges, which say with the PROXY protocol whom they speak for; nobody else is let in. */
+  readonly onlyFrom: readonly string[] | null;
+  /** Threads, and how many file descriptors there may be: memory is set apart for each. */
+  readonly size: { readonly threadsCount: number | null; readonly filesCount: number };
   /** Keys of `wantedOptions`. */
   readonly optionsFile: string;
   /** Load balancers that say with the PROXY protocol whom they speak for. */
@@ -50,28 +67,42 @@ export interface EdgeSettings {
 
 /** The part that only a reload can change. Its digest is the description that `show info` prints. */
 export function renderStatic(settings: EdgeSettings): string {
-  return [globalSection(settings), DEFAULTS, frontend(settings), once(settings), health(settings)]
+  return [
+    ...[globalSection(settings), DEFAULTS, passing(settings), frontend(settings)],
+    ...[once(settings), health(settings)],
+  ]
     .filter((s) => s !== "")
     .join("\n");
 }
 
 /** @param configId names the static part and the number of slots; read back to know what is running */
 export function renderConfig(settings: EdgeSettings, state: EdgeState, configId: string): string {
-  const { servers } = wantedImage(state);
-  const lines: string[] = [];
-  for (let slot = 0; slot < state.slots; slot++) {
-    const name = slotName(slot);
-    lines.push(`backend ${name}`, ...SLOT_RULES);
-    for (const server of servers.get(name) ?? []) {
-      lines.push(
-        `  server ${server.name} ${server.address}:${server.port} ${serverOptions(server)}`.trimEnd(),
-      );
-    }
-  }
+  const { servers } = wantedImage(state, settings);
+  const backend = (name: string, rules: readonly string[]): string[] => [
+    ...[`backend ${name}`, ...rules],
+    ...(servers.get(name) ?? []).map((server) =>
+      `  server ${server.name} ${endpointOf(server)} ${serverOptions(name, server)}`.trimEnd(),
+    ),
+  ];
+  const passes = settings.namesFile === null || settings.tlsPort === null ? 0 : state.passSlots;
+  const lines = [
+    ...numbers(state.slots).flatMap((slot) => backend(slotName(slot), SLOT_RULES)),
+    ...numbers(passes).flatMap((slot) => backend(passName(slot), PASS_RULES)),
+  ];
   const head = "# Written by the Berth agent; changes are overwritten.";
   const text = renderStatic(settings).replace("  description berth-edge", `  description ${configId}`);
   return `${head}\n${text}\n${lines.join("\n")}\n`;
 }
+
+const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
+
+/** Of each backend that leads to an environment's own proxies: bytes, which nobody here can read. */
+const PASS_RULES = [
+  "  mode tcp",
+  "  option allbackups",
+  // Who opens them ends what is idle; none of what sites may ask for is longer.
+  "  timeout tunnel 25h",
+] as const;
 
 export function renderMap(state: EdgeState): string {
   return [...wantedImage(state).hosts].map(([hostname, slot]) => `${hostname} ${slot}\n`).join("");
@@ -92,7 +123,9 @@ export function renderFiles({ tlsDir }: EdgeSettings, state: EdgeState, tls: Wan
       ? []
       : [{ name, path: certificatePath(tlsDir, name), ...certificate }],
   );
+  const { names } = wantedImage(state);
   return {
+    names: [...names].map(([name, pass]) => `${name} ${pass}\n`).join(""),
     map: renderMap(state),
     sources: renderSources(state),
     options: [...options].map(([key, value]) => `${key} ${value}\n`).join(""),
@@ -107,17 +140,18 @@ export function renderFiles({ tlsDir }: EdgeSettings, state: EdgeState, tls: Wan
   };
 }
 
-function globalSection({ socketPath, pidFile, runAs }: EdgeSettings): string {
+function globalSection({ socketPath, pidFile, runAs, size }: EdgeSettings): string {
+  const threads = size.threadsCount === null ? "" : `\n  nbthread ${size.threadsCount}`;
   const identity = runAs === null ? "" : `\n  user ${runAs.user}\n  group ${runAs.group}`;
   return `global
   description berth-edge
-  master-worker${identity}
+  master-worker${identity}${threads}
   pidfile ${pidFile}
   stats socket ${socketPath} mode 600 level admin expose-fd listeners
   stats timeout 30s
   log stdout len 4096 format raw local0 info
   # Maxconn follows from the file descriptors that the process may have; this bounds their number.
-  fd-hard-limit 65536
+  fd-hard-limit ${size.filesCount}
   # A header block must fit into a buffer less the room kept for rewriting: about 14 KiB.
   tune.bufsize 16384
   tune.maxrewrite 2048
@@ -173,15 +207,9 @@ const LOG_FORMAT = [
 ].join(",");
 
 function frontend(settings: EdgeSettings): string {
-  const { bindAddress, port, mapFile, sourcesFile, trustedProxies, accessLog } = settings;
-  const { tlsPort, tlsDir, optionsFile } = settings;
-  const https =
-    tlsPort === null || tlsDir === null
-      ? ""
-      : `  bind ${bindAddress}:${tlsPort} ssl crt-list ${listFile(tlsDir)} alpn h2,http/1.1 strict-sni\n`;
+  const { mapFile, sourcesFile, accessLog, tlsPort, optionsFile } = settings;
   return `frontend edge
-  bind ${bindAddress}:${port}
-${https}${trustedProxies.map((cidr) => `  tcp-request connection expect-proxy layer4 if { src ${cidr} }\n`).join("")}  # A reload ends idle client connections with an answer, never between two requests.
+${binds(settings)}${believed(settings)}  # A reload ends idle client connections with an answer, never between two requests.
   option idle-close-on-response
   unique-id-format %[uuid()]
   ${accessLog ? `log-format '{${LOG_FORMAT}}'` : "no log"}
@@ -222,9 +250,60 @@ ${siteRules(optionsFile)}  # What barely fits would not fit with what the edge a
 `;
 }
 
+/** Where requests come in: plain ones, and connections that are opened here. */
+function binds(settings: EdgeSettings): string {
+  const { bindAddress, port, tlsListenPort, tlsDir, namesFile } = settings;
+  const plain = port === null ? "" : `  bind ${bindAddress}:${port}\n`;
+  if (tlsListenPort === null || tlsDir === null) return plain;
+  const where =
+    namesFile === null ? `${bindAddress}:${tlsListenPort}` : `${innerSocket(settings, "tls")} accept-proxy`;
+  return `${plain}  bind ${where} ssl crt-list ${listFile(tlsDir)} alpn h2,http/1.1 strict-sni\n`;
+}
+
+/** Whose word is taken for who the client is; and, where only they may come, that nobody else does. */
+function believed({ trustedProxies, onlyFrom }: EdgeSettings): string {
+  const expect = (sources: readonly string[]) =>
+    sources.map((cidr) => `  tcp-request connection expect-proxy layer4 if { src ${cidr} }\n`).join("");
+  if (onlyFrom === null) return expect(trustedProxies);
+  return `  tcp-request connection reject unless { src ${onlyFrom.join(" ")} }\n${expect(onlyFrom)}`;
+}
+
+/**
+ * Connections of HTTPS by the name in their first message: those of an environment with its own proxies go to them as
+ * they are, all others are opened here, by the frontend behind a socket of this process.
+ */
+function passing(settings: EdgeSettings): string {
+  const { bindAddress, tlsListenPort, tlsDir, namesFile } = settings;
+  if (tlsListenPort === null || tlsDir === null || namesFile === null) return "";
+  const look = (name: string, when: string): string =>
+    `  tcp-request content set-var(sess.pass) ${name},map_str(${namesFile}) ${when}`;
+  return `frontend names
+  mode tcp
+  bind ${bindAddress}:${tlsListenPort}
+${believed(settings)}  no log
+  tcp-request inspect-delay 10s
+  tcp-request content reject if !{ req.ssl_hello_type 1 }
+${look("req.ssl_sni,lower", "if { req.ssl_hello_type 1 }")}
+${look("req.ssl_sni,lower,regsub(^[^.]+,*)", "if !{ var(sess.pass) -m found }")}
+  use_backend %[var(sess.pass)] if { var(sess.pass) -m found }
+  default_backend opened-here
+backend opened-here
+  mode tcp
+  timeout tunnel 25h
+  server self ${innerSocket(settings, "tls")} send-proxy-v2
+`;
+}
+
+/** In the network namespace of the proxy; two proxies of one namespace have their own. */
+function innerSocket({ pidFile }: EdgeSettings, use: "once" | "tls"): string {
+  const own = createHash("sha256").update(pidFile).digest("hex").slice(0, 16);
+  return `abns@berth-${use === "once" ? "" : `${use}-`}${own}`;
+}
+
 /** Makes a request the first one of a connection: then it gets a connection to its app that nobody used. */
-function once({ pidFile, optionsFile }: EdgeSettings): string {
-  const socket = `abns@berth-${createHash("sha256").update(pidFile).digest("hex").slice(0, 16)}`;
+function once(settings: EdgeSettings): string {
+  const { optionsFile } = settings;
+  const socket = innerSocket(settings, "once");
   return `backend ${ONCE}
   http-reuse never
   option http-server-close

@@ -28,6 +28,9 @@ test("map and process", () => {
 
 test("a name that would end a command never becomes one", () => {
   expect(() =>
-    commandsOf({ kind: "remove-host", hostname: "a;show env" }, { mapFile: "/m", sourcesFile: "/s" }),
+    commandsOf(
+      { kind: "remove-host", hostname: "a;show env" },
+      { mapFile: "/m", sourcesFile: "/s", namesFile: null },
+    ),
   ).toThrow("not a single");
 });

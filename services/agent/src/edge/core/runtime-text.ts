@@ -6,7 +6,7 @@
  * whether an acknowledgement is true.
  */
 import { assertNever } from "@berth/shared/domain/assert.ts";
-import { isActivator, isSlotName } from "./edge-state.ts";
+import { endpointOf, isActivator, isPassName, isSlotName, OTHER_HOST } from "./edge-state.ts";
 import type { ObservedServer, ObservedSources, Step } from "./plan-steps.ts";
 
 /**
@@ -23,9 +23,17 @@ export const SERVER_OPTIONS =
  * The activator is one for all sleepers: checks of it by each of them would only cost. A connection to it becomes one to
  * an instance, so it is not used again.
  */
-export function serverOptions(server: { readonly name: string }): string {
+export function serverOptions(slot: string, server: { readonly name: string }): string {
+  if (isPassName(slot)) return server.name.startsWith(OTHER_HOST) ? `${PROXY_OPTIONS} backup` : PROXY_OPTIONS;
   return isActivator(server) ? "pool-max-conn 0" : SERVER_OPTIONS;
 }
+
+/**
+ * Of an environment's proxy. It is told who the client is. One that takes no connection is out at once, so that the
+ * next try goes to another host's.
+ */
+const PROXY_OPTIONS =
+  "send-proxy-v2 check inter 2s fastinter 250ms downinter 250ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down";
 
 export interface Command {
   readonly text: string;
@@ -44,6 +52,8 @@ const command = (text: string, expect: RegExp | null = null, later: RegExp | nul
 export interface MapFiles {
   /** Host name → slot. */
   readonly mapFile: string;
+  /** Name of a handshake → backend; null for a proxy that opens all that comes. */
+  readonly namesFile: string | null;
   /** Keys of `sourceKey`: which host names are closed, and to whom they are open. */
   readonly sourcesFile: string;
 }
@@ -53,12 +63,13 @@ export function sourceKey(hostname: string, cidr = ""): string {
   return `${cidr}@${hostname}`;
 }
 
-export function commandsOf(step: Step, { mapFile, sourcesFile }: MapFiles): Command[] {
+export function commandsOf(step: Step, { mapFile, sourcesFile, namesFile }: MapFiles): Command[] {
   switch (step.kind) {
     case "add-server": {
-      const { name, address, port } = step.server;
+      const { name } = step.server;
       const added = /^New server registered\.$/;
-      const text = `add server ${step.slot}/${name} ${address}:${port} ${serverOptions(step.server)}`;
+      const options = serverOptions(step.slot, step.server);
+      const text = `add server ${step.slot}/${name} ${endpointOf(step.server)} ${options}`;
       const add = command(text.trimEnd(), added);
       return [add, ...readyCommands(step.slot, name)];
     }
@@ -70,6 +81,10 @@ export function commandsOf(step: Step, { mapFile, sourcesFile }: MapFiles): Comm
       return [command(`set map ${mapFile} ${step.hostname} ${step.slot}`)];
     case "remove-host":
       return [command(`del map ${mapFile} ${step.hostname}`)];
+    case "pass-name":
+      return [command(`${step.isNew ? "add" : "set"} map ${namesFile} ${step.name} ${step.pass}`)];
+    case "open-name":
+      return [command(`del map ${namesFile} ${step.name}`)];
     case "allow-source":
       return [command(`add map ${sourcesFile} ${sourceKey(step.hostname, step.cidr)} 1`)];
     case "close-host":

@@ -18,26 +18,31 @@ export interface EdgePaths {
   readonly map: string;
   readonly sources: string;
   readonly options: string;
-  readonly pid: string;
+  readonly names: string;
+  /** Of the files that the proxy reads: a proxy in a container is another user. */
+  readonly mode: number;
 }
 
-export function edgePaths(dir: string): EdgePaths {
+/** @param isContained the folder above lets nobody in, and a container sees this one alone */
+export function edgePaths(dir: string, isContained = false): EdgePaths {
   return {
     dir,
+    mode: isContained ? 0o444 : 0o600,
     state: join(dir, "state.json"),
     config: join(dir, "haproxy.cfg"),
     map: join(dir, "hosts.map"),
     sources: join(dir, "sources.map"),
     options: join(dir, "options.map"),
-    pid: join(dir, "haproxy.pid"),
+    names: join(dir, "names.map"),
   };
 }
 
 /** Writes, syncs and renames, so that a reader or a power cut sees the old text or the new one. */
-export async function writeAtomically(path: string, text: string): Promise<void> {
+export async function writeAtomically(path: string, text: string, mode = 0o600): Promise<void> {
   const temporary = `${path}.new`;
   const file = await open(temporary, "w", 0o600);
   try {
+    await file.chmod(mode);
     await file.writeFile(text);
     await file.sync();
   } finally {
@@ -84,6 +89,7 @@ export interface RenderedFiles {
   readonly map: string;
   readonly sources: string;
   readonly options: string;
+  readonly names: string;
   /** Null: no HTTPS. Contents by path; what else is in the folder goes. */
   readonly tls: {
     readonly dir: string;
@@ -102,14 +108,15 @@ export async function installConfig(
   files: RenderedFiles,
 ): Promise<"written" | "unchanged"> {
   const changed = [
-    files.tls !== null && (await installCertificates(files.tls)),
-    await writeIfOther(paths.sources, files.sources),
-    await writeIfOther(paths.options, files.options),
-    await writeIfOther(paths.map, files.map),
+    files.tls !== null && (await installCertificates(files.tls, paths.mode)),
+    await writeIfOther(paths.sources, files.sources, paths.mode),
+    await writeIfOther(paths.options, files.options, paths.mode),
+    await writeIfOther(paths.map, files.map, paths.mode),
+    await writeIfOther(paths.names, files.names, paths.mode),
   ];
   if ((await readOrNull(paths.config)) !== files.config) {
     const candidate = `${paths.config}.candidate`;
-    await writeAtomically(candidate, files.config);
+    await writeAtomically(candidate, files.config, paths.mode);
     try {
       await checkConfig(binary, candidate);
       await rename(candidate, paths.config);
@@ -119,7 +126,7 @@ export async function installConfig(
       throw error;
     }
   }
-  if (files.tls !== null) await writeIfOther(tlsReadyFile(files.tls.dir), "");
+  if (files.tls !== null) await writeIfOther(tlsReadyFile(files.tls.dir), "", paths.mode);
   return changed.includes(true) ? "written" : "unchanged";
 }
 
@@ -129,15 +136,14 @@ export function tlsReadyFile(dir: string): string {
 }
 
 /** The list names only files that are there, at every moment. */
-async function installCertificates({
-  dir,
-  list,
-  files,
-}: NonNullable<RenderedFiles["tls"]>): Promise<boolean> {
+async function installCertificates(
+  { dir, list, files }: NonNullable<RenderedFiles["tls"]>,
+  mode: number,
+): Promise<boolean> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   let changed = false;
-  for (const [path, text] of files) changed = (await writeIfOther(path, text)) || changed;
-  changed = (await writeIfOther(listFile(dir), list)) || changed;
+  for (const [path, text] of files) changed = (await writeIfOther(path, text, mode)) || changed;
+  changed = (await writeIfOther(listFile(dir), list, mode)) || changed;
   for (const name of await readdir(dir)) {
     const path = join(dir, name);
     if (name.endsWith(".pem") && !files.has(path)) await rm(path, { force: true });
@@ -145,9 +151,9 @@ async function installCertificates({
   return changed;
 }
 
-async function writeIfOther(path: string, text: string): Promise<boolean> {
+async function writeIfOther(path: string, text: string, mode: number): Promise<boolean> {
   if ((await readOrNull(path)) === text) return false;
-  await writeAtomically(path, text);
+  await writeAtomically(path, text, mode);
   return true;
 }
 

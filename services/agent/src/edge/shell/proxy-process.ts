@@ -28,14 +28,20 @@ export async function observeProcess(client: RuntimeClient): Promise<ProcessInfo
 
 export async function observeImage(
   client: RuntimeClient,
-  { mapFile, sourcesFile }: MapFiles,
+  { mapFile, sourcesFile, namesFile }: MapFiles,
 ): Promise<ObservedImage> {
-  const [state, map, sources] = await Promise.all([
+  const [state, map, sources, names] = await Promise.all([
     client.ask("show servers state"),
     client.ask(`show map ${mapFile}`),
     client.ask(`show map ${sourcesFile}`),
+    namesFile === null ? "" : client.ask(`show map ${namesFile}`),
   ]);
-  return { hosts: parseMap(map), servers: parseServersState(state), sources: parseSources(sources) };
+  return {
+    hosts: parseMap(map),
+    servers: parseServersState(state),
+    sources: parseSources(sources),
+    names: parseMap(names),
+  };
 }
 
 /** @param slots null for all */
@@ -48,13 +54,19 @@ export async function observeTraffic(
   return parseTraffic(await client.ask(named ?? "show stat -1 2 -1"));
 }
 
+/** Of a proxy that is a process of this host's own. */
+export async function signalMaster(worker: number): Promise<void> {
+  process.kill(await masterOf(worker), "SIGUSR2");
+}
+
 /** @returns once a worker with the wanted configuration answers; @throws Error after the deadline */
 export async function reloadProxy(
   client: RuntimeClient,
   before: ProcessInfo,
   configId: string,
+  signal: (worker: number) => Promise<void> = signalMaster,
 ): Promise<ProcessInfo> {
-  process.kill(await masterOf(before.pid), "SIGUSR2");
+  await signal(before.pid);
   const deadline = performance.now() + RELOAD_TIMEOUT_MS;
   while (performance.now() < deadline) {
     await sleep(POLL_MS);

@@ -31,6 +31,7 @@ const view = {
   nodeAddresses: ["203.0.113.1", "203.0.113.2"],
   allowedPrivate: ["10.20.0.0/16"],
   mailRelays: [],
+  proxies: [],
 };
 
 test("the rules replace the whole table in one text", () => {
@@ -57,7 +58,8 @@ test("every chain of containers ends in a drop or after one: nothing falls throu
     "counter drop",
   ]);
   // What is closed to all is closed before any policy is looked at, and nothing passes because it passed before.
-  expect(chain("from_container")?.slice(0, 2)).toEqual([
+  expect(chain("from_container")?.slice(0, 3)).toEqual([
+    "ip saddr @proxies counter drop",
     "iifname @elsewhere iifname . oifname != @exits counter drop",
     "jump closed_to_all",
   ]);
@@ -163,4 +165,14 @@ test("a flushed chain is seen", () => {
     .split("\n")
     .filter((line) => !line.startsWith("-A BERTH "));
   expect(iptablesProblems(flushed.join("\n")).chains).toBe(true);
+});
+
+test("a proxy is connected to by edges alone, and connects to its environment alone", () => {
+  const rules = rulesText({ ...view, proxies: ["10.128.1.254"] });
+  const first = (name: string) => rules.split(`chain ${name} {`)[1]?.split("\n").slice(1, 4).join("\n");
+  expect(first("from_container")).toContain("ip saddr @proxies counter drop");
+  expect(first("across")).toContain("ip saddr @proxies ct direction original counter drop");
+  expect(first("container_to_host")).toContain("ip saddr @proxies counter drop");
+  expect(first("inside")).toContain("ip daddr @proxies ct direction original counter drop");
+  expect(rules).toMatch(/set proxies \{[^}]*10\.128\.1\.254/);
 });

@@ -52,6 +52,11 @@ export interface FirewallView extends DesiredHost {
   readonly allowedPrivate: readonly string[];
   /** Networks to which containers may connect at port 25. */
   readonly mailRelays: readonly string[];
+  /**
+   * Addresses of environments' proxies on this host. Edges alone connect to them, and they connect to their environment's
+   * containers alone.
+   */
+  readonly proxies: readonly string[];
 }
 
 export function firewallTable(view: FirewallView): NftTable {
@@ -83,6 +88,7 @@ function chains(view: FirewallView): string {
   }
   chain container_to_host {
     ct state established,related goto allow
+    ip saddr @proxies counter drop
     iifname . ip daddr @gateways udp dport 53 goto allow
     iifname . ip daddr @gateways tcp dport 53 goto allow
     counter drop
@@ -117,9 +123,11 @@ function chains(view: FirewallView): string {
   chain inside {
     iifname . ip saddr != @own ct direction original counter drop
     ip daddr @people ct state new counter drop
+    ip daddr @proxies ct direction original counter drop
     iifname . ip daddr @reach goto allow
   }
   chain across {
+    ip saddr @proxies ct direction original counter drop
     iifname . ip daddr . tcp dport @links meta mark set meta mark | ${LINK_MARK} goto allow
     oifname "${view.meshName}" ct direction reply ct state established,related goto allow
     counter drop
@@ -136,6 +144,7 @@ function chains(view: FirewallView): string {
     goto allow
   }
   chain from_container {
+    ip saddr @proxies counter drop
     iifname @elsewhere iifname . oifname != @exits counter drop
     jump closed_to_all
     iifname @open goto allow
@@ -211,6 +220,7 @@ function sets(view: FirewallView): NftSet[] {
     ),
     ...egressSets(networks),
     ...exitSets(networks),
+    nftSet("proxies", "ipv4_addr", view.proxies),
     nftSet("mail_relays", "ipv4_addr; flags interval; auto-merge", view.mailRelays),
     nftSet("edges", "ipv4_addr", view.edgeAddresses),
     nftSet("nodes", "ipv4_addr", view.nodeAddresses),

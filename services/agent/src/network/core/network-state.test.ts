@@ -26,7 +26,7 @@ describe("links", () => {
     const [consumer, provider] = desired.networks;
     expect(desired.links).toEqual([{ bridge: consumer?.bridge, address: "10.128.65.9", port: 8080 }]);
     expect(desired.linkSources).toEqual([{ subnet: "10.128.64.0/19", gateway: provider?.gateway }]);
-    const rules = rulesText({ ...desired, allowedPrivate: [], mailRelays: [] });
+    const rules = rulesText({ ...desired, allowedPrivate: [], mailRelays: [], proxies: [] });
     expect(rules).toContain(`elements = { "${consumer?.bridge}" . 10.128.65.9 . 8080 };`);
     expect(rules).toContain(`elements = { 10.128.64.0/19 : ${provider?.gateway} };`);
   });
@@ -146,7 +146,12 @@ describe("a person's machine", () => {
   );
 
   test("may ask the resolver of its own environment alone: the rules name tunnel and address together", () => {
-    const rules = rulesText({ ...desire(2, withPerson(2), held(2, 2)), allowedPrivate: [], mailRelays: [] });
+    const rules = rulesText({
+      ...desire(2, withPerson(2), held(2, 2)),
+      allowedPrivate: [],
+      mailRelays: [],
+      proxies: [],
+    });
     const chain = rules.split("chain tunnel_to_host {")[1]?.split("}\n")[0] ?? "";
     expect(chain).not.toMatch(/^ *(udp|tcp|ip|meta)/m);
     expect(rules).toContain("set people { type ipv4_addr; elements = { 10.128.63.2 }; }");

@@ -131,7 +131,7 @@ describe("what does not grow", () => {
         3,
         ...Array.from({ length: count }, (_, n) => ({ ...held(0, 3), environmentId: environmentId(n) })),
       );
-      return { ...desired, allowedPrivate: [], mailRelays: [] };
+      return { ...desired, allowedPrivate: [], mailRelays: [], proxies: [] };
     };
     expect(routingRules(view(50))).toEqual(routingRules(view(1)));
     expect(rulesText(view(50)).split("\n").length).toBe(rulesText(view(1)).split("\n").length);
