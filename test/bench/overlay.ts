@@ -20,6 +20,7 @@ import { ensureWireguardGo } from "@berth/infra/install/wireguard-go.ts";
 import { command } from "@berth/infra/lab/command.ts";
 import { type Lab, labDown, labUp } from "@berth/infra/lab/lab.ts";
 import { hostNames } from "@berth/infra/lab/lab-names.ts";
+import { MIB } from "@berth/shared/domain/resources.ts";
 import { makeEnvironments } from "../network/many-environments.ts";
 import { type NetworkLab, startNetworkLab } from "../network/network-lab.ts";
 import { wholeFlag } from "./kit/flags.ts";
@@ -47,6 +48,8 @@ for (const part of parts)
 const pairs = wholeFlag(flags, "pairs", 1, 50);
 const seconds = wholeFlag(flags, "seconds", 1, 60);
 const environments = wholeFlag(flags, "environments", 1, 300);
+/** A hundred environments have copies of it; iperf3 runs beside it, not in it. */
+const small = { memoryBytes: 32 * MIB, cpuMillis: 50 };
 /** The floor's lab has the next index. */
 const index = wholeFlag(flags, "index", 0, 98);
 
@@ -90,7 +93,7 @@ async function main(): Promise<void> {
   closing.push(floor.close);
   if (parts.has("O1") || parts.has("O5")) {
     const lab = await berthLab();
-    const app = await lab.app("bench", "app");
+    const app = await lab.app("bench", "app", small);
     const berth = await berthPath(lab, app);
     await takeTurns(floor, { ...floor, name: "by hand again" }, Math.min(pairs, 3), measured.same);
     await takeTurns(berth, floor, pairs, measured.alone);
