@@ -27,6 +27,7 @@ import { judgePods, type PodHostSilence, type PodVerdicts } from "../core/judge-
 import { storeAlarms } from "./alarms.ts";
 import { recordEvent } from "./events.ts";
 import { Identities, type StoredIdentity } from "./identities.ts";
+import { openJobs } from "./job-locks.ts";
 import type { Tables } from "./tables.ts";
 
 type Heartbeat = z.infer<typeof HostHeartbeat.payload>;
@@ -263,13 +264,13 @@ async function readSeen(trx: Transaction<Tables>): Promise<readonly SeenHost[]> 
 async function loseJobs(trx: Transaction<Tables>, lostHosts: readonly HostId[]): Promise<boolean> {
   if (lostHosts.length === 0) return false;
   // What the service's policy says of it is what `berth why` and `berth status` tell.
-  const updated = await sql`update jobs set state = 'lost', ready = false, updated_at = now(),
+  const updated = await sql`with ${openJobs(sql`
+               (held_by = any(${lostHosts}) or (pending and host_id = any(${lostHosts}))) and state not in ('requested', 'lost')`)}
+                 update jobs j set state = 'lost', ready = false, updated_at = now(),
                    reason = (select case when s.policy->'replaceAfterMs' = 'null'::jsonb then 'its host went silent; it waits for it and is never replaced'
                                          when s.policy ? 'replaceAfterMs' then 'its host went silent; it is replaced after ' || (s.policy->>'replaceAfterMs')::bigint / 1000 || ' s of silence'
                                          else 'its host went silent' end
-                               from api.services s where s.id = jobs.service_id)
-             where (held_by = any(${lostHosts}) or (pending and host_id = any(${lostHosts}))) and state not in ('requested', 'lost')`.execute(
-    trx,
-  );
+                               from api.services s where s.id = j.service_id)
+                  from open where j.id = open.id`.execute(trx);
   return (updated.numAffectedRows ?? 0n) > 0n;
 }

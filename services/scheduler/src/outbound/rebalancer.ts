@@ -14,6 +14,7 @@ import { type MoveStep, movableJobs, type OpenMove, steerMoves } from "../core/s
 import { readLots } from "./auction-view.ts";
 import { readBoard } from "./board-reader.ts";
 import type { HostRegistry } from "./host-registry.ts";
+import { lockJobs } from "./job-locks.ts";
 import type { Leadership } from "./leader.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Tables } from "./tables.ts";
@@ -120,12 +121,16 @@ export class Rebalancer {
 }
 
 /** Since when each host takes work. A host that was lost and is back is ready anew; one that was suspect is not. */
-async function noteReadyHosts(db: Kysely<Tables>): Promise<void> {
+export async function noteReadyHosts(db: Kysely<Tables>): Promise<void> {
   await sql`
-    update hosts_seen s set takes_work_since = case when t.takes then now() end
-      from (select h.id, not h.cordoned and not h.draining and h.removed_at is null and o.state <> 'lost' as takes
-              from api.hosts h join hosts_seen o on o.host_id = h.id) t
-     where t.id = s.host_id and t.takes <> (s.takes_work_since is not null)`.execute(db);
+    with changed as materialized (
+      select s.host_id, s.takes_work_since is null as takes
+        from hosts_seen s join api.hosts h on h.id = s.host_id
+       where (not h.cordoned and not h.draining and h.removed_at is null and s.state <> 'lost') <> (s.takes_work_since is not null)
+       order by s.host_id for update of s
+    )
+    update hosts_seen s set takes_work_since = case when c.takes then now() end
+      from changed c where c.host_id = s.host_id`.execute(db);
 }
 
 async function readOpenMove(db: Kysely<Tables>): Promise<OpenMove | null> {
@@ -213,6 +218,7 @@ async function takeBackMove(
   successors: readonly JobId[],
   open: OpenMove | null,
 ): Promise<void> {
+  await lockJobs(trx, [...successors, ...(open === null ? [] : [open.jobId])]);
   await sql`
     update jobs set desired = 'stop', rotation = 'out', ready = false, updated_at = now(),
            state = case when state = 'requested' then 'finished' else state end

@@ -11,6 +11,7 @@ import { sql } from "kysely";
 import { coldStartStages } from "../core/cold-start.ts";
 import { AWAKE, type SleepView } from "../core/plan-sleep.ts";
 import type { Step } from "../core/views.ts";
+import { openJobs } from "./job-locks.ts";
 import { isOneOf, type Only } from "./stored-jobs.ts";
 import type { Tables } from "./tables.ts";
 
@@ -124,9 +125,11 @@ async function keepColdStart(
 /** Ready again is what its host says of it after the sleep: not what it said before, and not while it stops. */
 async function layDown(trx: Transaction<Tables>, serviceId: ServiceId, level: SleepLevel): Promise<void> {
   await sql`
-    update jobs set sleep_level = ${level}, ready = false, updated_at = now()
-     where service_id = ${serviceId} and task_id is null and desired = 'run' and open
-       and sleep_level is distinct from ${level}`.execute(trx);
+    with ${openJobs(sql`service_id = ${serviceId} and task_id is null and desired = 'run' and open
+                    and sleep_level is distinct from ${level}`)}
+    update jobs j set sleep_level = ${level}, ready = false, updated_at = now() from open where j.id = open.id`.execute(
+    trx,
+  );
 }
 
 export interface WokenJob {
@@ -137,9 +140,9 @@ export interface WokenJob {
 
 async function raise(trx: Transaction<Tables>, serviceId: ServiceId): Promise<WokenJob[]> {
   const { rows } = await sql<WokenJob>`
-    update jobs set sleep_level = null, updated_at = now()
-     where service_id = ${serviceId} and sleep_level is not null and open
-    returning id as "jobId", epoch, host_id as "hostId"`.execute(trx);
+    with ${openJobs(sql`service_id = ${serviceId} and sleep_level is not null and open`)}
+    update jobs j set sleep_level = null, updated_at = now() from open where j.id = open.id
+    returning j.id as "jobId", j.epoch, j.host_id as "hostId"`.execute(trx);
   return rows;
 }
 

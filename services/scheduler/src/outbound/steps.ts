@@ -12,6 +12,7 @@ import type { ReleaseView, Step } from "../core/views.ts";
 import type { ColdStartBook } from "./cold-start-book.ts";
 import { createJob } from "./create-job.ts";
 import { planInWords } from "./deploy-plan.ts";
+import { lockForSteps } from "./job-locks.ts";
 import type { Leadership } from "./leader.ts";
 import { stepSleep } from "./sleeps.ts";
 import type { Tables } from "./tables.ts";
@@ -39,6 +40,7 @@ export async function applySteps(
   crashPoint("scheduler.before-steps");
   const told = await given.db.transaction().execute(async (trx) => {
     await given.leadership.fence(trx);
+    await lockForSteps(trx, serviceId, steps);
     const progress: Progress[] = [];
     for (const step of steps) progress.push(...(await applyStep(trx, given, serviceId, step)));
     return progress;
