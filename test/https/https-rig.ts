@@ -1,29 +1,20 @@
 /**
  * The road of a custom domain to HTTPS: the real CLI, API, secrets, router, PostgreSQL, NATS and a name server; two hosts with
- * their real permissions, each with the agent's own edge code before a real HAProxy. Clients come to the first. The second
- * has the environment's job, and on a real engine its proxy, in which HTTPS of the environment's own names ends.
+ * their real permissions. Clients come to the first. The second has the environment's job and its proxy, in which HTTPS of
+ * the environment's own names ends, until `spread` gives the first one a job, too. What the scheduler would do is written
+ * into its tables; it ends sleeps itself.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
-import { join } from "node:path";
+import { addressOf, formatCidr, parseCidr } from "@berth/shared/domain/cidr.ts";
 import { CertificateId, EnvironmentId } from "@berth/shared/domain/ids.ts";
-import { systemClock } from "@berth/shared/kit/clock.ts";
-import { newId } from "@berth/shared/kit/ids.ts";
-import { silentLog } from "@berth/shared/kit/log.ts";
 import { freePort } from "@berth/shared/testing/free-port.ts";
-import { CertificateKeeper } from "../../services/agent/src/edge/certificate-keeper.ts";
-import { createEdge } from "../../services/agent/src/edge/edge.ts";
-import { HostRoutes } from "../../services/agent/src/edge/host-routes.ts";
-import { askCertificates, keepCertificates } from "../../services/agent/src/inbound/certificates.ts";
-import {
-  askRouteTables,
-  onRouteTableChanged,
-  tellApplied,
-} from "../../services/agent/src/inbound/route-tables.ts";
+import { askCertificates } from "../../services/agent/src/inbound/certificates.ts";
+import { LABELS } from "../../services/agent/src/proxies/core/proxy-container.ts";
 import { type ProxyPlace, startProxyPlace } from "../../services/agent/src/testing/proxy-rig.ts";
-import { type JoinedHost, LiveApi, until } from "../../services/api/src/testing/live-api.ts";
+import { LiveApi, until } from "../../services/api/src/testing/live-api.ts";
+import { startEdgeHost } from "./edge-host.ts";
+import { ScheduledRecord, type StoredTable } from "./scheduled-record.ts";
 
 export interface HttpsRig {
   readonly api: LiveApi;
@@ -32,14 +23,27 @@ export interface HttpsRig {
   /** What is in the second host's folders but those in memory. */
   readonly dirOfProxies: string;
   readonly place: ProxyPlace;
-  /** Ids of those that the secrets service gives the first host, which has no job of the environment, of the named ones. */
+  /** Ids of those that the secrets service gives the first host, while it has no job of the environment, of the named ones. */
   givenToFront(certificateIds: readonly string[]): Promise<string[]>;
   readonly httpPort: number;
   readonly httpsPort: number;
+  /** Where the second host's edge listens for what clients send to `httpsPort`. */
+  readonly httpsPortOfMember: number;
+  /** Returns once requests are held. */
+  sleep(): Promise<void>;
+  /** Returns once a request ended the sleep. @returns at whose edge, or whose proxy, it came in */
+  untilWoken(): Promise<"front" | "member" | undefined>;
+  /** The instance runs again. */
+  awake(): Promise<void>;
+  /** An instance on the first host as well. Returns once its proxy is used. */
+  spread(): Promise<void>;
+  /** The second host's proxy ends, and its agent does nothing about it. */
+  cutOffMember(): Promise<void>;
   close(): Promise<void>;
 }
 
-const LOOK_MS = 200;
+const POD_OF_FRONT = "pod-front";
+const POD_OF_MEMBER = "pod-member";
 
 /**
  * @param prepare what the router's environment needs; it may start what has to be there before
@@ -57,120 +61,82 @@ export async function startHttpsRig(
   const member = await api.joinHost("h2");
   const { environmentId } = await api.idsOf("shop");
   const place = await startProxyPlace(EnvironmentId.parse(environmentId), member.hostId);
-  const { address } = await place.startApp(app);
-  await storeInstance(api, front, member, { ...place, environmentId, address });
-  const [dir, dirOfProxies] = [mkdtempSync("/tmp/berth-https-"), mkdtempSync("/tmp/berth-https-")];
-  const edge = await startEdge(front, dir, ports, null);
+  const [dir, dirOfProxies, activatorDir] = [newFolder(), newFolder(), newFolder()];
+  const [sliceOfFront, sliceOfMember] = halves(place.slice);
+  const record = await ScheduledRecord.open(api, "shop", place.slice, [front, member]);
+  await record.addInstance(member, sliceOfMember, (await place.startApp(app)).address);
+  const jobsOfFront = new Set<string>();
   const { httpsPort } = ports;
-  const others = { httpPort: await freePort(), httpsPort };
-  const edgeOfMember = await startEdge(member, dirOfProxies, others, { place, environmentId });
+  const edge = await startEdgeHost({
+    ...{ host: front, dir, ...ports, listenPort: httpsPort, place, jobs: () => jobsOfFront },
+    as: { podId: POD_OF_FRONT, hostId: front.hostId, slice: sliceOfFront },
+    activatorDir: null,
+  });
+  const httpsPortOfMember = await freePort();
+  const edgeOfMember = await startEdgeHost({
+    ...{ host: member, dir: dirOfProxies, httpPort: await freePort(), httpsPort, place, activatorDir },
+    ...{ listenPort: httpsPortOfMember, jobs: () => new Set([environmentId]) },
+    as: { podId: POD_OF_MEMBER, hostId: member.hostId, slice: sliceOfMember },
+  });
+  const second = createServer((req, res) => app.emit("request", req, res));
+  const untilServed = (what: string, isSo: (table: StoredTable) => boolean) =>
+    until(what, async () => {
+      const table = await record.table();
+      return (
+        isSo(table) && [edge, edgeOfMember].every((one) => one.applied()[environmentId] === table.version)
+      );
+    });
   return {
-    ...{ api, dir, dirOfProxies, place, ...ports },
+    ...{ api, dir, dirOfProxies, place, ...ports, httpsPortOfMember },
     givenToFront: async (certificateIds) => {
       const ids = certificateIds.map((id) => CertificateId.parse(id));
       const given = await askCertificates(front.agent, front.hostId, ids);
       return given.map(({ certificateId }) => certificateId);
     },
+    sleep: async () => {
+      await record.sleep();
+      await untilServed("requests are held", ({ sites }) => sites.every(({ sleep }) => sleep !== undefined));
+    },
+    untilWoken: async () => {
+      const hostId = await record.untilWoken();
+      return hostId === front.hostId ? "front" : hostId === member.hostId ? "member" : undefined;
+    },
+    awake: () => record.awake(),
+    spread: async () => {
+      const { address } = await place.startApp(second, 2);
+      await record.addInstance(front, sliceOfFront, address);
+      jobsOfFront.add(environmentId);
+      const isSpread = ({ proxies, sites }: StoredTable) =>
+        proxies.length === 2 &&
+        sites.every(({ tls, backends }) => tls?.proxied !== false && backends.length === 2);
+      await untilServed("both hosts have a proxy", isSpread);
+    },
+    cutOffMember: async () => {
+      await edgeOfMember.silence();
+      const { docker } = place.engine;
+      const ids = (await docker("ps", "-q", "--filter", `label=${LABELS.pod}=${POD_OF_MEMBER}`)).trim();
+      await docker("kill", ...ids.split("\n"));
+    },
     close: async () => {
       await edge.close();
       await edgeOfMember.close();
-      app.closeAllConnections();
-      app.close();
+      for (const server of [app, second]) {
+        server.closeAllConnections();
+        server.close();
+      }
       await place.close();
+      await record.close();
       await api.close();
-      for (const path of [dir, dirOfProxies]) rmSync(path, { recursive: true, force: true });
+      for (const path of [dir, dirOfProxies, activatorDir]) rmSync(path, { recursive: true, force: true });
     },
   };
 }
 
-async function storeInstance(
-  api: LiveApi,
-  front: JoinedHost,
-  member: JoinedHost,
-  { slice, environmentId, address }: { slice: string; environmentId: string; address: string },
-): Promise<void> {
-  const { orgId, serviceId } = await api.idsOf("shop");
-  for (const { hostId } of [front, member])
-    await api.admin.query(
-      "insert into scheduler.hosts_seen (host_id, state, last_heartbeat_at, boot_id, heartbeat) values ($1,'alive',now(),'boot','{}')",
-      [hostId],
-    );
-  await api.admin.query("insert into network.environments (environment_id, subnet) values ($1,$2)", [
-    ...[environmentId, slice],
-  ]);
-  await api.admin.query(
-    "insert into network.members (environment_id, host_id, slice, port, public_key) values ($1,$2,$3,21000,'key')",
-    [environmentId, member.hostId, slice],
-  );
-  await api.admin.query(
-    `insert into scheduler.jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec, state, rotation, ready, host_id, address, port)
-     values ($1,$2,$3,$4,'rel','dep','web',1,'{}','running','in',true,$5,$6,8080)`,
-    [newId("job"), orgId, environmentId, serviceId, member.hostId, address],
-  );
-}
+const newFolder = (): string => mkdtempSync("/tmp/berth-https-");
 
-/** As the agent wires it, with all that it does by a period done more often. */
-async function startEdge(
-  { agent: bus, hostId, curve }: JoinedHost,
-  dir: string,
-  { httpPort, httpsPort }: { httpPort: number; httpsPort: number },
-  own: { readonly place: ProxyPlace; readonly environmentId: string } | null,
-) {
-  const told = { bus, hostId, clock: systemClock };
-  const certificates = new CertificateKeeper({
-    ...{ dir: join(dir, "certificates"), hostId, curve, log: silentLog },
-    ask: (ids) => askCertificates(bus, hostId, ids),
-  });
-  await certificates.open();
-  const edge = createEdge({
-    ...{ dir, socketPath: join(dir, "haproxy.sock"), port: httpPort, bindAddress: "127.0.0.1", hostId },
-    tls: {
-      ...{ port: httpsPort, dir: join(dir, "tls"), certificates: certificates.get },
-      ...(own === null ? {} : { listenPort: await freePort() }),
-    },
-    ...{ log: silentLog, clock: systemClock },
-    acknowledged: (acknowledgements) => routes.note(acknowledgements),
-  });
-  const proxies = own?.place.openProxies({
-    ...{ tlsPort: httpsPort, certificates: certificates.get },
-    served: (environmentId) => routes.noteProxy(environmentId),
-    changed: () => void ask(),
-  });
-  const routes = new HostRoutes({
-    ...{ edge, proxies: proxies ?? NO_PROXIES },
-    served: (acknowledgements) => tellApplied(told, acknowledgements),
-  });
-  await edge.start();
-  const proxy = spawn("haproxy", ["-W", "-db", "-f", join(dir, "haproxy.cfg")], { stdio: "ignore" });
-  await until("the edge's proxy answers", async () => {
-    await edge.verify();
-    return edge.status().reachable;
-  });
-  const keep = () => void keepCertificates(certificates, edge, proxies ?? NO_PROXIES).catch(() => undefined);
-  const ask = () => askRouteTables(told, routes, proxies?.told()).then(keep, () => undefined);
-  const listening = onRouteTableChanged(told, routes, keep);
-  const asking = setInterval(() => {
-    void proxies?.round(new Set([own?.environmentId ?? ""]), edge.tables()).catch(() => undefined);
-    void ask();
-  }, LOOK_MS);
-  return {
-    close: async () => {
-      clearInterval(asking);
-      await listening.close();
-      await edge.close();
-      await proxies?.close();
-      const ended = once(proxy, "exit");
-      proxy.kill("SIGTERM");
-      await ended;
-    },
-  };
+function halves(slice: string): [string, string] {
+  const cidr = parseCidr(slice);
+  if (cidr === null) throw new Error(`not a network: ${slice}`);
+  const bits = cidr.bits + 1;
+  return [formatCidr({ address: cidr.address, bits }), `${addressOf(cidr, 2 ** (32 - bits))}/${bits}`];
 }
-
-/** Of a host without jobs. */
-const NO_PROXIES = {
-  apply: async () => undefined,
-  verify: async () => undefined,
-  gate: (_: string, version: number) => version,
-  traffic: async () => [],
-  certificateIds: () => new Set<string>(),
-};

@@ -137,6 +137,7 @@ test("claimed, proved, served over HTTP; then HTTPS with what the customer bring
     return rows.length === 0;
   });
   await expectNoKey([first, second, other]);
+  await expectWoken(name);
 
   await berth("certs", "rm", added.certificate.id);
   await until("the ordered one serves again", () => isOrdered(name));
@@ -147,9 +148,40 @@ test("claimed, proved, served over HTTP; then HTTPS with what the customer bring
   await until("it is renewed", async () => (await isOrdered(name)) && (await servedFor(name)) !== ordered);
   await expectNoOrder();
 
+  await expectFailOver(name);
   await berth("domains", "rm", "shop", name);
   await until("a released domain is served no more", async () => (await servedFor(name)) === null);
 }, 120_000);
+
+/** A request that comes through the environment's proxy wakes what sleeps, and is answered by it. */
+async function expectWoken(name: string): Promise<void> {
+  const { httpsPort } = rig;
+  await rig.sleep();
+  const asked = curl(`https://${name}:${httpsPort}/`, ...to(name, httpsPort));
+  // The first host's edge passed it on to the second one's proxy, and that one to its own host's activator.
+  expect(await rig.untilWoken()).toBe("member");
+  await rig.awake();
+  expect((await asked).out).toContain("HTTP/2 200");
+}
+
+/** Each host has a proxy; one of them ends with its host: every new request finds the other one, at both edges. */
+async function expectFailOver(name: string): Promise<void> {
+  const { httpsPort, httpsPortOfMember } = rig;
+  await rig.spread();
+  const ports = [httpsPort, httpsPortOfMember];
+  const askBoth = () =>
+    Promise.all(
+      ports.map((port) => {
+        const there = `${name}:${httpsPort}:127.0.0.1:${port}`;
+        // By then the certificate is Pebble's.
+        return curl(`https://${name}:${httpsPort}/`, "--insecure", "--connect-to", there);
+      }),
+    );
+  await rig.cutOffMember();
+  for (let round = 0; round < 5; round++)
+    for (const { code, out } of await askBoth())
+      expect([code, out]).toEqual([0, expect.stringContaining("HTTP/2 200")]);
+}
 
 /** None for a claim that is not proved; a proved one that does not lead here fails, and is tried again later. */
 async function expectNoOrder(): Promise<void> {

@@ -57,6 +57,8 @@ export type ProxiesMore = Pick<EnvironmentProxiesGiven, "served" | "changed"> & 
   readonly heldDir?: EnvironmentProxiesGiven["heldDir"];
   /** Another one is another form of proxies. */
   readonly seccomp?: string;
+  /** Plays another host of the environment, on the same bridge: with a part of its network, and proxies of its own. */
+  readonly as?: { readonly podId: string; readonly hostId: HostId; readonly slice: string };
   readonly log?: Log;
 };
 
@@ -76,17 +78,30 @@ export async function startProxyPlace(environmentId: EnvironmentId, hostId: Host
     if (network === undefined) throw new Error("the environment has no network");
     const { slice, gateway, engineNetwork: networkName, bridge } = network;
     const seccomp = await readSeccompProfile();
-    const proxyEngine = new ProxyEngine(testEngine.socket, POD_ID);
-    const openProxies = ({ log = silentLog, heldDir = async () => null, ...more }: ProxiesMore) =>
-      new EnvironmentProxies({
-        ...{ podId: POD_ID, hostId, engine, proxyEngine, seccomp, clock: systemClock, log, heldDir, ...more },
-        ...{ accessLog: true, cgroupParent: null },
-        dir: join(testEngine.folder, "host", "proxies"),
+    const own = { podId: POD_ID, hostId, slice };
+    const proxied = new Map<string, readonly string[]>();
+    const openProxies = ({
+      log = silentLog,
+      heldDir = async () => null,
+      as: host = own,
+      ...more
+    }: ProxiesMore) => {
+      const { podId } = host;
+      const proxyEngine = new ProxyEngine(testEngine.socket, podId);
+      const hostCidr = `${testEngine.peerAddress}/32`;
+      return new EnvironmentProxies({
+        ...{ podId, hostId: host.hostId, engine, proxyEngine, seccomp, clock: systemClock },
+        ...{ log, heldDir, ...more, accessLog: true, cgroupParent: null },
+        dir: join(testEngine.folder, "host", podId === POD_ID ? "proxies" : `proxies-${podId}`),
         image: new ProxyImage(proxyEngine),
-        network: async () => ({ networkName, slice, gateway, hostCidr: `${testEngine.peerAddress}/32` }),
-        addresses: (addresses) => networks.setProxies(addresses),
+        network: async () => ({ networkName, slice: host.slice, gateway, hostCidr }),
+        addresses: (addresses) => {
+          proxied.set(podId, addresses);
+          return networks.setProxies([...proxied.values()].flat());
+        },
         started: async () => undefined,
       });
+    };
     return {
       ...{ engine: testEngine, slice, addressOfEdge: testEngine.peerAddress, openProxies, close },
       startApp: async (app, nth = 1) => {
