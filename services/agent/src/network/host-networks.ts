@@ -63,7 +63,7 @@ export class HostNetworks {
     this.#given = given;
     this.#applied = new AppliedVersions((versions) => given.ask.applied(versions));
     this.#names = new NameKeeper({
-      ...given,
+      ...{ ...given, standing: this.#standing },
       held: (environmentId) => this.#held.get(environmentId as EnvironmentId),
       desired: () => this.desired()?.networks ?? [],
     });

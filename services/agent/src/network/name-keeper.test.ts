@@ -49,6 +49,7 @@ test("changes that follow each other are told once, the newest, and are on disk 
     log: silentLog,
     held: () => held,
     desired: () => [desired as unknown as DesiredNetwork],
+    standing: { has: () => true },
   });
   for (const count of [1, 2, 3]) {
     const slots = Array.from({ length: count }, (_, i) => i + 1);
@@ -60,4 +61,28 @@ test("changes that follow each other are told once, the newest, and are on disk 
   await vi.waitFor(async () => expect(await stored()).toBe(4), { timeout: 5000 });
   expect(told).toEqual([3]);
   await rm(folder, { recursive: true });
+});
+
+test("a resolver whose environment has no bridge yet is neither told nor ended", async () => {
+  const seen: string[] = [];
+  const note = (what: string) => async (key: string) => {
+    seen.push(`${what} ${key}`);
+    return "told" as const;
+  };
+  const keepOnly = async (keys: ReadonlySet<string>) => void seen.push(`keeps ${[...keys].join()}`);
+  const networks = ["bn-stands", "bn-comes"].map(
+    (bridge) => ({ environmentId: bridge, bridge, egress: { mode: "open" } }) as unknown as DesiredNetwork,
+  );
+  const files = { save: async () => undefined } as unknown as NetworkFiles;
+  const keeper = new NameKeeper({
+    resolvers: { ensure: note("tells"), look: note("looks at"), keepOnly } as unknown as Resolvers,
+    ...{ files, log: silentLog, held: () => undefined, desired: () => networks },
+    standing: { has: (id) => id === "bn-stands" },
+  });
+  await keeper.tellAll(networks);
+  await keeper.lookAtAll(networks);
+  expect(seen).toEqual(["tells bn-stands", "keeps bn-stands,bn-comes", "looks at bn-stands"]);
+  keeper.noteChanged("bn-comes");
+  keeper.noteChanged("bn-stands");
+  await vi.waitFor(() => expect(seen.slice(3)).toEqual(["tells bn-stands"]), { timeout: 5000 });
 });

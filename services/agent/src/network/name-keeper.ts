@@ -8,6 +8,7 @@ import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import type { DesiredNetwork, HeldNetwork } from "./core/network-state.ts";
 import type { NetworkFiles } from "./shell/network-files.ts";
 import type { ResolverChange, Resolvers, ResolverView } from "./shell/resolvers.ts";
+import type { Standing } from "./standing.ts";
 
 /** Answers of a resolver may be kept for 5 s anyway, and a changed set of slots ends its process. */
 const GATHER_MS = 200;
@@ -18,6 +19,8 @@ export interface NameKeeperGiven {
   readonly log: Log;
   readonly held: (environmentId: string) => HeldNetwork | undefined;
   readonly desired: () => readonly DesiredNetwork[];
+  /** A resolver listens on its environment's bridge: those of the others are told when theirs is made. */
+  readonly standing: Pick<Standing, "has">;
 }
 
 export class NameKeeper {
@@ -48,8 +51,8 @@ export class NameKeeper {
     await sleep(GATHER_MS);
     const changed = new Set(this.#changed);
     this.#changed.clear();
-    const desired = this.#given.desired().filter(({ environmentId }) => changed.has(environmentId));
-    for (const network of desired) await this.tell(network);
+    const desired = this.#standing(this.#given.desired());
+    for (const network of desired) if (changed.has(network.environmentId)) await this.tell(network);
     for (const environmentId of changed) await this.#keep(environmentId);
   }
 
@@ -63,20 +66,24 @@ export class NameKeeper {
       .catch((error: unknown) => log.warn("network.names-not-kept", { error: describeError(error) }));
   }
 
-  /** One that was told the same before is left alone. */
+  #standing(networks: readonly DesiredNetwork[]): readonly DesiredNetwork[] {
+    return networks.filter(({ environmentId }) => this.#given.standing.has(environmentId));
+  }
+
+  /** Of an environment whose bridge is there. One that was told the same before is left alone. */
   tell(network: DesiredNetwork): Promise<void> {
     return this.#try(network, (view) => this.#given.resolvers.ensure(network.bridge, view));
   }
 
   /** These, and no other environment. */
   async tellAll(networks: readonly DesiredNetwork[]): Promise<void> {
-    for (const network of networks) await this.tell(network);
+    for (const network of this.#standing(networks)) await this.tell(network);
     await this.#given.resolvers.keepOnly(new Set(networks.map(({ bridge }) => bridge)));
   }
 
   /** Starts what died, of those that were told. */
   async lookAtAll(networks: readonly DesiredNetwork[]): Promise<void> {
-    for (const network of networks)
+    for (const network of this.#standing(networks))
       await this.#try(network, (view) => this.#given.resolvers.look(network.bridge, view));
   }
 
