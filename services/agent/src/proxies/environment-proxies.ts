@@ -14,6 +14,7 @@ import { describeError } from "@berth/shared/kit/log.ts";
 import { isProxied } from "../edge/core/edge-state.ts";
 import type { ListedProxy } from "../outbound/engine-proxies.ts";
 import { ensureTmpfs } from "../outbound/tmpfs.ts";
+import { gateVersion } from "./core/gate-version.ts";
 import { type ProxyStep, planProxies, startAgainMs } from "./core/plan-proxies.ts";
 import { PROXY_MEMORY_BYTES, PROXY_PORT, proxyBody, proxyForm } from "./core/proxy-container.ts";
 import { proxiedNames } from "./core/proxy-table.ts";
@@ -33,7 +34,6 @@ const MISSED_MS = 15_000;
 /** A few rounds after the start, to serve within a second. */
 const SERVED_LOOK_MS = 100;
 const SERVED_LOOKS = 50;
-
 const STARTS_AT_ONCE = 2;
 
 export class EnvironmentProxies {
@@ -96,11 +96,11 @@ export class EnvironmentProxies {
   /** Versions that edges serve, cut down to what proxies that edges may use serve too; 0 for none. */
   gate(environmentId: string, edgeVersion: number): number {
     const known = this.#known.get(environmentId);
-    if (!this.#isOpen && this.#isNamed(environmentId)) return 0;
-    if (known === undefined || this.#reportOf(environmentId, known) === null) return edgeVersion;
-    const used = known.proxies.filter(({ phase }) => phase === "serving" || phase === "leaving");
-    if (used.length === 0) return 0;
-    return Math.min(edgeVersion, ...used.map(({ version }) => version ?? 0));
+    const facts = {
+      ...{ isOpen: this.#isOpen, isNamed: this.#isNamed(environmentId) },
+      isTold: known !== undefined && this.#reportOf(environmentId, known) !== null,
+    };
+    return gateVersion({ ...facts, proxies: known?.proxies ?? [] }, edgeVersion);
   }
 
   /** What the router is to know; undefined before it is known what runs. */
