@@ -77,3 +77,20 @@ test("the newest certificate of a wildcard that tables share is served, and a fo
   ]);
   expect(foreign.refusals).toMatchObject([{ code: "bad-certificate-name", hostname: "a.x" }]);
 });
+
+test("HTTPS that ends in the environment's proxies: the edge waits for no certificate, and leads nobody there too early", () => {
+  const own = (proxied: boolean) => ({
+    ...{ httpsOnly: true, hstsSeconds: 60 },
+    tls: { certificateId: "absent", name: "a.x", proxied },
+  });
+  const optionsOf = (proxied: boolean) => {
+    const state = stateOf(table("env_a", site("a.x", undefined, own(proxied))));
+    const wanted = wantedTls(state, source);
+    expect([...wanted.certificates]).toEqual([]);
+    const observed = { certificates: new Map(), options: wanted.options };
+    expect([...unservedTls(state, observed, wanted, source)]).toEqual([]);
+    return [...wanted.options.keys()];
+  };
+  expect(optionsOf(false)).toEqual([]);
+  expect(optionsOf(true)).toEqual(["https@a.x", "hsts@a.x"]);
+});
