@@ -25,7 +25,7 @@ beforeAll(async () => {
   const own = await pair("pod", await authority.leaf({ names: ["*.berth.localhost"] }));
   const podEnv = { BERTH_ROUTER_POD_CERT_FILE: own.cert, BERTH_ROUTER_POD_KEY_FILE: own.key };
   ({ rig, pebble } = await startPebbleRig({ files, authority, podEnv }));
-}, 120_000);
+}, 180_000);
 
 afterAll(async () => {
   await rig?.close();
@@ -151,7 +151,7 @@ test("claimed, proved, served over HTTP; then HTTPS with what the customer bring
   await expectFailOver(name);
   await berth("domains", "rm", "shop", name);
   await until("a released domain is served no more", async () => (await servedFor(name)) === null);
-}, 120_000);
+}, 180_000);
 
 /** A request that comes through the environment's proxy wakes what sleeps, and is answered by it. */
 async function expectWoken(name: string): Promise<void> {
