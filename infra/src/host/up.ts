@@ -91,7 +91,7 @@ async function bringHostUp(options: HostUpOptions): Promise<void> {
   const { edgePort, edgeTlsPort, logLevel } = settings;
   const env = pick(settings.tuning, /^BERTH_(AGENT|ACTIVATOR)_/);
   const specs = [
-    ...(engine.kind === "own" ? await engineProcesses({ stateDir }) : []),
+    ...(engine.kind === "own" ? await engineProcesses({ stateDir, filter: "agent" }) : []),
     ...hostProcesses({
       activatorUser: await prepareActivator(hostDir),
       hostDir,

@@ -50,10 +50,10 @@ export async function startHost(host: HostHandle): Promise<void> {
   makeFolders(names);
   writeEngineConfig(names);
   await ensureHostNetwork(host.lab, names);
-  await applyRoutes(host);
   if (host.record.cut !== null) await cutNetwork(names, host.whole.rootfs, host.record.cut);
   spawnHost(host);
   await waitForInit(host);
+  await applyRoutes(host);
   await waitForEngine(host);
 }
 

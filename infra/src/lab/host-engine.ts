@@ -22,6 +22,7 @@ export function writeEngineConfig(names: HostNames): void {
       execRoot: "/run/docker",
       containerdSocket: "",
       maxOpenFiles: hardOpenFiles(),
+      filter: "agent",
     }),
   ) as Record<string, unknown>;
   const config = {

@@ -21,7 +21,7 @@ read -r machine_pid _ </proc/self/stat
 printf '%s\n' "$machine_pid" >"$host_dir/init.pid"
 
 printf '%s\n' "$name" >/proc/sys/kernel/hostname
-# As on a fresh machine: Docker turns forwarding on itself and then sets the FORWARD policy to DROP.
+# As on a fresh machine: who turns forwarding on, the agent or an engine, then sets the FORWARD policy to DROP.
 printf '0\n' >/proc/sys/net/ipv4/ip_forward
 
 mount --make-rprivate /

@@ -10,7 +10,14 @@ import { join } from "node:path";
 import type { ProcessSpecInput } from "../supervisor/process-spec.ts";
 import { ensureFolder, systemPath, writeConfig } from "./part-files.ts";
 
-export type EngineSettings = { readonly stateDir: string };
+export type EngineSettings = { readonly stateDir: string; readonly filter: PacketFilter };
+
+/**
+ * Whose packet rules and forwarding containers go by. `engine`: what builds on it gets out by its rules. `agent`: the agent's
+ * alone. The engine would add six for each network, by some thirty calls of `iptables` that read all rules each, so that a
+ * network takes the longer the more there are, and none of them lets through or stops what the agent's do not.
+ */
+export type PacketFilter = "engine" | "agent";
 
 export function ownDockerSocket(stateDir: string): string {
   return join(stateDir, "run", "docker.sock");
@@ -25,7 +32,7 @@ export function engineRunDir(stateDir: string): string {
  * containerd and dockerd as two processes. Were containerd a child of dockerd, it would die with a killed dockerd
  * and the next one would wait 15 s for it; alone it lives on and dockerd is back within a second.
  */
-export async function engineProcesses({ stateDir }: EngineSettings): Promise<readonly ProcessSpecInput[]> {
+export async function engineProcesses({ stateDir, filter }: EngineSettings): Promise<readonly ProcessSpecInput[]> {
   const socket = ownDockerSocket(stateDir);
   const execRoot = engineRunDir(stateDir);
   const containerdSocket = join(execRoot, "containerd.sock");
@@ -36,7 +43,7 @@ export async function engineProcesses({ stateDir }: EngineSettings): Promise<rea
   await writeConfig(containerdFile, containerdConfig(stateDir, execRoot, containerdSocket));
   await writeConfig(
     engineFile,
-    engineConfig({ stateDir, socket, execRoot, containerdSocket, maxOpenFiles: hardOpenFiles() }),
+    engineConfig({ stateDir, socket, execRoot, containerdSocket, maxOpenFiles: hardOpenFiles(), filter }),
   );
   const lasting = {
     env: { PATH: systemPath, HOME: "/root" },
@@ -83,6 +90,7 @@ export type EngineConfig = {
   readonly execRoot: string;
   readonly containerdSocket: string;
   readonly maxOpenFiles: number;
+  readonly filter: PacketFilter;
 };
 
 export function engineConfig(given: EngineConfig): string {
@@ -95,7 +103,7 @@ export function engineConfig(given: EngineConfig): string {
     pidfile: join(given.execRoot, "docker.pid"),
     "live-restore": true,
     "userland-proxy": false,
-    icc: false,
+    ...(given.filter === "engine" ? { icc: false } : { iptables: false, "ip-forward": false }),
     "no-new-privileges": true,
     "log-driver": "local",
     "log-opts": { "max-size": "10m", "max-file": "3" },

@@ -17,7 +17,6 @@ const atLeast: Readonly<Record<string, number>> = {
   "kernel/threads-max": 131_072,
   "fs/inotify/max_user_instances": 8192,
   "fs/inotify/max_user_watches": 524_288,
-  "net/ipv4/ip_forward": 1,
   "net/ipv4/neigh/default/gc_thresh3": 16_384,
   "net/ipv4/neigh/default/gc_thresh2": 8192,
   "net/ipv4/neigh/default/gc_thresh1": 2048,

@@ -223,7 +223,7 @@ async function prepareParts(settings: PodSettings, pki: PodPki, progress: Progre
       nats,
       ...(postgres === null ? [] : [postgres.spec]),
       registry,
-      ...(engine.kind === "own" ? await engineProcesses({ stateDir }) : []),
+      ...(engine.kind === "own" ? await engineProcesses({ stateDir, filter: "engine" }) : []),
     ],
     adminUrl: postgres?.adminUrl ?? settings.postgresUrl ?? "",
     dockerSocket: engine.kind === "own" ? ownDockerSocket(stateDir) : engine.socket,

@@ -31,13 +31,18 @@ export async function withLab(
     postgresPort: wholeFlag(flags, "postgres-port", 1, 65_535),
     natsMonitorPort: wholeFlag(flags, "nats-monitor-port", 1, 65_535),
   };
+  const made = !existsSync(stateDir);
+  const folder = join(stateDir, "bench");
+  const takeDown = async (): Promise<void> => {
+    await labPodDown(stateDir, say);
+    await rm(folder, { recursive: true, force: true });
+    if (made) await rm(stateDir, { recursive: true, force: true });
+  };
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.once(signal, () => {
       say(`${signal}: removing the lab`);
-      void labPodDown(stateDir, say).finally(() => process.exit(1));
+      void takeDown().finally(() => process.exit(1));
     });
-  const made = !existsSync(stateDir);
-  const folder = join(stateDir, "bench");
   try {
     const labPod = await labPodUp({
       ...{ hosts, stateDir, index },
@@ -50,8 +55,6 @@ export async function withLab(
     await mkdir(folder, { recursive: true });
     await measure(labPod, folder);
   } finally {
-    await labPodDown(stateDir, say);
-    await rm(folder, { recursive: true, force: true });
-    if (made) await rm(stateDir, { recursive: true, force: true });
+    await takeDown();
   }
 }

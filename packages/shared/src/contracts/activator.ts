@@ -14,20 +14,25 @@ const Hostname = z.string().min(1).max(253);
  * Who waits, and where: the request came through the environment's own door, so that it is for one of its host names and
  * for no other's; absent: it came from the edge.
  */
-const Door = { hostname: Hostname, environmentId: EnvironmentId.optional() };
+const Door = z.strictObject({ hostname: Hostname, environmentId: EnvironmentId.optional() });
+export type Door = z.infer<typeof Door>;
+
+/** The same for the same host name at the same door. */
+export function doorKey({ hostname, environmentId }: Door): string {
+  return `${environmentId ?? ""}/${hostname}`;
+}
 
 export const ActivatorLine = z.discriminatedUnion("say", [
   /** Where it listens, on 127.0.0.1. */
   z.strictObject({ say: z.literal("hello"), port: z.int().min(1).max(65_535) }),
   /** Somebody waits for the host name: its service is to wake. */
-  z.strictObject({ say: z.literal("ask"), ...Door }),
+  Door.extend({ say: z.literal("ask") }),
   /** Nobody waits for it any more. */
-  z.strictObject({ say: z.literal("drop"), ...Door }),
+  Door.extend({ say: z.literal("drop") }),
 ]);
 export type ActivatorLine = z.infer<typeof ActivatorLine>;
 
-export const AgentLine = z.strictObject({
-  ...Door,
+export const AgentLine = Door.extend({
   /**
    * `unknown`: no route table lists it. `open`: the instances may be connected to. `thawing`: the one instance is on its way
    * out of the freezer; what is sent to it now it reads as soon as it runs, so one request may go there already.

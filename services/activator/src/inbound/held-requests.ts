@@ -1,9 +1,8 @@
 /** All requests that are held on this host, by host name and by where they came in, and how many may be. */
 import type { Socket } from "node:net";
-import type { AgentLine } from "@berth/shared/contracts/activator.ts";
+import { type AgentLine, type Door, doorKey } from "@berth/shared/contracts/activator.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
-import { type Door, doorKey } from "../core/door.ts";
 import { Gate } from "./gate.ts";
 import { HeldRequest } from "./held-request.ts";
 

@@ -4,10 +4,11 @@ import {
   ACTIVATOR_LINE_BYTES,
   type ActivatorLine,
   AgentLine,
+  type Door,
   DoorsLine,
+  doorKey,
 } from "@berth/shared/contracts/activator.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
-import { type Door, doorKey } from "../core/door.ts";
 
 const AGAIN_MS = 100;
 

@@ -6,7 +6,9 @@ import {
   ACTIVATOR_LINE_BYTES,
   ActivatorLine,
   type AgentLine,
+  type Door,
   type DoorsLine,
+  doorKey,
 } from "@berth/shared/contracts/activator.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 
@@ -24,9 +26,6 @@ export interface DeskGiven {
   /** Environments that have a door. */
   readonly doors: () => DoorsLine["environmentIds"];
 }
-
-/** Who waits, and where the request came in. */
-export type Door = Omit<Extract<ActivatorLine, { say: "ask" }>, "say">;
 
 /** Who waits, and what was told last. */
 type Asked = Map<string, { readonly door: Door; told: string }>;
@@ -109,7 +108,7 @@ export class ActivatorDesk {
       return;
     }
     const { say, ...door } = line;
-    const key = `${door.environmentId ?? ""}/${door.hostname}`;
+    const key = doorKey(door);
     if (say === "drop") asked.delete(key);
     else if (asked.size < MOST_ASKED) {
       asked.set(key, { door, told: "" });

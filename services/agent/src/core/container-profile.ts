@@ -109,8 +109,8 @@ function isolation(given: ProfileGiven) {
     Devices: [],
     Tmpfs: { "/tmp": "rw,size=64m,nosuid,nodev,noexec,mode=1777" },
     Mounts: [
-      readOnlyBind(given.busyboxFolder, "/.berth-init"),
-      readOnlyBind(given.secretsFolder, "/run/secrets"),
+      bindMount(given.busyboxFolder, "/.berth-init", { readOnly: true }),
+      bindMount(given.secretsFolder, "/run/secrets", { readOnly: true }),
     ],
     PublishAllPorts: false,
     NetworkMode: given.networkName,
@@ -120,12 +120,13 @@ function isolation(given: ProfileGiven) {
   };
 }
 
-function readOnlyBind(source: string, target: string) {
+/** Mounts of the host that come later are not seen in it. */
+export function bindMount(source: string, target: string, { readOnly }: { readonly readOnly: boolean }) {
   return {
     Type: "bind" as const,
     Source: source,
     Target: target,
-    ReadOnly: true,
+    ReadOnly: readOnly,
     BindOptions: { Propagation: "rprivate" as const },
   };
 }

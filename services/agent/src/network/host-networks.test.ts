@@ -92,7 +92,8 @@ async function host(neighbours = 0) {
       await holdTunnels;
     },
   };
-  const hands = { kernel, engine, wireguard, podId: "pod", nowMs: () => 0, log: silentLog };
+  const quiet = { setPodCidr() {}, keepTunnels() {}, noteTunnel() {} };
+  const hands = { kernel, engine, wireguard, quiet, podId: "pod", nowMs: () => 0, log: silentLog };
   const files = new NetworkFiles(folder);
   const networks: HostNetworks = new HostNetworks({
     ...{ identity, engine, files, clock: systemClock, log: silentLog },

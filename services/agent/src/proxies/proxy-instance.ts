@@ -4,6 +4,7 @@
  */
 import { chmod, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { DOOR_SOCKET } from "@berth/shared/contracts/activator.ts";
 import type { RouteTable } from "@berth/shared/contracts/route.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
@@ -11,7 +12,7 @@ import type { CertificateSource } from "../edge/core/edge-tls.ts";
 import { createEdge } from "../edge/edge.ts";
 import type { Edge } from "../edge/edge-types.ts";
 import type { SeenProxy } from "./core/plan-proxies.ts";
-import { HELD_SOCKET, PROXY_PORT, PROXY_SIZE, RUN_FOLDER } from "./core/proxy-container.ts";
+import { PROXY_PORT, PROXY_SIZE, RUN_FOLDER } from "./core/proxy-container.ts";
 import { proxyTable } from "./core/proxy-table.ts";
 
 const SLOTS = 16;
@@ -65,7 +66,7 @@ export class ProxyInstance {
       size: PROXY_SIZE,
       initialSlots: SLOTS,
       verifyEveryMs: VERIFY_MS,
-      ...(heldDir === null ? {} : { activatorSocket: join(heldDir, HELD_SOCKET) }),
+      ...(heldDir === null ? {} : { activatorSocket: join(heldDir, DOOR_SOCKET) }),
       ...(table === undefined ? {} : { firstTables: [proxyTable(table)] }),
       signalMaster: async () => {
         if (this.containerId !== null) await host.reload(this.containerId);

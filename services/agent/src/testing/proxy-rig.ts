@@ -16,6 +16,7 @@ import { HostNetworks } from "../network/host-networks.ts";
 import { Kernel } from "../network/shell/kernel.ts";
 import { NetworkFiles } from "../network/shell/network-files.ts";
 import { NetworkHands } from "../network/shell/network-hands.ts";
+import { QuietListeners } from "../network/shell/quiet-listeners.ts";
 import { Resolvers } from "../network/shell/resolvers.ts";
 import { Wireguard } from "../network/shell/wireguard.ts";
 import { Engine } from "../outbound/docker.ts";
@@ -129,9 +130,10 @@ async function openNetworks(testEngine: TestEngine, hostId: HostId) {
     hands: new NetworkHands({
       ...{ engine, log, podId: POD_ID, kernel: new Kernel(log, testEngine.commandPrefix) },
       wireguard: new Wireguard("wireguard-go", testEngine.commandPrefix),
+      quiet: new QuietListeners(silentLog),
       nowMs: () => systemClock.monotonicMs(),
     }),
-    resolvers: new Resolvers(join(testEngine.folder, "resolvers"), testEngine.commandPrefix),
+    resolvers: new Resolvers(join(testEngine.folder, "resolvers"), null, testEngine.commandPrefix),
     files: new NetworkFiles(hostDir),
     ask: testNetworkService(testEngine, hostId),
     ...{ allowedPrivate: [], mailRelays: [], leaveAfterMs: 3_600_000 },

@@ -25,6 +25,7 @@ import { HostNetworks } from "../network/host-networks.ts";
 import { Kernel } from "../network/shell/kernel.ts";
 import { NetworkFiles } from "../network/shell/network-files.ts";
 import { NetworkHands } from "../network/shell/network-hands.ts";
+import { QuietListeners } from "../network/shell/quiet-listeners.ts";
 import { Resolvers } from "../network/shell/resolvers.ts";
 import { Wireguard } from "../network/shell/wireguard.ts";
 import { Engine } from "../outbound/docker.ts";
@@ -98,11 +99,12 @@ export async function startTestAgent(
       engine,
       kernel: new Kernel(silentLog, engineGiven.commandPrefix),
       wireguard: new Wireguard(settings.wireguardProgram ?? "wireguard-go", engineGiven.commandPrefix),
+      quiet: new QuietListeners(silentLog),
       podId: POD_ID,
       nowMs: () => performance.now(),
       log: silentLog,
     }),
-    resolvers: new Resolvers(join(engineGiven.folder, "resolvers"), engineGiven.commandPrefix),
+    resolvers: new Resolvers(join(engineGiven.folder, "resolvers"), null, engineGiven.commandPrefix),
     files: new NetworkFiles(hostDir),
     ask: testNetworkService(engineGiven, hostId, settings.sharesEnvironments),
     ...{ allowedPrivate: [], mailRelays: [], leaveAfterMs: 3_600_000, clock: systemClock, log: silentLog },

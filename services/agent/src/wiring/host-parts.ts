@@ -20,6 +20,7 @@ import { Kernel } from "../network/shell/kernel.ts";
 import { NetworkFiles } from "../network/shell/network-files.ts";
 import { NetworkHands } from "../network/shell/network-hands.ts";
 import { Prober } from "../network/shell/prober.ts";
+import { QuietListeners } from "../network/shell/quiet-listeners.ts";
 import { Resolvers } from "../network/shell/resolvers.ts";
 import { Wireguard } from "../network/shell/wireguard.ts";
 import { TunnelWatch } from "../network/tunnel-watch.ts";
@@ -29,7 +30,6 @@ import { Ledger, type LoadedLedger } from "../outbound/ledger.ts";
 import { bootId as readBootId } from "../outbound/measure.ts";
 import { SecretsFolder } from "../outbound/secrets-folder.ts";
 import { ensureTmpfs } from "../outbound/tmpfs.ts";
-
 import { type HostProxies, openProxies } from "./open-proxies.ts";
 
 export type AgentContext = ServiceContext<typeof AgentConfig>;
@@ -142,11 +142,13 @@ function createNetworks(
 ): HostNetworks {
   const { hostDir, resolversDir, meshPort, allowedPrivate, mailRelays, leaveAfterMs } = config;
   const { hostId, podId } = host;
+  const quiet = new QuietListeners(log);
+  const nowMs = (): number => clock.monotonicMs();
   return new HostNetworks({
     identity: { ...host, meshPort },
     engine,
-    hands: new NetworkHands({ engine, kernel, wireguard, podId, nowMs: () => clock.monotonicMs(), log }),
-    resolvers: new Resolvers(join(resolversDir, podId)),
+    hands: new NetworkHands({ engine, kernel, wireguard, quiet, podId, nowMs, log }),
+    resolvers: new Resolvers(join(resolversDir, podId), quiet),
     files: new NetworkFiles(hostDir),
     ask: networkAsk(bus, hostId),
     ...{ allowedPrivate, mailRelays, leaveAfterMs, clock, log },

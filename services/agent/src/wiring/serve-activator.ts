@@ -1,10 +1,10 @@
 /** Sleep: what the activator asks, and the scheduler's word that a sleep is over. */
 import { join } from "node:path";
-import { ACTIVATOR_SOCKET } from "@berth/shared/contracts/activator.ts";
+import { ACTIVATOR_SOCKET, type Door } from "@berth/shared/contracts/activator.ts";
 import { WakeJobs } from "@berth/shared/contracts/sleep.ts";
 import { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
-import { ActivatorDesk, type Door } from "../activator/activator-desk.ts";
+import { ActivatorDesk } from "../activator/activator-desk.ts";
 import { tellHostname } from "../activator/tell-hostname.ts";
 import { Wakes } from "../activator/wakes.ts";
 import type { JobSet } from "../jobs/job-set.ts";

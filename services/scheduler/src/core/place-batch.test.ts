@@ -1,4 +1,4 @@
-import type { HostId, JobId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { HostId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
 import {
   BINPACK_WEIGHTS,
   DEFAULT_WEIGHTS,
@@ -8,50 +8,9 @@ import {
 import { DEFAULT_RESOURCES, GIB, MIB } from "@berth/shared/domain/resources.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { host, lot } from "../testing/placement.ts";
 import type { BatchLot } from "./batch-lot.ts";
 import { placeBatch } from "./place-batch.ts";
-
-function host(n: number, given: Partial<HostState> = {}): HostState {
-  return {
-    hostId: `hst_${n}` as HostId,
-    name: `host-${n}`,
-    zone: "a",
-    memoryTotalBytes: 4 * GIB,
-    memoryFreeBytes: 4 * GIB,
-    diskTotalBytes: 100 * GIB,
-    diskFreeBytes: 100 * GIB,
-    cpuTotalMillis: 2000,
-    cpuFreeMillis: 1_000_000,
-    ceilings: [],
-    runtimes: ["runc"],
-    volumes: [],
-    jobSlotsTotal: 100,
-    jobSlotsFree: 100,
-    startingCount: 0,
-    instancesByService: {},
-    imageDigests: [],
-    cordoned: false,
-    unavailable: [],
-    alarms: [],
-    ...given,
-  };
-}
-
-function lot(n: number, given: Partial<BatchLot> = {}): BatchLot {
-  return {
-    jobId: `job_${n}` as JobId,
-    orgId: "org_a" as OrgId,
-    serviceId: "svc_a" as ServiceId,
-    constraints: NO_CONSTRAINTS,
-    process: "web",
-    slot: n,
-    resources: DEFAULT_RESOURCES,
-    imageDigest: "sha256:x",
-    imageBytes: 0,
-    declinedBy: new Map(),
-    ...given,
-  };
-}
 
 describe("placeBatch", () => {
   test("three replicas land on three hosts", () => {

@@ -115,7 +115,17 @@ describe("the plan", () => {
       one.hostId === hostId(2) ? { ...one, nodeAddress: "10.0.0.77", publicKey: key(55) } : one,
     );
     const steps = planNetwork(desire(2, { ...moved, network: { ...moved.network, members } }), stood);
-    expect(steps.map(({ kind }) => kind)).toEqual(["configure-tunnel"]);
+    const [host2] = stood.tunnels.find(({ name }) => name.startsWith("wb-"))?.peers ?? [];
+    expect(steps).toMatchObject([
+      {
+        kind: "configure-tunnel",
+        changes: {
+          peers: [{ publicKey: key(55), nodeAddress: "10.0.0.77" }],
+          people: [],
+          removed: [host2?.publicKey],
+        },
+      },
+    ]);
   });
 
   test("the only host of a pod has no tunnel at all", () => {

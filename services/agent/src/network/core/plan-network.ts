@@ -39,13 +39,22 @@ export interface ObservedHost {
   readonly rulePriorities: readonly number[];
 }
 
+/** What is to be done to the peers of a tunnel that has its key and port. */
+export interface PeerChanges {
+  readonly peers: readonly Peer[];
+  readonly people: readonly Person[];
+  /** Public keys. */
+  readonly removed: readonly string[];
+}
+
+/** `changes` null: everything of the tunnel is set anew, its port too, which lets go of what is about to arrive there. */
 export type NetworkStep =
   | { readonly kind: "add-rule"; readonly rule: RoutingRule }
   | { readonly kind: "remove-rule"; readonly priority: number }
   | { readonly kind: "make-bridge"; readonly network: DesiredNetwork }
   | { readonly kind: "remove-bridge"; readonly engineNetwork: string }
   | { readonly kind: "make-tunnel"; readonly tunnel: Tunnel }
-  | { readonly kind: "configure-tunnel"; readonly tunnel: Tunnel }
+  | { readonly kind: "configure-tunnel"; readonly tunnel: Tunnel; readonly changes: PeerChanges | null }
   | { readonly kind: "set-address"; readonly tunnel: Tunnel }
   | { readonly kind: "remove-tunnel"; readonly name: string }
   | { readonly kind: "set-route"; readonly route: Route }
@@ -119,23 +128,33 @@ function planTunnel(tunnel: Tunnel, { tunnels, links, addresses }: ObservedHost)
   const found = tunnels.find(({ name }) => name === tunnel.name);
   const stands = found !== undefined && links.has(tunnel.name);
   if (!stands) steps.push({ kind: "make-tunnel", tunnel });
-  if (!stands || !isConfigured(tunnel, found)) steps.push({ kind: "configure-tunnel", tunnel });
+  if (!stands || !isNamed(tunnel, found)) steps.push({ kind: "configure-tunnel", tunnel, changes: null });
+  else if (!hasPeers(tunnel, found))
+    steps.push({ kind: "configure-tunnel", tunnel, changes: peerChanges(tunnel, found) });
   const { address } = tunnel;
   const hasAddress = (addresses.get(tunnel.name) ?? []).includes(address);
   if (!stands || !hasAddress) steps.push({ kind: "set-address", tunnel });
   return steps;
 }
 
-function isConfigured(wanted: Tunnel, found: ObservedTunnel): boolean {
-  return (
-    found.publicKey === wanted.publicKey &&
-    found.port === wanted.port &&
-    found.peers.length === wanted.peers.length + wanted.people.length &&
-    wanted.peers.every((peer) =>
-      found.peers.some((one) => isPeer(peer, one) && keepsAsWanted(wanted, one)),
-    ) &&
-    wanted.people.every((person) => found.peers.some((one) => isPerson(person, one)))
-  );
+function isNamed({ publicKey, port }: Tunnel, found: ObservedTunnel): boolean {
+  return found.publicKey === publicKey && found.port === port;
+}
+
+function hasPeers(wanted: Tunnel, found: ObservedTunnel): boolean {
+  const { peers, people, removed } = peerChanges(wanted, found);
+  return peers.length === 0 && people.length === 0 && removed.length === 0;
+}
+
+function peerChanges(wanted: Tunnel, found: ObservedTunnel): PeerChanges {
+  const keys = new Set([...wanted.peers, ...wanted.people].map(({ publicKey }) => publicKey));
+  return {
+    peers: wanted.peers.filter(
+      (peer) => !found.peers.some((one) => isPeer(peer, one) && keepsAsWanted(wanted, one)),
+    ),
+    people: wanted.people.filter((person) => !found.peers.some((one) => isPerson(person, one))),
+    removed: found.peers.map(({ publicKey }) => publicKey).filter((key) => !keys.has(key)),
+  };
 }
 
 function keepsAsWanted({ keepsAlive }: Tunnel, found: ObservedPeer): boolean {

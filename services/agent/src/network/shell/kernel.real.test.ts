@@ -109,3 +109,15 @@ test("chains and jumps that are missing in iptables are put back", async () => {
   await kernel.ensureChains(await chains());
   expect(await chains()).toBe(whole);
 });
+
+test("a machine that forwarded nothing forwards what is ours, and nothing else", async () => {
+  const forwarding = "/proc/sys/net/ipv4/ip_forward";
+  const policy = async () => /^:FORWARD (\w+)/m.exec((await open().look()).filter.chains)?.[1];
+  await run("iptables", "-P", "FORWARD", "ACCEPT");
+  await run("sh", "-c", `echo 1 > ${forwarding}`);
+  expect(await policy()).toBe("ACCEPT");
+  await run("sh", "-c", `echo 0 > ${forwarding}`);
+  await open().look();
+  expect(await policy()).toBe("DROP");
+  expect((await run("cat", forwarding)).trim()).toBe("1");
+});

@@ -26,7 +26,13 @@ const INTERFACES: ScriptLine = { argv: ["ip", "-j", "-d", "address", "show"] };
 const ROUTES: ScriptLine = { argv: ["ip", "-j", "-4", "route", "show", "table", "all"] };
 const RULES: ScriptLine = { argv: ["ip", "-j", "-4", "rule", "show"] };
 const FILTER: ScriptLine = { argv: ["iptables-save", "-t", "filter"] };
-const FORWARDING: ScriptLine = { argv: ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"] };
+/** As the engine does it: who makes a machine forward packets closes the way to all that nobody asked for. */
+const FORWARDING: ScriptLine = {
+  argv: [
+    ...["sh", "-c", 'test "$(cat "$1")" = 1 || { iptables -w 5 -P FORWARD DROP && echo 1 > "$1"; }', "sh"],
+    "/proc/sys/net/ipv4/ip_forward",
+  ],
+};
 const tableLine = (family: TableFamily): ScriptLine => ({
   argv: ["nft", "--stateless", "list", "table", family, TABLE],
 });

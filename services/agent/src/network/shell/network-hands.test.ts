@@ -31,6 +31,7 @@ function machine() {
     kernel,
     engine: { networks: async () => [] },
     wireguard: { observe: async () => [] },
+    quiet: { setPodCidr() {}, keepTunnels() {}, noteTunnel() {} },
     podId: "pod",
     nowMs: () => 0,
     log: silentLog,

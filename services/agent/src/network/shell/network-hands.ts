@@ -9,6 +9,7 @@ import type { DesiredNetwork } from "../core/network-state.ts";
 import type { NetworkStep, ObservedHost, ObservedTunnel } from "../core/plan-network.ts";
 import { bridgeOptions, NETWORK_LABEL } from "./bridge-options.ts";
 import type { Kernel, NetworkInterface, SeenFilter } from "./kernel.ts";
+import type { QuietListeners } from "./quiet-listeners.ts";
 import { SeenTunnels } from "./seen-tunnels.ts";
 import { checkSourceLine, stepLines } from "./step-lines.ts";
 import type { Wireguard } from "./wireguard.ts";
@@ -17,6 +18,7 @@ export interface HandsGiven {
   readonly engine: Engine;
   readonly kernel: Kernel;
   readonly wireguard: Wireguard;
+  readonly quiet: Pick<QuietListeners, "setPodCidr" | "keepTunnels" | "noteTunnel">;
   readonly podId: string;
   /** Monotonic. */
   readonly nowMs: () => number;
@@ -67,7 +69,8 @@ export class NetworkHands {
 
   /** Packet rules first: they stand before what they are about. @param seen null: what was applied last holds */
   async ensureRules(view: FirewallView, seen: SeenFilter | null): Promise<void> {
-    const { kernel } = this.#given;
+    const { kernel, quiet } = this.#given;
+    quiet.setPodCidr(view.podCidr);
     if (seen === null) return kernel.changeTable(firewallTable(view));
     await kernel.ensureTable(firewallTable(view), seen.table);
     await kernel.ensureChains(seen.chains);
@@ -100,6 +103,7 @@ export class NetworkHands {
     const names = made.map(({ name }) => name);
     const tunnels = await this.#seenTunnels.observe(names.filter((name) => name.startsWith("w")));
     this.#tunnels = tunnels;
+    this.#given.quiet.keepTunnels(tunnels.map(({ name }) => name));
     const plain = interfaces.map(
       ({ name, addresses }) => [name, addresses.map((one) => one.split("/")[0] ?? "")] as const,
     );
@@ -130,13 +134,20 @@ export class NetworkHands {
     let isWhole = true;
     for (const group of groups(steps)) {
       const done = await this.#try(group);
-      for (const step of group) if ("tunnel" in step) this.#seenTunnels.noteChanged(step.tunnel.name);
+      for (const step of group) this.#noteChanged(step);
       if (done) now = group.reduce(afterStep, now);
       isWhole &&= done;
       if (done && group[0]?.kind === "make-bridge") await onBridge(group[0].network);
     }
     this.#belief.carriedOut(now, steps, isWhole);
     return { now, isWhole };
+  }
+
+  #noteChanged(step: NetworkStep): void {
+    if (!("tunnel" in step)) return;
+    this.#seenTunnels.noteChanged(step.tunnel.name);
+    const isAboutPeers = step.kind === "configure-tunnel" && step.changes !== null;
+    if (!isAboutPeers) this.#given.quiet.noteTunnel(step.tunnel.name);
   }
 
   async #try(steps: readonly NetworkStep[]): Promise<boolean> {

@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await new Resolvers(folder, enter).keepOnly(new Set());
+  await new Resolvers(folder, null, enter).keepOnly(new Set());
   await run(`ip netns delete ${namespace}`);
   await rm(folder, { recursive: true });
 });
@@ -51,7 +51,7 @@ const slotsOf = async (): Promise<string[]> =>
   (await asker().resolveSrv("_http._tcp.shop.internal")).map(({ name }) => name).sort();
 
 test("no question is unanswered while the set of ready slots changes, and the answers follow it", async () => {
-  const resolvers = new Resolvers(folder, enter);
+  const resolvers = new Resolvers(folder, null, enter);
   expect(await resolvers.ensure("one", view([1]))).toBe("started");
   let asked = 0;
   let asking = true;
@@ -84,7 +84,7 @@ test("no question is unanswered while the set of ready slots changes, and the an
 });
 
 test("an environment without a port has no second process; one that is gone has none", async () => {
-  const resolvers = new Resolvers(folder, enter);
+  const resolvers = new Resolvers(folder, null, enter);
   await resolvers.ensure("one", view([]));
   await resolvers.look("one", view([]));
   await expect(slotsOf()).rejects.toMatchObject({ code: "ENOTFOUND" });
@@ -94,7 +94,7 @@ test("an environment without a port has no second process; one that is gone has 
 });
 
 test("a look starts what died, and nothing of an environment that was left", async () => {
-  const resolvers = new Resolvers(folder, enter);
+  const resolvers = new Resolvers(folder, null, enter);
   await resolvers.ensure("one", view([1]));
   const pids = async () => (await run(`ip netns pids ${namespace}`)).stdout.split("\n").filter(Boolean);
   for (const pid of await pids()) {

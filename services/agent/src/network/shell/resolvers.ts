@@ -11,6 +11,7 @@ import type { InstanceName, NetworkLink } from "@berth/shared/contracts/network.
 import { linkHostsText } from "../core/link-names.ts";
 import { hostsText, recordsConfig, resolverConfig, serversText, srvText } from "../core/names.ts";
 import { type Dnsmasq, end, pidOf, read, replace, runs, start } from "./dnsmasq.ts";
+import type { QuietListeners } from "./quiet-listeners.ts";
 
 /** Closed to containers; the second process of an environment listens at one, the next one at the other. */
 const RECORD_PORTS = [5301, 5302] as const;
@@ -28,6 +29,7 @@ export interface ResolverView {
 export class Resolvers {
   readonly #folder: string;
   readonly #prefix: readonly string[];
+  readonly #quiet: Pick<QuietListeners, "noteResolver"> | null;
   /** What a resolver was seen to hold and what it was told since. */
   readonly #told = new Map<string, string>();
   /** The processes of a resolver that was seen to be well; until something is done to it. */
@@ -36,8 +38,13 @@ export class Resolvers {
   readonly #last = new Map<string, Promise<unknown>>();
 
   /** @param folder readable by all, because a resolver has no rights; made anew after a power cut */
-  constructor(folder: string, prefix: readonly string[] = []) {
+  constructor(
+    folder: string,
+    quiet: Pick<QuietListeners, "noteResolver"> | null = null,
+    prefix: readonly string[] = [],
+  ) {
     this.#folder = folder;
+    this.#quiet = quiet;
     this.#prefix = prefix;
   }
 
@@ -77,6 +84,7 @@ export class Resolvers {
       all.map(async (one) => ({ pid: await pidOf(one), configFile: one.configFile })),
     );
     const [isMain, isPresent, isOther] = found.map(({ pid }) => pid !== null);
+    for (const { pid } of found) if (pid !== null) this.#quiet?.noteResolver(pid);
     if (isMain !== true || isPresent !== (srvText(names) !== "") || isOther === true) return false;
     this.#well.set(
       key,
@@ -117,8 +125,14 @@ export class Resolvers {
       return "told";
     }
     await end(files);
-    await start(files, this.#prefix);
+    await this.#start(files);
     return "started";
+  }
+
+  async #start(process_: Dnsmasq): Promise<void> {
+    await start(process_, this.#prefix);
+    const pid = await pidOf(process_);
+    if (pid !== null) this.#quiet?.noteResolver(pid);
   }
 
   /** @returns whether the resolver is to ask another process; the one before goes with the next call that changes nothing */
@@ -137,7 +151,7 @@ export class Resolvers {
     const next = recordsOf(folder, other);
     await end(next);
     await replace(next.configFile, config(other));
-    await start(next, this.#prefix);
+    await this.#start(next);
     return await replace(serversFile, serversText(srv, gateway, other));
   }
 

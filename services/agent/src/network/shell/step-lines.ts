@@ -1,7 +1,7 @@
 /** Steps of core/plan-network.ts that are programs to run, as lines of one script. */
 import type { ScriptLine } from "../../outbound/run-script.ts";
 import type { NetworkStep } from "../core/plan-network.ts";
-import { configLine, setUpLines } from "./wireguard.ts";
+import { configLine, peersLine, setUpLines } from "./wireguard.ts";
 
 /** @returns null for a step that is more than that */
 export function stepLines(step: NetworkStep): ScriptLine[] | null {
@@ -13,7 +13,7 @@ export function stepLines(step: NetworkStep): ScriptLine[] | null {
     case "remove-rule":
       return [ip("rule", "delete", "priority", String(step.priority))];
     case "configure-tunnel":
-      return [configLine(step.tunnel)];
+      return [step.changes === null ? configLine(step.tunnel) : peersLine(step.tunnel, step.changes)];
     case "set-address":
       return [...setUpLines(step.tunnel), checkSourceLine(step.tunnel.name, "loose")];
     case "set-route": {

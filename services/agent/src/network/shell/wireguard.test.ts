@@ -3,7 +3,7 @@ import { createPrivateKey, createPublicKey } from "node:crypto";
 import { WireguardKey } from "@berth/shared/contracts/network.ts";
 import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
 import { expect, test } from "vitest";
-import { configText, parseDump } from "./wireguard.ts";
+import { configText, parseDump, peersLine } from "./wireguard.ts";
 
 test("a dump of two interfaces: peers belong to the one before them", () => {
   const dump = [
@@ -76,6 +76,11 @@ test("a configuration names every peer with its slices", () => {
   expect(text).toContain("[Peer]\nPublicKey = PERSON\nAllowedIPs = 10.128.31.2/32\n");
   expect(text.match(/PersistentKeepalive = .*/g)).toEqual(["PersistentKeepalive = 20"]);
   expect(configText({ ...tunnel, keepsAlive: false })).toContain("PersistentKeepalive = off\n");
+  const { argv } = peersLine(tunnel, { peers: [peer], people: tunnel.people, removed: ["OLD"] });
+  expect(argv.join(" ")).toBe(
+    "wg set wb-a peer OLD remove peer PEER endpoint 10.0.0.2:21000 persistent-keepalive 20 allowed-ips " +
+      "10.128.1.0/24 peer PERSON allowed-ips 10.128.31.2/32",
+  );
 });
 
 test("our keys are X25519 keys, and the public one is the private one's", () => {

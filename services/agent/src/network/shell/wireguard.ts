@@ -9,9 +9,9 @@ import { existsSync } from "node:fs";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { type CommandOptions, runCommand } from "../../outbound/run-command.ts";
-import { outputOf, runScript, type ScriptLine } from "../../outbound/run-script.ts";
-import type { Tunnel } from "../core/network-state.ts";
-import type { ObservedPeer, ObservedTunnel } from "../core/plan-network.ts";
+import type { ScriptLine } from "../../outbound/run-script.ts";
+import type { Peer, Tunnel } from "../core/network-state.ts";
+import type { ObservedPeer, ObservedTunnel, PeerChanges } from "../core/plan-network.ts";
 
 const SOCKETS = "/var/run/wireguard";
 const STAND_MS = 5000;
@@ -79,16 +79,15 @@ export class Wireguard {
     }
   }
 
-  async configure(tunnel: Tunnel): Promise<void> {
-    const line = configLine(tunnel);
-    const [ran] = await runScript(this.#prefix, [line]);
-    if (ran !== undefined) outputOf(line, ran);
-  }
-
   /** Forgets a peer with all that it was told, and adds it again: heals a handshake that a clock jump poisoned. */
   async renewPeer(tunnel: Tunnel, publicKey: string): Promise<void> {
-    await this.#run(["wg", "set", tunnel.name, "peer", publicKey, "remove"]);
-    await this.configure(tunnel);
+    const peers = tunnel.peers.filter((peer) => peer.publicKey === publicKey);
+    const people = tunnel.people.filter((person) => person.publicKey === publicKey);
+    for (const changes of [
+      { peers: [], people: [], removed: [publicKey] },
+      { peers, people, removed: [] },
+    ])
+      await this.#run(peersLine(tunnel, changes).argv);
   }
 
   /** The process goes with its interface, and takes its socket along; one that hangs is killed. Nothing there is well. */
@@ -140,6 +139,20 @@ export class Wireguard {
   }
 }
 
+/** Sets the peers that changed. Neither the others nor the port are touched, so nothing on its way is lost. */
+export function peersLine(tunnel: Tunnel, { peers, people, removed }: PeerChanges): ScriptLine {
+  const keepalive = keepaliveOf(tunnel);
+  const words = [
+    ...removed.flatMap((publicKey) => ["peer", publicKey, "remove"]),
+    ...peers.flatMap((peer) => [
+      ...["peer", peer.publicKey, "endpoint", endpointOf(peer)],
+      ...["persistent-keepalive", keepalive, "allowed-ips", peer.allowedIps.join(",")],
+    ]),
+    ...people.flatMap(({ publicKey, address }) => ["peer", publicKey, "allowed-ips", `${address}/32`]),
+  ];
+  return { argv: ["wg", "set", tunnel.name, ...words] };
+}
+
 /** Sets key, port and peers. Sessions with peers that stay are not touched. */
 export function configLine(tunnel: Tunnel): ScriptLine {
   return { argv: ["wg", "syncconf", tunnel.name, "/dev/stdin"], input: configText(tunnel) };
@@ -152,18 +165,27 @@ export function setUpLines({ name, mtu, address }: Tunnel): ScriptLine[] {
   ];
 }
 
-export function configText({ privateKey, port, peers, people, keepsAlive }: Tunnel): string {
-  const keepalive = keepsAlive === false ? "off" : KEEPALIVE_SECONDS;
+export function configText(tunnel: Tunnel): string {
+  const { privateKey, port, peers, people } = tunnel;
+  const keepalive = keepaliveOf(tunnel);
   const sections = peers.map(
-    ({ publicKey, nodeAddress, port: peerPort, allowedIps }) =>
-      `[Peer]\nPublicKey = ${publicKey}\nEndpoint = ${nodeAddress}:${peerPort}\n` +
-      `AllowedIPs = ${allowedIps.join(", ")}\nPersistentKeepalive = ${keepalive}\n`,
+    (peer) =>
+      `[Peer]\nPublicKey = ${peer.publicKey}\nEndpoint = ${endpointOf(peer)}\n` +
+      `AllowedIPs = ${peer.allowedIps.join(", ")}\nPersistentKeepalive = ${keepalive}\n`,
   );
   const ofPeople = people.map(
     ({ publicKey, address }) => `[Peer]\nPublicKey = ${publicKey}\nAllowedIPs = ${address}/32\n`,
   );
   const own = `[Interface]\nPrivateKey = ${privateKey}\nListenPort = ${port}\n`;
   return [own, ...sections, ...ofPeople].join("\n");
+}
+
+function keepaliveOf({ keepsAlive }: Tunnel): string {
+  return keepsAlive === false ? "off" : String(KEEPALIVE_SECONDS);
+}
+
+function endpointOf({ nodeAddress, port }: Peer): string {
+  return `${nodeAddress}:${port}`;
 }
 
 /** The output of `wg show all dump`: five fields are an interface, nine a peer. */

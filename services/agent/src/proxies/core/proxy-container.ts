@@ -3,6 +3,7 @@
  * reads strangers' bytes: no capability, no root, nothing to write but its socket's folder, and limits on all it uses.
  */
 import { createHash } from "node:crypto";
+import { bindMount } from "../../core/container-profile.ts";
 
 /** Where edges send what they pass on. */
 export const PROXY_PORT = 8443;
@@ -12,8 +13,6 @@ export const PROXY_MEMORY_BYTES = 192 * 1024 * 1024;
 const PROXY_PIDS = 32;
 /** Nobody's: no user of a Debian system, and no name is needed. */
 const PROXY_USER = "65532:65532";
-/** The activator's socket, in the folder that is its environment's alone. */
-export const HELD_SOCKET = "activator.sock";
 
 export interface ProxyContainerGiven {
   readonly podId: string;
@@ -62,9 +61,9 @@ export function proxyBody(given: ProxyContainerGiven, instance: string) {
     HostConfig: {
       ...limits(given),
       Mounts: [
-        bind(dir, true),
-        bind(`${dir}/${RUN_FOLDER}`, false),
-        ...(heldDir === null ? [] : [bind(heldDir, true)]),
+        bindMount(dir, dir, { readOnly: true }),
+        bindMount(`${dir}/${RUN_FOLDER}`, `${dir}/${RUN_FOLDER}`, { readOnly: false }),
+        ...(heldDir === null ? [] : [bindMount(heldDir, heldDir, { readOnly: true })]),
       ],
       NetworkMode: given.networkName,
     },
@@ -106,14 +105,4 @@ export function proxyForm({
     ...[PROXY_MEMORY_BYTES, PROXY_PIDS, PROXY_PORT, PROXY_SIZE.filesCount],
   ];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 12);
-}
-
-function bind(path: string, readOnly: boolean) {
-  return {
-    Type: "bind" as const,
-    Source: path,
-    Target: path,
-    ReadOnly: readOnly,
-    BindOptions: { Propagation: "rprivate" as const },
-  };
 }

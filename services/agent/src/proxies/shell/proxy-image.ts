@@ -2,14 +2,19 @@
  * The image of environments' proxies: the HAProxy that Debian installed on this host and the libraries that it loads,
  * nothing else. Its name is its content's: another HAProxy, or another OpenSSL, is another image.
  */
-import { spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { Readable } from "node:stream";
+import { promisify } from "node:util";
 import type { ProxyEngine } from "../../outbound/engine-proxies.ts";
 import { runCommand } from "../../outbound/run-command.ts";
 
 const PROGRAM = "/usr/sbin/haproxy";
 const REPOSITORY = "berth-proxy";
+/** HAProxy and its libraries are 20 MB. */
+const MOST_BYTES = 256 * 1024 * 1024;
+const PACK_MS = 30_000;
 
 export class ProxyImage {
   readonly #engine: ProxyEngine;
@@ -24,15 +29,18 @@ export class ProxyImage {
     return (await this.#known()).reference;
   }
 
-  /** @returns its name, once the engine has it */
+  /** @returns its name, once the engine has it; @throws Error when the packages are being upgraded: the next try sees the new ones */
   async ensure(): Promise<string> {
     const { reference, files } = await this.#known();
     if (await this.#engine.hasImage(reference)) return reference;
-    const tar = spawn("tar", ["-C", "/", "-chf", "-", ...files.map((path) => `.${path}`)], {
-      stdio: ["ignore", "pipe", "ignore"],
-    });
+    // Whole before the engine gets any of it: what is imported under this name stays.
+    const packed = await pack(files);
+    if ((await describe()).reference !== reference) {
+      this.#made = null;
+      throw new Error(`${PROGRAM} or one of its libraries was changed while ${reference} was made`);
+    }
     const [repository = "", tag = ""] = reference.split(":");
-    await this.#engine.importImage(tar.stdout, repository, tag);
+    await this.#engine.importImage(Readable.from([packed]), repository, tag);
     return reference;
   }
 
@@ -41,6 +49,13 @@ export class ProxyImage {
     this.#made ??= await describe();
     return this.#made;
   }
+}
+
+/** @throws Error when one of them cannot be read */
+async function pack(files: readonly string[]): Promise<Buffer> {
+  const words = ["-C", "/", "-chf", "-", ...files.map((path) => `.${path}`)];
+  const options = { encoding: "buffer", maxBuffer: MOST_BYTES, timeout: PACK_MS } as const;
+  return (await promisify(execFile)("tar", words, options)).stdout;
 }
 
 async function describe() {
