@@ -5,6 +5,7 @@ import {
   healWaitMs,
   judgePeer,
   noteProbe,
+  probesPerRound,
   STALL_AFTER_MS,
   summarize,
   WINDOW_COUNT,
@@ -37,4 +38,8 @@ test("a window keeps the last probes, and its median leaves the lost ones out", 
   for (let i = 0; i < WINDOW_COUNT + 5; i += 1) window = noteProbe(window, i % 2 === 0 ? null : 3);
   expect(summarize(window)).toEqual({ latencyMs: 3, sentCount: WINDOW_COUNT, lostCount: 10 });
   expect(summarize([])).toEqual({ latencyMs: null, sentCount: 0, lostCount: 0 });
+});
+
+test("few tunnels are asked in each round, many in turn, and never more than forty at once", () => {
+  expect([0, 3, 10, 40, 100, 1000].map(probesPerRound)).toEqual([0, 3, 10, 10, 20, 40]);
 });

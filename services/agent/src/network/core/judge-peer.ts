@@ -14,6 +14,16 @@ export const WINDOW_COUNT = 20;
 export const STALL_AFTER_MS = 25_000;
 const MOST_WAIT_MS = 300_000;
 
+const [LEAST_PROBES, MOST_PROBES] = [10, 40];
+/** Every two seconds one: well below the time after which silence is a stall. */
+const ROUNDS_TO_ALL = 5;
+
+/** Few tunnels are asked in each round, a hundred within five of them. What a probe costs is its way through two processes. */
+export function probesPerRound(tunnelsCount: number): number {
+  const wanted = Math.max(LEAST_PROBES, Math.ceil(tunnelsCount / ROUNDS_TO_ALL));
+  return Math.min(tunnelsCount, MOST_PROBES, wanted);
+}
+
 export function noteProbe(window: Window, latencyMs: number | null): Window {
   return [...window, latencyMs].slice(-WINDOW_COUNT);
 }

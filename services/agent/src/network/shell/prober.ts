@@ -1,13 +1,13 @@
 /**
  * Small UDP packets through every tunnel, answered by the agent at its other end.
  *
- * One socket per own address, so that a probe leaves by the tunnel that it is about. Each round sends at most so many,
- * in turn: the cost is the same with ten tunnels and with a thousand.
+ * One socket per own address, so that a probe leaves by the tunnel that it is about. Each round sends some of
+ * them, in turn: the cost does not grow with the tunnels.
  */
 import { randomBytes } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { PROBE_PORT } from "../core/firewall.ts";
-import { noteProbe, type ProbeSummary, summarize, type Window } from "../core/judge-peer.ts";
+import { noteProbe, type ProbeSummary, probesPerRound, summarize, type Window } from "../core/judge-peer.ts";
 
 /** From our own address in a network to that of another host. */
 export interface ProbePath {
@@ -21,7 +21,6 @@ interface Sent {
   readonly atMs: number;
 }
 
-const MOST_PER_ROUND = 40;
 const ANSWER_MS = 2000;
 const ID_BYTES = 8;
 const [ASK, ANSWER] = [0x51, 0x41];
@@ -53,7 +52,7 @@ export class Prober {
     this.#forgetOthers(paths, quiet);
     for (const { from } of quiet) this.#socketOf(from);
     this.#countLost();
-    const count = Math.min(MOST_PER_ROUND, paths.length);
+    const count = probesPerRound(paths.length);
     for (let i = 0; i < count; i += 1) {
       const path = paths[(this.#turn + i) % paths.length];
       if (path !== undefined) this.#send(path);
