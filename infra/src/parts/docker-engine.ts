@@ -32,7 +32,10 @@ export function engineRunDir(stateDir: string): string {
  * containerd and dockerd as two processes. Were containerd a child of dockerd, it would die with a killed dockerd
  * and the next one would wait 15 s for it; alone it lives on and dockerd is back within a second.
  */
-export async function engineProcesses({ stateDir, filter }: EngineSettings): Promise<readonly ProcessSpecInput[]> {
+export async function engineProcesses({
+  stateDir,
+  filter,
+}: EngineSettings): Promise<readonly ProcessSpecInput[]> {
   const socket = ownDockerSocket(stateDir);
   const execRoot = engineRunDir(stateDir);
   const containerdSocket = join(execRoot, "containerd.sock");
