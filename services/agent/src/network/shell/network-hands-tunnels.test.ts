@@ -1,4 +1,7 @@
-/** A tunnel that a step changed is asked by the next look, long before all of them are asked again. */
+/**
+ * A tunnel that a step changed is asked by the next look, long before all of them are asked again; one that got new sockets
+ * is to hear of itself alone again.
+ */
 import { silentLog } from "@berth/shared/kit/log.ts";
 import { expect, test } from "vitest";
 import { desire, held } from "../../testing/test-networks.ts";
@@ -31,8 +34,10 @@ test("what was done to a tunnel is looked at by the next look", async () => {
     look: async () => ({ interfaces, routes: [], rulePriorities: [], filter }),
     run: async () => undefined,
   };
+  const noted: string[] = [];
+  const quiet = { setPodCidr() {}, keepTunnels() {}, noteTunnel: (name: string) => void noted.push(name) };
   const hands = new NetworkHands({
-    ...{ kernel, wireguard, podId: "pod", nowMs: () => 0, log: silentLog },
+    ...{ kernel, wireguard, quiet, podId: "pod", nowMs: () => 0, log: silentLog },
     engine: { networks: async () => [] },
   } as unknown as HandsGiven);
   const { host } = await hands.look();
@@ -44,4 +49,8 @@ test("what was done to a tunnel is looked at by the next look", async () => {
   await hands.carryOut([change], host);
   await hands.look();
   expect(asked.slice(1)).toEqual([[change.tunnel.name]]);
+  expect(noted).toEqual([change.tunnel.name]);
+  const ofPeers = { ...change, changes: { peers: [], people: [], removed: ["KEY"] } };
+  await hands.carryOut([ofPeers], host);
+  expect(noted).toHaveLength(1);
 });
