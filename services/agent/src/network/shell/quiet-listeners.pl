@@ -3,7 +3,8 @@
 # The process of a tunnel hears of every change of every interface, address and route of its host, and wakes for each only to
 # find that it is about another one: with a hundred tunnels a new container costs a tenth of a second of CPU. This puts a filter
 # before its two sockets of that kind, so that it hears what it goes by: its own interface, and routes of the main table that may
-# lead to its peers, which are no part of the pod's networks. The socket for routes is made anew whenever the interface goes up or gets a port; the other one stays.
+# lead to its peers, which are no part of the pod's networks. The socket for routes is made anew whenever the interface goes up
+# or gets a port; the other one stays.
 # A resolver hears of routes and addresses as well, and goes by none of them: it is known by its pid.
 # Perl, because every Debian has it and it can make the calls: fds of another process, and a packet filter.
 use strict;
@@ -94,6 +95,7 @@ sub quiet {
             : $groups & ROUTE_GROUP ? main_routes($port)
             : next;
         my $copy = syscall PIDFD_GETFD, $process, $number + 0, 0;
+        next if $copy < 0 && ($!{EBADF} || $!{ESRCH});         # the socket, or the process, has just gone
         die "pidfd_getfd: $!\n" if $copy < 0;
         open my $socket, "+<&=", $copy or die "fd $copy: $!\n";
         my $code = pack "S x![P] P", length($filter) / 8, $filter;
