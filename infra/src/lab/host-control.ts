@@ -48,12 +48,12 @@ export async function startHost(host: HostHandle): Promise<void> {
   if (pidsInNetns(names.netnsPath).length > 0) await killHostProcesses(names, killTimeoutMs);
   forgetMemory(names);
   makeFolders(names);
-  writeEngineConfig(names);
+  writeEngineConfig(names, host.record.boot);
   await ensureHostNetwork(host.lab, names);
+  await applyRoutes(host);
   if (host.record.cut !== null) await cutNetwork(names, host.whole.rootfs, host.record.cut);
   spawnHost(host);
   await waitForInit(host);
-  await applyRoutes(host);
   await waitForEngine(host);
 }
 

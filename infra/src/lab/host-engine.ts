@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { engineConfig } from "../parts/docker-engine.ts";
 import type { HostNames } from "./lab-names.ts";
+import type { Boot } from "./lab-record.ts";
 
 export const engineProgram = "/usr/sbin/dockerd";
 
@@ -14,7 +15,8 @@ export function dockerConfigDir(names: HostNames): string {
   return join(names.sharedDir, "etc-docker");
 }
 
-export function writeEngineConfig(names: HostNames): void {
+/** Where an engine is all that a host runs, no agent makes packet rules: it makes its own, as on any machine. */
+export function writeEngineConfig(names: HostNames, { argv }: Boot): void {
   const { containerd: _ownContainerd, ...production } = JSON.parse(
     engineConfig({
       stateDir: "/var/lib",
@@ -22,7 +24,7 @@ export function writeEngineConfig(names: HostNames): void {
       execRoot: "/run/docker",
       containerdSocket: "",
       maxOpenFiles: hardOpenFiles(),
-      filter: "agent",
+      filter: argv[0] === engineProgram ? "engine" : "agent",
     }),
   ) as Record<string, unknown>;
   const config = {

@@ -108,7 +108,8 @@ export async function removeNetnsMount(): Promise<void> {
 
 /**
  * Lets containers of all hosts reach each other by address. `ownCidrs` are accepted from outside; `peers` are
- * CIDR → address of the host that has them.
+ * CIDR → address of the host that has them. The rule stands in FORWARD itself: an engine that starts without a
+ * default bridge and with networks on disk creates DOCKER-USER but never jumps to it (seen with 26.1).
  */
 export async function setRoutes(
   host: HostNames,
@@ -118,8 +119,6 @@ export async function setRoutes(
 ): Promise<void> {
   for (const [cidr, via] of peers)
     await command(["ip", "-n", host.netns, "route", "replace", cidr, "via", via, "dev", "eth0"]);
-  if (ownCidrs.length > 0)
-    await command(["ip", "netns", "exec", host.netns, "sysctl", "-qw", "net.ipv4.ip_forward=1"]);
   const iptables = [...enterNetns(host, rootfs), "iptables"];
   for (const cidr of ownCidrs) {
     const rule = ["FORWARD", "-i", "eth0", "-d", cidr, "-j", "ACCEPT"];

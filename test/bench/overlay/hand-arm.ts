@@ -83,9 +83,10 @@ async function peer(own: End, other: End): Promise<void> {
   await command([...inside, "ip", "route", "replace", other.slice, "dev", own.device]);
 }
 
+/** The engine's own FORWARD policy is to drop; nothing else stands between. */
 async function startContainer(host: LabHost, slice: string, mtu: number): Promise<void> {
   const network = `docker network create --driver bridge --subnet ${slice} --opt com.docker.network.driver.mtu=${mtu} --opt com.docker.network.bridge.name=bench0 --opt com.docker.network.bridge.gateway_mode_ipv4=routed --opt com.docker.network.bridge.enable_ip_masquerade=false bench`;
-  const open = "sysctl -qw net.ipv4.ip_forward=1";
+  const open = "iptables -I DOCKER-USER -i bench0 -j ACCEPT && iptables -I DOCKER-USER -o bench0 -j ACCEPT";
   const start = `docker run --detach --network bench --label ${label} ${image} /bin/busybox sleep 86400`;
   const busybox = `mkdir -p /tmp/bench/bin && cp "$(command -v busybox)" /tmp/bench/bin/busybox && tar -C /tmp/bench -c . | docker import - ${image}`;
   const script = `set -e; docker image inspect ${image} >/dev/null 2>&1 || (${busybox}); ${network}; ${open}; ${start}`;
@@ -95,7 +96,7 @@ async function startContainer(host: LabHost, slice: string, mtu: number): Promis
 
 async function remove(ends: readonly End[]): Promise<void> {
   for (const { host, device, netns } of ends) {
-    const away = `docker ps -aq --filter label=${label} | xargs -r docker rm -f; docker network rm bench`;
+    const away = `docker ps -aq --filter label=${label} | xargs -r docker rm -f; docker network rm bench; iptables -F DOCKER-USER; iptables -A DOCKER-USER -j RETURN`;
     await host.exec(["sh", "-c", away]);
     await command(["nsenter", `--net=${netns}`, "ip", "link", "delete", device]).catch(() => undefined);
   }
