@@ -33,10 +33,16 @@ export async function withLab(
   };
   const made = !existsSync(stateDir);
   const folder = join(stateDir, "bench");
-  const takeDown = async (): Promise<void> => {
+  const remove = async (): Promise<void> => {
     await labPodDown(stateDir, say);
     await rm(folder, { recursive: true, force: true });
     if (made) await rm(stateDir, { recursive: true, force: true });
+  };
+  /** A signal while it is measured ends the measurement too, and both wait for the same removal. */
+  let removing: Promise<void> | null = null;
+  const takeDown = (): Promise<void> => {
+    removing ??= remove();
+    return removing;
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.once(signal, () => {
