@@ -16,7 +16,7 @@ import { wholeFlag } from "./kit/flags.ts";
 import { withLab } from "./kit/lab-run.ts";
 import { Answering } from "./scale/answering.ts";
 import { type Arm, appPath, appPort, type Sample, type Site, scaleTimeoutMs } from "./scale/arm.ts";
-import { type BareWay, bareArm, bareNetworkUp } from "./scale/bare-arm.ts";
+import { type BareWay, bareArm, bareNetworksUp } from "./scale/bare-arm.ts";
 import { berthArm } from "./scale/berth-arm.ts";
 import { type Measured, reportScale, type Try } from "./scale/report-scale.ts";
 import { prepareEngines, sitesOf } from "./scale/sites.ts";
@@ -71,7 +71,7 @@ async function measure(labPod: LabPod, folder: string): Promise<void> {
     const image = "berth-bench-scale:same";
     for (const site of sites)
       await site.engine.tell("POST", `/images/${berth.imageId}/tag?repo=berth-bench-scale&tag=same`);
-    await bareNetworkUp(sites);
+    await bareNetworksUp(sites);
     const swarm = kept(await swarmArm(sites, image));
     await berth.scale(1);
     const tries: Try[] = [];

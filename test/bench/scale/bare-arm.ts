@@ -11,7 +11,6 @@ import { dockerClient } from "../kit/docker-client.ts";
 import { type Arm, limits, type Site } from "./arm.ts";
 import { unlessAbsent } from "./engine.ts";
 
-const network = "bench-scale-bare";
 const label = "berth.bench=scale";
 const created = z.object({ Id: z.string().min(1) });
 const removalsAtOnce = 4;
@@ -23,9 +22,16 @@ type Starter = (site: Site, image: string) => Promise<string>;
 export const bareStarters = { "docker run": runByClient, API: runByApi } satisfies Record<string, Starter>;
 export type BareWay = keyof typeof bareStarters;
 
-export async function bareNetworkUp(sites: readonly Site[]): Promise<void> {
+/** One each: what is looked at there is of one arm. */
+const networks: Readonly<Record<BareWay, string>> = {
+  "docker run": "bench-scale-run",
+  API: "bench-scale-api",
+};
+
+export async function bareNetworksUp(sites: readonly Site[]): Promise<void> {
   for (const { engine } of sites)
-    await engine.tell("POST", "/networks/create", { Name: network, Driver: "bridge", CheckDuplicate: true });
+    for (const Name of Object.values(networks))
+      await engine.tell("POST", "/networks/create", { Name, Driver: "bridge", CheckDuplicate: true });
 }
 
 /** @param atOnce containers under way per engine */
@@ -34,7 +40,7 @@ export function bareArm(sites: readonly Site[], image: string, way: BareWay, atO
   const running = new Map<Site, string[]>(sites.map((site) => [site, []]));
   return {
     name: `${way}, ${atOnce} at once`,
-    network,
+    network: networks[way],
     scale: async (replicas) => {
       const shares = shareOut(replicas, sites.length);
       const work = sites.map(async (site, i) => {
@@ -58,7 +64,7 @@ export function bareArm(sites: readonly Site[], image: string, way: BareWay, atO
 /** The image's name has to be on the engine. */
 async function runByClient({ dockerSocket }: Site, image: string): Promise<string> {
   const flags = {
-    ...{ label, network, cpus: String(limits.cpuMillis / 1000) },
+    ...{ label, network: networks["docker run"], cpus: String(limits.cpuMillis / 1000) },
     ...{ memory: String(limits.memoryBytes), "memory-swap": String(limits.memoryBytes) },
   };
   const words = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
@@ -73,7 +79,7 @@ async function runByApi({ engine }: Site, image: string): Promise<string> {
     Labels: Object.fromEntries([label.split("=")]),
     HostConfig: {
       ...{ Memory: limits.memoryBytes, MemorySwap: limits.memoryBytes },
-      ...{ NanoCpus: limits.cpuMillis * 1_000_000, NetworkMode: network },
+      ...{ NanoCpus: limits.cpuMillis * 1_000_000, NetworkMode: networks.API },
     },
   });
   await engine.tell("POST", `/containers/${Id}/start`);

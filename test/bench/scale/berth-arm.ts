@@ -14,6 +14,7 @@ import {
 import { type ApiTarget, callRoute } from "@berth/shared/contracts/http/client.ts";
 import pg from "pg";
 import { z } from "zod";
+import { isSlotName } from "../../../services/agent/src/edge/core/edge-state.ts";
 import { TinyApp } from "../../faults/tiny-app.ts";
 import { type Arm, limits, type Site, scaleTimeoutMs } from "./arm.ts";
 import { addressesOf } from "./engine.ts";
@@ -124,14 +125,15 @@ async function untilRouted(sockets: readonly string[], replicas: number): Promis
   }
 }
 
-/** Instances that the proxy sends requests to: servers that are up, neither drained nor in maintenance, but for itself. */
+/** Instances that the proxy sends requests to: servers of sites that are up, neither drained nor in maintenance. */
 async function serversUp(socketPath: string): Promise<number> {
   const lines = (await askProxy(socketPath, "show stat -1 4 -1")).trim().split("\n");
   const columns = (lines[0] ?? "").replace(/^#\s*/, "").split(",");
   const [proxy, status] = [columns.indexOf("pxname"), columns.indexOf("status")];
   if (proxy < 0 || status < 0) throw new Error(`${socketPath}: 'show stat' has no pxname or status`);
   const rows = lines.slice(1).map((line) => line.split(","));
-  return rows.filter((row) => row[proxy] !== "once" && /^(UP|no check)/.test(row[status] ?? "")).length;
+  return rows.filter((row) => isSlotName(row[proxy] ?? "") && /^(UP|no check)/.test(row[status] ?? ""))
+    .length;
 }
 
 function askProxy(socketPath: string, text: string): Promise<string> {

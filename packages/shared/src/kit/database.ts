@@ -52,6 +52,11 @@ export function connectDatabase<Tables>(options: DatabaseOptions): Database<Tabl
  * their third use: planning a statement over many tables costs more than running it.
  */
 export const PREPARED = sql.raw("/* prepared */ ");
+/**
+ * In a statement's `from`: its commit does not wait for the disk. For what a crash of the record may take, because whoever
+ * said it says it again; a later commit that waits takes this one with it.
+ */
+export const UNSYNCED = sql.raw("(select set_config('synchronous_commit', 'off', true)) as unsynced");
 const MARK = "/* prepared */";
 /** One statement, and none that begins or ends a transaction. */
 const ALONE = /^\s*(select|with|insert|update|delete)\b[^;]*$/i;

@@ -21,6 +21,7 @@ import { onMeshChanged, onNetworkChanged, tellTunnels } from "../inbound/network
 import { servePassages } from "../inbound/passages.ts";
 import { askRouteTables, onRouteTableChanged } from "../inbound/route-tables.ts";
 import { AlarmLog } from "../jobs/alarm-log.ts";
+import { BatchedTunnels } from "../network/batched-tunnels.ts";
 import { TUNNEL_METRICS, tunnelPoints } from "../network/core/tunnel-metrics.ts";
 import { machineName } from "../outbound/measure.ts";
 import { HostPassages } from "../passages/host-passages.ts";
@@ -45,6 +46,8 @@ const RESTING_PROBE_MS = 300_000;
 const ACTIVITY_MS = 2000;
 /** Besides after each look at the networks. */
 const TUNNELS_LOOK_MS = 10_000;
+/** A tunnel that begins to carry much is scheduled so within this. */
+const CARRYING_LOOK_MS = 1000;
 const REPORT_MS = 10_000;
 /** A passage to an instance that is gone ends within this. */
 const PASSAGES_LOOK_MS = 1000;
@@ -116,6 +119,10 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   every("edge-activity", ACTIVITY_MS, activity.tell);
   every("probe", PROBE_MS, async () => {
     if (probing.isDue(isAtRest() ? RESTING_PROBE_MS : 0, nowMs())) await parts.tunnels.probe();
+  });
+  const batched = new BatchedTunnels({ desired: () => networks.desired(), clock: context.clock, log });
+  every("batched-tunnels", CARRYING_LOOK_MS, async () => {
+    if (!isAtRest()) await batched.look();
   });
   every("network-report", REPORT_MS, async () => tellTunnels(context, parts));
   const asking = (what: string, everyMs: number, ask: () => Promise<void>) => {

@@ -10,6 +10,7 @@ import { RouteAcknowledged } from "@berth/shared/contracts/route.ts";
 import type { Deferred } from "@berth/shared/domain/growth-rest.ts";
 import { HttpOptions } from "@berth/shared/domain/http-options.ts";
 import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
+import { UNSYNCED } from "@berth/shared/kit/database.ts";
 import { addToOutbox } from "@berth/shared/kit/outbox.ts";
 import { type Kysely, type RawBuilder, sql, type Transaction } from "kysely";
 import type { CertificateRow } from "../core/choose-certificate.ts";
@@ -205,7 +206,7 @@ export async function storeAck(
   const { rows } = await sql<{ host_id: string }>`
     insert into route_acks (host_id, environment_id, version, at_ms)
     select ${ack.hostId}, ${ack.environmentId}, ${ack.version}::int, ${ack.atMs}::float8
-      from (select set_config('synchronous_commit', 'off', true)) as unsynced
+      from ${UNSYNCED}
     on conflict (host_id, environment_id) do update set version = excluded.version, at_ms = excluded.at_ms
       where route_acks.at_ms < excluded.at_ms and route_acks.version <> excluded.version
     returning host_id`.execute(db);

@@ -6,7 +6,7 @@
  */
 import { ACCEPTED_SEQUENCE } from "@berth/shared/contracts/job.ts";
 import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
-import { PREPARED } from "@berth/shared/kit/database.ts";
+import { PREPARED, UNSYNCED } from "@berth/shared/kit/database.ts";
 import type { Kysely, RawBuilder } from "kysely";
 import { sql } from "kysely";
 import type { Placement } from "../core/place-batch.ts";
@@ -93,7 +93,8 @@ export interface Answered {
 /**
  * An agent may be heard before its answer is: then the state is further already, and only the stage is added. What was
  * declined is auctioned again, or is over when nobody wants it any more. Silence changes nothing of the job. An acceptance
- * is the job's first observation as well, so that the host's lists, which repeat it, change nothing.
+ * is the job's first observation as well, so that the host's lists, which repeat it, change nothing. Nobody waits for the
+ * disk: an answer that a crash takes was never given, so that the award is sent again.
  */
 export async function storeAnswers(db: Kysely<Tables>, answered: readonly Answered[]): Promise<void> {
   // An acceptance is read off the job.
@@ -111,7 +112,7 @@ export async function storeAnswers(db: Kysely<Tables>, answered: readonly Answer
                            ${answered.map(({ answer }) => answer)}::text[],
                            ${answered.map(({ atMs }) => atMs)}::float8[]) as s(decision_id, job_id, epoch, answer, at_ms)
     ), open as materialized (
-      select id from jobs where id = any(${answered.map(({ jobId }) => jobId)}) order by id for update
+      select id from jobs, ${UNSYNCED} where id = any(${answered.map(({ jobId }) => jobId)}) order by id for update of jobs
     )${told}
     update jobs j set
            state = case when j.state <> 'awarded' then j.state

@@ -6,7 +6,7 @@
  */
 import type { FullBeat } from "@berth/shared/contracts/host.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
-import { PREPARED } from "@berth/shared/kit/database.ts";
+import { PREPARED, UNSYNCED } from "@berth/shared/kit/database.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { sql } from "kysely";
@@ -128,14 +128,14 @@ function wordOf({ bootId, agentStartedAtMs, revision }: FullBeat): string {
   return `${bootId} ${agentStartedAtMs} ${revision}`;
 }
 
-/** Rows are locked in the order of their ids, as all do that touch many hosts. At most one beat per host. */
+/** Rows are locked in the order of their ids, as all do that touch many hosts. At most one beat per host; it is said again. */
 export async function storeBeats(db: Kysely<Tables>, beats: readonly FullBeat[]): Promise<void> {
   const rows = beats.toSorted((a, b) => (a.hostId < b.hostId ? -1 : 1));
   const kept = jsonLines(rows.map(({ jobs: _jobs, ...rest }) => rest));
   await sql`${PREPARED}
     insert into hosts_seen (host_id, state, last_heartbeat_at, boot_id, heartbeat)
     select b->>'hostId', 'alive', now(), b->>'bootId', b
-      from (select text::jsonb as b from string_to_table(${kept}, E'\n') as text) as beats
+      from (select text::jsonb as b from string_to_table(${kept}, E'\n') as text) as beats, ${UNSYNCED}
     on conflict (host_id) do update set state = 'alive', last_heartbeat_at = now(), boot_id = excluded.boot_id, heartbeat = excluded.heartbeat`.execute(
     db,
   );
@@ -145,7 +145,7 @@ export async function storeBeats(db: Kysely<Tables>, beats: readonly FullBeat[])
 export async function touchHosts(db: Kysely<Tables>, hosts: readonly HostId[]): Promise<number> {
   const { numAffectedRows } = await sql`${PREPARED}
     with open as materialized (
-      select host_id from hosts_seen where host_id = any(${hosts}) order by host_id for update
+      select host_id from hosts_seen, ${UNSYNCED} where host_id = any(${hosts}) order by host_id for update of hosts_seen
     )
     update hosts_seen s set state = 'alive', last_heartbeat_at = now() from open where s.host_id = open.host_id`.execute(
     db,

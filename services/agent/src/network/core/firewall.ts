@@ -10,7 +10,8 @@
  * iptables let through only what carries the mark, and routing (core/routing.ts) has no way for a container without
  * the mark of a sound source: when somebody flushes the table, nothing is marked any more, and nothing passes.
  *
- * The number of rules does not grow: environments and hosts are elements of sets.
+ * The number of rules does not grow: environments and hosts are elements of sets. What most packets meet comes first, and
+ * looks least up: those of an open connection inside an environment pass by four looks, in no set of ranges but one.
  */
 import { addressOf } from "@berth/shared/domain/cidr.ts";
 import { egressSpans } from "@berth/shared/domain/egress-policy.ts";
@@ -66,7 +67,9 @@ export function firewallTable(view: FirewallView): NftTable {
 function chains(view: FirewallView): string {
   return `  chain prerouting {
     type filter hook prerouting priority -310; policy accept;
-    iifname @ours meta nfproto ipv6 counter drop
+    iifname != @ours accept
+    meta nfproto ipv6 counter drop
+    iifname "${view.meshName}" accept
     iifname . ip saddr @own meta mark set meta mark | ${SOUND_MARK} accept
     iifname @exit_tunnels ip saddr != @closed meta mark set meta mark | ${SOUND_MARK} accept
     iifname @exit_tunnels ip saddr @allowed_private meta mark set meta mark | ${SOUND_MARK} accept
@@ -75,13 +78,14 @@ function chains(view: FirewallView): string {
   }
   chain inbound {
     type filter hook prerouting priority -90; policy accept;
-    iifname != @bridges ip daddr ${view.podCidr} meta mark set meta mark | ${SOUND_MARK}
+    ip daddr ${view.podCidr} iifname != @bridges meta mark set meta mark | ${SOUND_MARK}
   }
   chain allow {
     meta mark set meta mark | ${ALLOWED_MARK} accept
   }
   chain input {
     type filter hook input priority -10; policy accept;
+    iifname != @ours accept
     iifname @bridges jump container_to_host
     iifname @tunnels jump tunnel_to_host
     iifname "${view.meshName}" jump mesh_to_host
@@ -107,12 +111,14 @@ function chains(view: FirewallView): string {
   }
   chain forward {
     type filter hook forward priority -10; policy accept;
+    iifname "${view.meshName}" oifname @bridges ip saddr @edges goto allow
+    oifname "${view.meshName}" iifname @bridges ct direction reply ct state established,related goto allow
+    iifname . oifname @closed_pairs ct state established ip daddr != @proxies goto allow
     iifname . oifname @pairs jump inside
     ct direction reply oifname . ip saddr . tcp sport @links goto allow
     iifname . oifname @exits goto from_container
     iifname @bridges oifname @ours goto across
     iifname @bridges jump from_container
-    iifname "${view.meshName}" oifname @bridges ip saddr @edges goto allow
     iifname @entries jump from_member
     iifname @ours counter drop
     oifname @entries ct direction reply ct state established,related goto allow
@@ -129,7 +135,6 @@ function chains(view: FirewallView): string {
   chain across {
     ip saddr @proxies ct direction original counter drop
     iifname . ip daddr . tcp dport @links meta mark set meta mark | ${LINK_MARK} goto allow
-    oifname "${view.meshName}" ct direction reply ct state established,related goto allow
     counter drop
   }
   chain closed_to_all {
@@ -181,14 +186,13 @@ function sets(view: FirewallView): NftSet[] {
       ...networks.map(({ tunnelName, subnet }) => `"${tunnelName}" . ${subnet}`),
     ]),
     // The inside of an environment: bridge to bridge, bridge to tunnel and back.
+    nftSet("pairs", "ifname . ifname", pairsOf(networks)),
+    // Both ends are inside, whatever the packet says: routing and the check of the source see to it. Not so where packets
+    // from elsewhere leave through the tunnel: their way out is looked up for each.
     nftSet(
-      "pairs",
+      "closed_pairs",
       "ifname . ifname",
-      networks.flatMap(({ bridge, tunnelName }) => [
-        `"${bridge}" . "${bridge}"`,
-        `"${bridge}" . "${tunnelName}"`,
-        `"${tunnelName}" . "${bridge}"`,
-      ]),
+      pairsOf(networks.filter(({ exit }) => exit.kind !== "through")),
     ),
     nftSet("reach", "ifname . ipv4_addr; flags interval", [
       ...networks.map(({ bridge, subnet }) => `"${bridge}" . ${subnet}`),
@@ -228,6 +232,14 @@ function sets(view: FirewallView): NftSet[] {
     nftSet("closed", "ipv4_addr; flags interval; auto-merge", [...CLOSED, podCidr, hostCidr]),
     nftSet("allowed_private", "ipv4_addr; flags interval; auto-merge", view.allowedPrivate),
   ];
+}
+
+function pairsOf(networks: FirewallView["networks"]): string[] {
+  return networks.flatMap(({ bridge, tunnelName }) => [
+    `"${bridge}" . "${bridge}"`,
+    `"${bridge}" . "${tunnelName}"`,
+    `"${tunnelName}" . "${bridge}"`,
+  ]);
 }
 
 /** Each bridge's way out: all of it, or the spans of its rules, of which no two may overlap. */

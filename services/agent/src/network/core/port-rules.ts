@@ -29,11 +29,11 @@ export function portTable(ports: readonly Port[], gateways: readonly string[]): 
     ],
     chains: `  chain prerouting {
     type filter hook prerouting priority -300; policy accept;
+    ether type ip iifname . ether saddr . ip saddr @bound accept
+    ether type arp iifname . ether saddr . arp saddr ip @bound iifname . arp saddr ether . arp saddr ip @bound accept
     arp saddr ip @gateways counter drop
     ip saddr @gateways counter drop
     iifname != @guarded accept
-    ether type arp iifname . ether saddr . arp saddr ip @bound iifname . arp saddr ether . arp saddr ip @bound accept
-    ether type ip iifname . ether saddr . ip saddr @bound accept
     counter drop
   }
 `,

@@ -6,12 +6,13 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { readdir, readFile, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { type CommandOptions, runCommand } from "../../outbound/run-command.ts";
 import type { ScriptLine } from "../../outbound/run-script.ts";
 import type { Peer, Tunnel } from "../core/network-state.ts";
 import type { ObservedPeer, ObservedTunnel, PeerChanges } from "../core/plan-network.ts";
+import { tunnelProcesses } from "./tunnel-process.ts";
 
 const SOCKETS = "/var/run/wireguard";
 const STAND_MS = 5000;
@@ -100,7 +101,7 @@ export class Wireguard {
     const deadline = Date.now() + (wasThere ? LEAVE_MS : 0);
     while (existsSync(socket) && Date.now() < deadline) await sleep(10);
     if (!existsSync(socket)) return;
-    for (const pid of await pidsOf(name)) {
+    for (const { pid } of (await tunnelProcesses()).filter((process) => process.name === name)) {
       try {
         process.kill(pid, "SIGKILL");
       } catch {
@@ -212,16 +213,4 @@ export function parseDump(dump: string): ObservedTunnel[] {
 
 function socketOf(name: string): string {
   return `${SOCKETS}/${name}.sock`;
-}
-
-/** Processes of wireguard-go for this interface, as this process sees them. */
-async function pidsOf(name: string): Promise<number[]> {
-  const found: number[] = [];
-  for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    const words = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).split("\0");
-    if (/(^|\/)wireguard-go$/.test(words[0] ?? "") && words[1] === "-f" && words[2] === name)
-      found.push(Number(entry));
-  }
-  return found;
 }
