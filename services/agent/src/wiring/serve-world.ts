@@ -47,7 +47,7 @@ const ACTIVITY_MS = 2000;
 /** Besides after each look at the networks. */
 const TUNNELS_LOOK_MS = 10_000;
 /** A tunnel that begins to carry much is scheduled so within this. */
-const CARRYING_LOOK_MS = 1000;
+const CARRYING_LOOK_MS = 500;
 const REPORT_MS = 10_000;
 /** A passage to an instance that is gone ends within this. */
 const PASSAGES_LOOK_MS = 1000;
