@@ -6,7 +6,8 @@
  *   Z4   requests per second per core of the edge's HAProxy / of one configured by hand; Z4b: by hand with the same duties
  *   Z5   p99 from a changed route table to every edge's word / a HAProxy reload, from signal to the first new answer
  *
- * h2 is in clear, with prior knowledge. A WebSocket has failed when it ends otherwise than by the app's goodbye (1001).
+ * h2 is in clear, with prior knowledge. A WebSocket has failed when it ends otherwise than by the app's goodbye (1001); then it
+ * comes again within two seconds.
  * Brings up a lab of two hosts and removes it.
  *
  *   node test/bench/deploy.ts [--deploys 50] [--rate 150] [--websockets 200] [--streams 5] [--steady 3]

@@ -47,7 +47,8 @@ export type WindowReport = z.infer<typeof WindowReport>;
 const answerTimeoutMs = 10_000;
 const tickMs = 5;
 const messageEveryMs = 1000;
-const againMs = 20;
+/** As client libraries do it: all at once would be a load of its own. */
+const againWithinMs = 2000;
 
 class Window {
   readonly counts: Record<string, number> = {};
@@ -218,7 +219,7 @@ class Load {
       clearInterval(timer);
       if (code === 1001) this.#window.goodbyes += 1;
       else this.#window.fail("websocket", `ended with ${code}`);
-      setTimeout(() => this.#webSocket(this.#edge()), againMs);
+      setTimeout(() => this.#webSocket(this.#edge()), Math.random() * againWithinMs);
     });
   }
 }

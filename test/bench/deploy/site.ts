@@ -108,7 +108,10 @@ async function openDatabase(runDir: string): Promise<pg.Pool> {
   const scheduler = (await readProcesses(runDir)).find(({ name }) => name === "scheduler");
   const connectionString = scheduler?.env.BERTH_DATABASE_URL;
   if (connectionString === undefined) throw new Error(`${runDir} has no scheduler with a database`);
-  return new pg.Pool({ connectionString, max: 2, connectionTimeoutMillis: 5000, query_timeout: 5000 });
+  const pool = new pg.Pool({ connectionString, max: 2, connectionTimeoutMillis: 5000, query_timeout: 5000 });
+  // Of idle connections, such as when the lab goes first: the next query says what is wrong.
+  pool.on("error", () => undefined);
+  return pool;
 }
 
 async function until(what: string, look: () => Promise<boolean>): Promise<void> {

@@ -78,7 +78,10 @@ async function openDatabase(runDir: string): Promise<pg.Pool> {
   const connectionString = scheduler?.env.BERTH_DATABASE_URL;
   if (connectionString === undefined) throw new Error(`${runDir} has no scheduler with a database`);
   const timeouts = { connectionTimeoutMillis: queryTimeoutMs, query_timeout: queryTimeoutMs };
-  return new pg.Pool({ connectionString, max: 2, ...timeouts });
+  const pool = new pg.Pool({ connectionString, max: 2, ...timeouts });
+  // Of idle connections, such as when the lab goes first: the next query says what is wrong.
+  pool.on("error", () => undefined);
+  return pool;
 }
 
 /** Every host has exactly the one environment's, and it has the same name on all. */
