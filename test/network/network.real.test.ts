@@ -9,6 +9,7 @@ import { parseEgressRule } from "@berth/shared/domain/egress-policy.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../git/until.ts";
 import { captureBetween } from "./capture.ts";
+import { carriesMuchAsBatch } from "./cases/busy-tunnel.ts";
 import { restsAndWakes } from "./cases/resting-tunnel.ts";
 import { spoofingCase } from "./cases/spoofing.ts";
 import { wireCase } from "./cases/wire.ts";
@@ -293,6 +294,9 @@ test("the network is shown: hosts, slices, and tunnels that are up, with latency
     expect(tunnels[0]).toMatchObject({ handshakeAtMs: expect.any(Number), rxBytes: expect.any(Number) });
   console.log(JSON.stringify(network.hosts.map(({ name, slice, tunnels }) => ({ name, slice, tunnels }))));
 });
+
+test("a tunnel that carries much is scheduled as a batch at both ends", async () =>
+  carriesMuchAsBatch(lab, shop, await addressOn("h2", shop)));
 
 test("the tunnel of an environment that sleeps rests, and carries the first packet after the wake", () =>
   restsAndWakes(lab, shop, async () => ask("h1", shop, await addressOn("h2", shop), 5)));

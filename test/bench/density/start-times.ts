@@ -1,10 +1,11 @@
 /** How long one more container takes: one at a time, from its job's own stages. */
-import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
-import pg from "pg";
 import { z } from "zod";
 import type { NetworkApp, NetworkLab } from "../../network/network-lab.ts";
+import { connectRecord } from "../kit/connect-record.ts";
 
 const stagesOfJob = z.array(z.object({ name: z.string(), startedAtMs: z.number(), endedAtMs: z.number() }));
+/** The scheduler it is asked beside is busy. */
+const queryTimeoutMs = 30_000;
 const measured = ["create", "start", "ready"];
 
 export interface StartTimesGiven {
@@ -20,10 +21,7 @@ export async function startTimes(
   app: NetworkApp,
   { from, count, say }: StartTimesGiven,
 ): Promise<number[]> {
-  const processes = await readProcesses(lab.pod.runDir);
-  const url = processes.find(({ name }) => name === "scheduler")?.env.BERTH_DATABASE_URL;
-  const db = new pg.Pool({ connectionString: url, max: 1, query_timeout: 30_000 });
-  db.on("error", () => {}); // whoever asks next hears of it
+  const db = await connectRecord(lab.pod.runDir, queryTimeoutMs);
   try {
     const times: number[] = [];
     for (let i = 1; i <= count; i += 1) {

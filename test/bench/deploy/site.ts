@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LabPod } from "@berth/infra/lab/lab-pod.ts";
 import { ensureService } from "@berth/infra/pod/ensure-service.ts";
-import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
 import { changeMaintenance, changeVars, scaleService } from "@berth/shared/contracts/http/api.ts";
 import { type ApiTarget, callRoute } from "@berth/shared/contracts/http/client.ts";
-import pg from "pg";
+import type pg from "pg";
+import { connectRecord } from "../kit/connect-record.ts";
 import { pushApp } from "./app.ts";
 
 const deployTimeoutMs = 120_000;
@@ -31,7 +31,7 @@ export async function makeSite({ pod }: LabPod, folder: string, scale: number): 
   const service = await ensureService(call, params);
   const routed = await ensureService(call, quiet);
   await pushApp(join(folder, "app"), service.gitUrl, pod.adminToken);
-  const db = await openDatabase(pod.runDir);
+  const db = await connectRecord(pod.runDir);
   await callRoute(call, scaleService, { params, body: { processes: [{ process: "web", scale }] } });
   const backends = async (): Promise<string[]> => {
     const { rows } = await db.query<{ backend: string }>(
@@ -102,16 +102,6 @@ async function tableOf(db: pg.Pool, serviceId: string): Promise<TableRow | undef
     [serviceId],
   );
   return rows[0];
-}
-
-async function openDatabase(runDir: string): Promise<pg.Pool> {
-  const scheduler = (await readProcesses(runDir)).find(({ name }) => name === "scheduler");
-  const connectionString = scheduler?.env.BERTH_DATABASE_URL;
-  if (connectionString === undefined) throw new Error(`${runDir} has no scheduler with a database`);
-  const pool = new pg.Pool({ connectionString, max: 2, connectionTimeoutMillis: 5000, query_timeout: 5000 });
-  // Of idle connections, such as when the lab goes first: the next query says what is wrong.
-  pool.on("error", () => undefined);
-  return pool;
 }
 
 async function until(what: string, look: () => Promise<boolean>): Promise<void> {

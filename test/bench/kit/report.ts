@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { arch, cpus, release, totalmem } from "node:os";
 import type { Estimate } from "./statistics.ts";
+import { readCpuTimes, stolenShare } from "./stolen.ts";
 import { tableLines } from "./table.ts";
 
 export interface Figure {
@@ -15,6 +16,9 @@ export interface Figure {
   readonly estimate: Estimate;
 }
 
+/** Of the benchmark. */
+const began = readCpuTimes();
+
 export function figureLines(figures: readonly Figure[]): string[] {
   const rows = figures.map(({ id, what, goal, better, estimate }) => {
     const interval = `${estimate.low.toFixed(2)} – ${estimate.high.toFixed(2)}`;
@@ -23,7 +27,11 @@ export function figureLines(figures: readonly Figure[]): string[] {
     const met = better === "lower" ? estimate.median <= goal : estimate.median >= goal;
     return [...cells, `${better === "lower" ? "≤" : "≥"} ${goal.toFixed(2)}`, met ? "met" : "not met"];
   });
-  return tableLines(["ratio", "median", "95 % interval", "pairs", "goal", ""], rows);
+  const stolen = (stolenShare(began, readCpuTimes()) * 100).toFixed(1);
+  return [
+    ...tableLines(["ratio", "median", "95 % interval", "pairs", "goal", ""], rows),
+    `other machines on the same hardware had ${stolen} % of the cores' time (steal)`,
+  ];
 }
 
 export function reportLine(
@@ -53,6 +61,7 @@ function environment(): Record<string, string | number> {
     cores: cpus().length,
     cpu: cpus()[0]?.model ?? "unknown",
     memoryBytes: totalmem(),
+    stolenShare: round(stolenShare(began, readCpuTimes())),
     load: readFileSync("/proc/loadavg", "utf8").split(" ").slice(0, 3).join(" "),
     node: process.versions.node,
   };

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { edgePaths } from "@berth/infra/host/processes.ts";
 import { hostBerthDir, type LabPod } from "@berth/infra/lab/lab-pod.ts";
-import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
 import {
   createEnvironment,
   createOrg,
@@ -12,10 +11,11 @@ import {
   scaleService,
 } from "@berth/shared/contracts/http/api.ts";
 import { type ApiTarget, callRoute } from "@berth/shared/contracts/http/client.ts";
-import pg from "pg";
+import type pg from "pg";
 import { z } from "zod";
 import { isSlotName } from "../../../services/agent/src/edge/core/edge-state.ts";
 import { TinyApp } from "../../faults/tiny-app.ts";
+import { connectRecord } from "../kit/connect-record.ts";
 import { type Arm, limits, type Site, scaleTimeoutMs } from "./arm.ts";
 import { addressesOf } from "./engine.ts";
 import { type Interval, shareWall } from "./share-wall.ts";
@@ -53,7 +53,7 @@ export async function berthArm(labPod: LabPod, sites: readonly Site[], folder: s
   await app.commit(run);
   const pushed = await app.push(service.gitUrl, pod.adminToken);
   if (!pushed.ok) throw new Error(`the app was not deployed:\n${pushed.output}`);
-  const db = await openDatabase(pod.runDir);
+  const db = await connectRecord(pod.runDir, queryTimeoutMs);
   const sockets = lab.hosts.map((host) => edgePaths(hostBerthDir(host)).socket);
   try {
     const network = await networkOf(sites);
@@ -71,17 +71,6 @@ export async function berthArm(labPod: LabPod, sites: readonly Site[], folder: s
     await db.end();
     throw error;
   }
-}
-
-async function openDatabase(runDir: string): Promise<pg.Pool> {
-  const scheduler = (await readProcesses(runDir)).find(({ name }) => name === "scheduler");
-  const connectionString = scheduler?.env.BERTH_DATABASE_URL;
-  if (connectionString === undefined) throw new Error(`${runDir} has no scheduler with a database`);
-  const timeouts = { connectionTimeoutMillis: queryTimeoutMs, query_timeout: queryTimeoutMs };
-  const pool = new pg.Pool({ connectionString, max: 2, ...timeouts });
-  // Of idle connections, such as when the lab goes first: the next query says what is wrong.
-  pool.on("error", () => undefined);
-  return pool;
 }
 
 /** Every host has exactly the one environment's, and it has the same name on all. */

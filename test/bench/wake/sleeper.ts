@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LabPod } from "@berth/infra/lab/lab-pod.ts";
 import { ensureService } from "@berth/infra/pod/ensure-service.ts";
-import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
 import { serviceStatus, sleepService } from "@berth/shared/contracts/http/api.ts";
 import { type ApiTarget, callRoute } from "@berth/shared/contracts/http/client.ts";
 import type { SleepLevel, SleepState } from "@berth/shared/domain/sleep.ts";
-import pg from "pg";
+import type pg from "pg";
 import { TinyApp } from "../../faults/tiny-app.ts";
+import { connectRecord } from "../kit/connect-record.ts";
 
 const settleMs = 60_000;
 const lookEveryMs = 20;
@@ -40,7 +40,7 @@ export async function makeSleeper({ pod }: LabPod, folder: string): Promise<Slee
   await app.commit(run);
   const pushed = await app.push(service.gitUrl, pod.adminToken);
   if (!pushed.ok) throw new Error(`the app was not deployed:\n${pushed.output}`);
-  const db = await openDatabase(pod.runDir);
+  const db = await connectRecord(pod.runDir);
   const { instances } = await callRoute(call, serviceStatus, { params });
   const holder = instances.find(({ ready }) => ready)?.host;
   if (holder == null) throw new Error("the app has no instance that is ready");
@@ -63,16 +63,6 @@ export async function makeSleeper({ pod }: LabPod, folder: string): Promise<Slee
     },
     close: () => db.end(),
   };
-}
-
-async function openDatabase(runDir: string): Promise<pg.Pool> {
-  const scheduler = (await readProcesses(runDir)).find(({ name }) => name === "scheduler");
-  const connectionString = scheduler?.env.BERTH_DATABASE_URL;
-  if (connectionString === undefined) throw new Error(`${runDir} has no scheduler with a database`);
-  const pool = new pg.Pool({ connectionString, max: 2, connectionTimeoutMillis: 5000, query_timeout: 5000 });
-  // Of idle connections, such as when the lab goes first: the next query says what is wrong.
-  pool.on("error", () => undefined);
-  return pool;
 }
 
 /** Not before the table that says so is acknowledged by every edge, and no job is under way. */

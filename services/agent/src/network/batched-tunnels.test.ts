@@ -1,7 +1,8 @@
 import { MIB } from "@berth/shared/domain/resources.ts";
-import { createLog } from "@berth/shared/kit/log.ts";
+import { silentLog } from "@berth/shared/kit/log.ts";
 import { expect, test } from "vitest";
-import { BatchedTunnels, type TunnelKernel } from "./batched-tunnels.ts";
+import { BatchedTunnels } from "./batched-tunnels.ts";
+import type { TunnelKernel } from "./shell/tunnel-process.ts";
 
 /** One host with its mesh and a tunnel of an environment. */
 function host(given: { batched?: readonly string[]; fails?: boolean } = {}) {
@@ -28,12 +29,10 @@ function host(given: { batched?: readonly string[]; fails?: boolean } = {}) {
   };
   const desired = { mesh: { name: "wm-pod" }, networks: [{ tunnel: { name: "wb-a" } }] } as never;
   const tunnels = new BatchedTunnels({
-    ...{
-      desired: () => desired,
-      clock: { monotonicMs: () => nowMs },
-      log: createLog("test", "error"),
-      kernel,
-    },
+    desired: () => desired,
+    clock: { monotonicMs: () => nowMs },
+    log: silentLog,
+    kernel,
   });
   const second = async (name: string, mib: number): Promise<void> => {
     nowMs += 1000;

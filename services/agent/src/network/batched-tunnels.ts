@@ -1,19 +1,9 @@
 /** Has the processes of tunnels that carry much scheduled as a batch (core/carrying.ts), and the others as usual. */
-import { readFile } from "node:fs/promises";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { type Carrying, firstSeen, judgeCarrying, parseCarried } from "./core/carrying.ts";
 import type { DesiredHost } from "./core/network-state.ts";
-import { isBatch, setBatch, type TunnelProcess, tunnelProcesses } from "./shell/tunnel-process.ts";
-
-/** Of the kernel and its processes. */
-export interface TunnelKernel {
-  /** `/proc/net/dev` of the host. */
-  counters(): Promise<string>;
-  processes(): Promise<readonly TunnelProcess[]>;
-  isBatch(process: TunnelProcess): Promise<boolean>;
-  setBatch(process: TunnelProcess, isBatch: boolean): Promise<void>;
-}
+import { type TunnelKernel, tunnelKernel } from "./shell/tunnel-process.ts";
 
 export interface BatchedTunnelsGiven {
   readonly desired: () => Pick<DesiredHost, "mesh" | "networks"> | null;
@@ -21,12 +11,6 @@ export interface BatchedTunnelsGiven {
   readonly log: Log;
   readonly kernel?: TunnelKernel;
 }
-
-const thisHost: TunnelKernel = {
-  counters: () => readFile("/proc/net/dev", "utf8"),
-  processes: tunnelProcesses,
-  ...{ isBatch, setBatch },
-};
 
 export class BatchedTunnels {
   readonly #given: BatchedTunnelsGiven;
@@ -37,7 +21,7 @@ export class BatchedTunnels {
 
   constructor(given: BatchedTunnelsGiven) {
     this.#given = given;
-    this.#kernel = given.kernel ?? thisHost;
+    this.#kernel = given.kernel ?? tunnelKernel;
   }
 
   readonly look = async (): Promise<void> => {

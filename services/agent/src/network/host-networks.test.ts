@@ -70,6 +70,7 @@ async function host(neighbours = 0) {
     },
     ensureTable: async () => void did.push("ensured"),
     ensureChains: async () => {},
+    checkSources: async () => {},
     run: async (lines: readonly { argv: readonly string[] }[]) => {
       for (const { argv } of lines) if (argv[3] === "add") rules.add(Number(argv[5]));
     },

@@ -86,7 +86,7 @@ export class HostNetworks {
    * @throws EngineError 409 when the host is not let in; another error is worth another try
    */
   async ensure(environmentId: EnvironmentId): Promise<JobNetwork> {
-    const { clock, log } = this.#given;
+    const { clock, files, log } = this.#given;
     const beganMs = clock.monotonicMs();
     this.#unusedSinceMs.delete(environmentId);
     this.#used = new Set([...this.#used, environmentId]);
@@ -101,13 +101,10 @@ export class HostNetworks {
     const network = this.desired()?.networks.find((one) => one.environmentId === environmentId);
     if (network === undefined || !this.#standing.has(environmentId))
       throw new Error(`the network of ${environmentId} does not stand yet`);
+    await files.kept(environmentId);
     void this.#joinMissing();
-    if (!isStanding)
-      log.info("network.stands", {
-        environmentId,
-        tookMs: Math.round(clock.monotonicMs() - beganMs),
-        joinedMs: Math.round(joinedMs),
-      });
+    const tookMs = Math.round(clock.monotonicMs() - beganMs);
+    if (!isStanding) log.info("network.stands", { environmentId, tookMs, joinedMs: Math.round(joinedMs) });
     return { networkName: network.engineNetwork, resolver: network.gateway };
   }
 
@@ -165,7 +162,10 @@ export class HostNetworks {
         ...{ format: 1, environmentId, keys, keyGeneration, state: "joined", network: newest },
       };
       this.#held.set(environmentId, joined);
-      await files.save(joined);
+      // A start waits for it only after all else.
+      void files.save(joined).catch((error: unknown) => {
+        log.error("network.not-kept", { environmentId, error: describeError(error) });
+      });
       await this.#keepMesh(mesh);
       log.info("network.joined", { environmentId, subnet: network.subnet, members: network.members.length });
       return;

@@ -5,7 +5,7 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { NETWORKS_LIMIT_BYTES } from "../core/fit-networks.ts";
 import type { Pools } from "../outbound/member-store.ts";
-import { storeTables } from "../outbound/table-store.ts";
+import { storeTables, type Told } from "../outbound/table-store.ts";
 import type { NetworkTables } from "../outbound/tables.ts";
 
 export interface TablesGiven {
@@ -18,18 +18,18 @@ export interface TablesGiven {
    * instances, which may wait for others.
    */
   readonly reconcile: () => Promise<void>;
-  /** The same for one environment and the mesh, at the cost of one. */
-  readonly reconcileOf: (environmentId: string) => Promise<void>;
+  /** The same for one environment and the mesh, at the cost of one. @returns both as they are then */
+  readonly reconcileOf: (environmentId: string) => Promise<Told>;
 }
 
 /** Callers at the same time share one run, which begins after they called. */
-export function sharedRuns(run: () => Promise<void>): () => Promise<void> {
+export function sharedRuns(run: () => Promise<unknown>): () => Promise<void> {
   let running: Promise<void> = Promise.resolve();
   let next: Promise<void> | null = null;
   return () => {
     next ??= running.then(() => {
       next = null;
-      const begun = run();
+      const begun = run().then(() => undefined);
       running = begun.catch(() => undefined);
       return begun;
     });
@@ -46,8 +46,8 @@ export interface RunGiven extends Omit<TablesGiven, "reconcile" | "reconcileOf">
 export async function reconcileTables(
   { db, bus, log, pools, again }: RunGiven,
   environmentId: string | null = null,
-): Promise<void> {
-  const { networks, mesh, againInMs } = await storeTables(db, pools, environmentId);
+): Promise<Told> {
+  const { networks, mesh, all, againInMs } = await storeTables(db, pools, environmentId);
   if (againInMs !== null) again(againInMs);
   for (const network of networks) {
     const { environmentId, version, members, names } = network;
@@ -55,7 +55,8 @@ export async function reconcileTables(
     if (JSON.stringify(network).length > NETWORKS_LIMIT_BYTES) continue;
     for (const { hostId } of members) bus.signal(NetworkChanged, { hostId, network });
   }
-  if (mesh === null) return;
+  if (mesh === null) return all;
   log.info("mesh.changed", { version: mesh.version, hosts: mesh.hosts.length });
   if (JSON.stringify(mesh).length <= NETWORKS_LIMIT_BYTES) bus.signal(MeshChanged, { mesh });
+  return all;
 }

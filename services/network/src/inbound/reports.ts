@@ -10,7 +10,7 @@ import type { Kysely } from "kysely";
 import type { z } from "zod";
 import { isHeld, storeApplied } from "../outbound/applied-store.ts";
 import { askNewKeys } from "../outbound/member-store.ts";
-import { readPresentPeople } from "../outbound/people-store.ts";
+import { presentPeople } from "../outbound/people-store.ts";
 import { readReports, storeReport } from "../outbound/report-store.ts";
 import { readTables } from "../outbound/table-store.ts";
 import type { NetworkTables } from "../outbound/tables.ts";
@@ -42,7 +42,9 @@ export function onShowNetwork(db: Kysely<NetworkTables>) {
     const network = networks[0] ?? null;
     const members = new Set<string>(network?.members.map(({ hostId }) => hostId));
     const reports = (await readReports(db)).filter(({ hostId }) => members.has(hostId));
-    const people = (await readPresentPeople(db)).filter((one) => one.environmentId === environmentId);
+    const people = (await presentPeople.execute(db)).rows.filter(
+      (one) => one.environmentId === environmentId,
+    );
     return {
       network,
       people: people.map(({ environmentId: _its, ...person }) => person),

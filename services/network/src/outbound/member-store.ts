@@ -36,27 +36,31 @@ export type Joined = { readonly kind: "joined" } | { readonly kind: "refused"; r
 export function joinNetwork(db: Kysely<NetworkTables>, joining: Joining, pools: Pools): Promise<Joined> {
   return db.transaction().execute(async (trx) => {
     await sql`select pg_advisory_xact_lock(${MEMBERS_LOCK})`.execute(trx);
-    const refusal = await refusalOf(trx, joining);
-    if (refusal !== null) return { kind: "refused", reason: refusal };
-    const subnet = await ensureSubnet(trx, joining.environmentId, pools);
-    if (subnet === null)
-      return {
-        kind: "refused",
-        reason: `all subnets of ${pools.podCidr} are taken: give the pod a larger BERTH_POD_CIDR`,
-      };
-    return ensureMember(trx, joining, subnet, pools);
+    const held = await readHeld(trx, joining);
+    const place = refusalOf(held) ?? placeFor(joining, held, pools);
+    if (typeof place === "string") return { kind: "refused", reason: place };
+    await storeMember(trx, joining, place);
+    return { kind: "joined" };
   });
 }
 
-/**
- * The record decides who may be in a network: a host that has a job of the environment or of one that is linked to it,
- * is its gateway, or is a member already.
- */
-async function refusalOf(
-  trx: Transaction<NetworkTables>,
-  { hostId, environmentId }: Joining,
-): Promise<string | null> {
-  const { rows } = await sql<{ host: boolean; environment: boolean; wanted: boolean }>`
+/** What the record has about a join. */
+interface Held {
+  readonly host: boolean;
+  readonly environment: boolean;
+  readonly wanted: boolean;
+  /** The environment's, also while it waits in quarantine. */
+  readonly subnet: string | null;
+  /** Of all environments. */
+  readonly subnets: readonly string[];
+  /** Of the environment, those in quarantine too. */
+  readonly slices: readonly { readonly hostId: string; readonly slice: string; readonly port: number }[];
+  /** Ports that the host has for other environments. */
+  readonly ports: readonly number[];
+}
+
+async function readHeld(trx: Transaction<NetworkTables>, { hostId, environmentId }: Joining): Promise<Held> {
+  const { rows } = await sql<Held>`
     select exists (select 1 from api.hosts where id = ${hostId} and removed_at is null) as host,
            exists (select 1 from api.environments where id = ${environmentId} and deleted_at is null) as environment,
            exists (select 1 from scheduler.jobs where (held_by = ${hostId} or (pending and host_id = ${hostId}))
@@ -67,76 +71,71 @@ async function refusalOf(
            or exists (select 1 from api.egress_policies
                        where environment_id = ${environmentId} and gateway_host_id = ${hostId})
            or exists (select 1 from members where host_id = ${hostId} and environment_id = ${environmentId}
-                       and left_at is null) as wanted`.execute(trx);
-  const [found] = rows;
-  if (found?.host !== true) return "the host is not one of the pod";
-  if (!found.environment) return "the environment was removed";
-  return found.wanted ? null : "the record places no job of the environment on the host";
+                       and left_at is null) as wanted,
+           (select subnet::text from environments where environment_id = ${environmentId}) as subnet,
+           array(select subnet::text from environments) as subnets,
+           (select coalesce(jsonb_agg(jsonb_build_object('hostId', host_id, 'slice', slice::text, 'port', port)), '[]')
+              from members where environment_id = ${environmentId}) as slices,
+           array(select port from members where host_id = ${hostId} and environment_id <> ${environmentId}) as ports`.execute(
+    trx,
+  );
+  return rows[0] as Held;
 }
 
-async function ensureSubnet(
-  trx: Transaction<NetworkTables>,
-  environmentId: string,
-  pools: Pools,
-): Promise<Cidr | null> {
-  const rows = await trx.selectFrom("environments").select(["environment_id", "subnet"]).execute();
-  const own = rows.find((row) => row.environment_id === environmentId);
-  if (own !== undefined) {
-    const release = trx.updateTable("environments").set({ released_at: null });
-    await release.where("environment_id", "=", environmentId).where("released_at", "is not", null).execute();
-    return parseCidr(own.subnet);
-  }
-  const used = [...rows.map((row) => row.subnet), pools.hostCidr].map(parseCidr);
-  const subnet = lowestFree(definite(pools.podCidr), pools.environmentBits, used.filter(isCidr));
-  if (subnet === null) return null;
-  const row = { environment_id: environmentId, subnet: formatCidr(subnet), released_at: null };
-  await trx.insertInto("environments").values(row).execute();
-  return subnet;
+/**
+ * The record decides who may be in a network: a host that has a job of the environment or of one that is linked to it,
+ * is its gateway, or is a member already.
+ */
+function refusalOf({ host, environment, wanted }: Held): string | null {
+  if (!host) return "the host is not one of the pod";
+  if (!environment) return "the environment was removed";
+  return wanted ? null : "the record places no job of the environment on the host";
 }
 
-async function ensureMember(
-  trx: Transaction<NetworkTables>,
-  joining: Joining,
-  subnet: Cidr,
-  pools: Pools,
-): Promise<Joined> {
-  const { hostId, environmentId, publicKey, keyGeneration, busyPorts } = joining;
-  const rows = await trx
-    .selectFrom("members")
-    .select(["environment_id", "host_id", "slice", "port"])
-    .execute();
-  const own = rows.find((row) => row.environment_id === environmentId && row.host_id === hostId);
-  const ofSubnet = rows.filter((row) => row.environment_id === environmentId && row !== own);
+interface Place {
+  readonly subnet: string;
+  readonly slice: string;
+  readonly port: number;
+}
+
+/** @returns what it had, or the lowest that is free; text: why there is none */
+function placeFor({ hostId, busyPorts }: Joining, held: Held, pools: Pools): Place | string {
+  const used = [...held.subnets, pools.hostCidr].map(parseCidr).filter(isCidr);
+  const subnet =
+    parseCidr(held.subnet ?? "") ?? lowestFree(definite(pools.podCidr), pools.environmentBits, used);
+  if (subnet === null)
+    return `all subnets of ${pools.podCidr} are taken: give the pod a larger BERTH_POD_CIDR`;
+  const own = held.slices.find((row) => row.hostId === hostId);
+  const taken = held.slices.map((row) => parseCidr(row.slice)).filter(isCidr);
   const slice =
-    own?.slice ??
-    formatOrNull(
-      lowestFree(subnet, pools.sliceBits, [
-        ...ofSubnet.map((row) => parseCidr(row.slice)).filter(isCidr),
-        peopleSlice(subnet, pools.sliceBits),
-      ]),
-    );
-  if (slice === null)
-    return {
-      kind: "refused",
-      reason: `all slices of the environment's subnet ${formatCidr(subnet)} are taken`,
-    };
-  const others = rows.filter((row) => row.host_id === hostId && row !== own).map((row) => row.port);
+    parseCidr(own?.slice ?? "") ??
+    lowestFree(subnet, pools.sliceBits, [...taken, peopleSlice(subnet, pools.sliceBits)]);
+  if (slice === null) return `all slices of the environment's subnet ${formatCidr(subnet)} are taken`;
+  const { firstPort, portsCount } = pools;
   const keepsPort = own !== undefined && !busyPorts.includes(own.port);
   const port = keepsPort
     ? own.port
-    : lowestFreePort(pools.firstPort, pools.portsCount, new Set([...others, ...busyPorts]));
-  if (port === null)
-    return {
-      kind: "refused",
-      reason: `no UDP port is free between ${pools.firstPort} and ${pools.firstPort + pools.portsCount - 1}`,
-    };
-  const values = { slice, port, public_key: publicKey, key_generation: keyGeneration, left_at: null };
-  await trx
-    .insertInto("members")
-    .values({ environment_id: environmentId, host_id: hostId, ...values })
-    .onConflict((oc) => oc.columns(["environment_id", "host_id"]).doUpdateSet(values))
-    .execute();
-  return { kind: "joined" };
+    : lowestFreePort(firstPort, portsCount, new Set([...held.ports, ...busyPorts]));
+  if (port === null) return `no UDP port is free between ${firstPort} and ${firstPort + portsCount - 1}`;
+  return { subnet: formatCidr(subnet), slice: formatCidr(slice), port };
+}
+
+/** The environment's row and the member's, in one statement. */
+async function storeMember(
+  trx: Transaction<NetworkTables>,
+  { hostId, environmentId, publicKey, keyGeneration }: Joining,
+  { subnet, slice, port }: Place,
+): Promise<void> {
+  await sql`
+    with environment as (
+      insert into environments (environment_id, subnet) values (${environmentId}, ${subnet})
+      on conflict (environment_id) do update set released_at = null where environments.released_at is not null
+    )
+    insert into members (environment_id, host_id, slice, port, public_key, key_generation)
+    values (${environmentId}, ${hostId}, ${slice}, ${port}, ${publicKey}, ${keyGeneration})
+    on conflict (environment_id, host_id) do update
+       set slice = excluded.slice, port = excluded.port, public_key = excluded.public_key,
+           key_generation = excluded.key_generation, left_at = null`.execute(trx);
 }
 
 function definite(cidr: string): Cidr {
@@ -147,10 +146,6 @@ function definite(cidr: string): Cidr {
 
 function isCidr(cidr: Cidr | null): cidr is Cidr {
   return cidr !== null;
-}
-
-function formatOrNull(cidr: Cidr | null): string | null {
-  return cidr === null ? null : formatCidr(cidr);
 }
 
 /** @returns whether the host was a member */

@@ -97,18 +97,13 @@ async function readPeople(
 }
 
 /** Those that are in, of all environments. */
-export async function readPresentPeople(
-  db: Kysely<NetworkTables>,
-): Promise<(NamedPersonPeer & { readonly environmentId: string })[]> {
-  const { rows } = await sql<NamedPersonPeer & { environmentId: string }>`
-    select p.environment_id as "environmentId", p.name, p.user_id as "userId", p.public_key as "publicKey",
-           host(p.address) as address, (extract(epoch from p.expires_at) * 1000)::float8 as "expiresAtMs"
-      from people p
-      join api.environments e on e.id = p.environment_id and e.deleted_at is null
-      join api.members m on m.org_id = e.org_id and m.user_id = p.user_id
-     where p.expires_at > now()`.execute(db);
-  return rows;
-}
+export const presentPeople = sql<NamedPersonPeer & { readonly environmentId: string }>`
+  select p.environment_id as "environmentId", p.name, p.user_id as "userId", p.public_key as "publicKey",
+         host(p.address) as address, (extract(epoch from p.expires_at) * 1000)::float8 as "expiresAtMs"
+    from people p
+    join api.environments e on e.id = p.environment_id and e.deleted_at is null
+    join api.members m on m.org_id = e.org_id and m.user_id = p.user_id
+   where p.expires_at > now()`;
 
 /** @returns whether it was there */
 export async function removePerson(

@@ -6,11 +6,11 @@
  */
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
-import { type Kysely, sql } from "kysely";
+import { type Kysely, type RawBuilder, sql } from "kysely";
 import { deferNames, type ToldTable } from "../core/defer-names.ts";
 import { planTables, portName, type Table, type World } from "../core/plan-tables.ts";
 import type { Pools } from "./member-store.ts";
-import { readPresentPeople } from "./people-store.ts";
+import { presentPeople } from "./people-store.ts";
 import type { NetworkTables } from "./tables.ts";
 
 const MOST_TRIES = 20;
@@ -23,6 +23,8 @@ export interface Told {
 }
 
 export interface Stored extends Told {
+  /** All that were asked about, as they are now. */
+  readonly all: Told;
   /** When to look again, because something waits for more; null: nothing does. */
   readonly againInMs: number | null;
 }
@@ -41,28 +43,29 @@ export async function storeTables(
 ): Promise<Stored> {
   const told = new Map<string, Table>();
   for (let tries = 0; tries < MOST_TRIES; tries += 1) {
-    const stored = await readStored(db, environmentId === null ? null : [environmentId, "mesh"]);
-    const changed = planTables(await readWorld(db, pools, environmentId), stored);
-    const { now, againInMs } = deferNames(changed, stored);
-    let isWhole = true;
-    for (const table of now) {
-      if (await storeOver(db, table)) told.set(table.name, table);
-      else isWhole = false;
-    }
-    if (isWhole) return { ...asTold([...told.values()]), againInMs };
+    const { stored, world } = await readRecord(db, pools, environmentId);
+    const { now, againInMs } = deferNames(planTables(world, stored), stored);
+    const kept = await storeOver(db, now);
+    for (const table of now) if (kept.has(table.name)) told.set(table.name, table);
+    if (kept.size < now.length) continue;
+    const all = new Map<string, Table>([...stored, ...told]);
+    return { ...asTold([...told.values()]), all: asTold([...all.values()]), againInMs };
   }
   throw new Error(`tables of networks were stored by others ${MOST_TRIES} times meanwhile`);
 }
 
-/** @returns false when the version before it is not the one that is stored */
-async function storeOver(db: Kysely<NetworkTables>, { name, version, content }: Table): Promise<boolean> {
-  const { rows } = await sql`
-    insert into tables (name, version, content) values (${name}, ${version}, ${JSON.stringify(content)})
+/** One commit for all. @returns names of those over whose former version they came */
+async function storeOver(db: Kysely<NetworkTables>, tables: readonly Table[]): Promise<ReadonlySet<string>> {
+  if (tables.length === 0) return new Set();
+  const { rows } = await sql<{ name: string }>`
+    insert into tables (name, version, content)
+    select name, version, content
+      from jsonb_to_recordset(${JSON.stringify(tables)}) as t (name text, version int, content jsonb) order by name
     on conflict (name) do update
        set version = excluded.version, content = excluded.content, changed_at = now()
      where tables.version = excluded.version - 1
-    returning 1`.execute(db);
-  return rows.length > 0;
+    returning name`.execute(db);
+  return new Set(rows.map(({ name }) => name));
 }
 
 /** @param names environments, or `mesh`; default all */
@@ -85,17 +88,27 @@ async function readStored(
   db: Kysely<NetworkTables>,
   names: readonly string[] | null = null,
 ): Promise<Map<string, ToldTable>> {
-  const { rows } = await sql<ToldTable>`
-    select name, version, content,
-           (extract(epoch from clock_timestamp() - changed_at) * 1000)::float8 as "ageMs"
-      from tables
-     where ${names}::text[] is null or name = any(${names}::text[])`.execute(db);
+  const { rows } = await storedTables(names).execute(db);
   return new Map(rows.map((row) => [row.name, row]));
 }
 
-/** @param only the environment of which all is read; null: all. Of the others there are their members, for the mesh */
-async function readWorld(db: Kysely<NetworkTables>, pools: Pools, only: string | null): Promise<World> {
-  const environments = await sql<World["environments"][number]>`
+const storedTables = (names: readonly string[] | null) => sql<ToldTable>`
+  select name, version, content,
+         (extract(epoch from clock_timestamp() - changed_at) * 1000)::float8 as "ageMs"
+    from tables
+   where ${names}::text[] is null or name = any(${names}::text[])`;
+
+/**
+ * The tables as they were told last, and all that they are made from, as of one instant: a host that joins waits for it,
+ * so it is one question.
+ * @param only the environment of which all is read; null: all. Of the others there are their members, for the mesh
+ */
+async function readRecord(
+  db: Kysely<NetworkTables>,
+  pools: Pools,
+  only: string | null,
+): Promise<{ readonly stored: ReadonlyMap<string, ToldTable>; readonly world: World }> {
+  const environments = sql`
     select e.environment_id as "environmentId", e.subnet::text as subnet, e.key_generation as "keyGeneration",
            jsonb_build_object('mode', coalesce(p.mode, 'open'), 'rules', coalesce(p.rules, '[]')) as egress,
            case when p.gateway_host_id is not null
@@ -103,48 +116,56 @@ async function readWorld(db: Kysely<NetworkTables>, pools: Pools, only: string |
       from environments e
       left join api.egress_policies p on p.environment_id = e.environment_id
        and exists (select 1 from api.environments a where a.id = e.environment_id and a.deleted_at is null)
-     where ${only}::text is null or e.environment_id = ${only}`.execute(db);
-  const members = await sql<World["members"][number]>`
+     where ${only}::text is null or e.environment_id = ${only}`;
+  const members = sql`
     select m.environment_id as "environmentId", m.host_id as "hostId", m.slice::text as slice,
            m.public_key as "publicKey", m.port, h.node_address as "nodeAddress"
       from members m join api.hosts h on h.id = m.host_id and h.removed_at is null
-     where m.left_at is null`.execute(db);
-  const names = await sql<JobRow>`
+     where m.left_at is null`;
+  const names = sql`
     select j.environment_id as "environmentId", s.name as service, j.process, j.slot, j.address, j.port
       from scheduler.jobs j
       join api.services s on s.id = j.service_id and s.deleted_at is null
       join members m on m.environment_id = j.environment_id and m.host_id = j.host_id and m.left_at is null
      where j.ready and j.state = 'running' and j.desired = 'run' and j.address is not null
-       and j.address::inet << m.slice and (${only}::text is null or j.environment_id = ${only})`.execute(db);
-  const links = await sql<World["links"][number]>`
+       and j.address::inet << m.slice and (${only}::text is null or j.environment_id = ${only})`;
+  const links = sql`
     select l.consumer_id as "consumerId", l.provider_id as "environmentId", l.service_id as "serviceId", l.port,
            l.service || '.' || l.environment || '.' || l.org as name
-      from api.links l where ${only}::text is null or l.consumer_id = ${only}`.execute(db);
+      from api.links l where ${only}::text is null or l.consumer_id = ${only}`;
   // Also one that is about to stop: what is open with it ends by itself.
-  const linked = await sql<World["linked"][number]>`
+  const linked = sql`
     select j.service_id as "serviceId", j.process, j.address, j.ready and j.desired = 'run' as ready
       from scheduler.jobs j
       join members m on m.environment_id = j.environment_id and m.host_id = j.host_id and m.left_at is null
      where j.state in ('running', 'stopping') and j.address is not null and j.address::inet << m.slice
        and exists (select 1 from api.links l where l.service_id = j.service_id
-                    and (${only}::text is null or l.consumer_id = ${only}))`.execute(db);
-  const hosts = await sql<World["hosts"][number]>`
+                    and (${only}::text is null or l.consumer_id = ${only}))`;
+  const hosts = sql`
     select h.id as "hostId", h.node_address as "nodeAddress", h.subnet::text as subnet,
            k.public_key as "publicKey", coalesce(k.port, ${NO_PORT}) as port
       from api.hosts h left join mesh_keys k on k.host_id = h.id
-     where h.removed_at is null`.execute(db);
+     where h.removed_at is null`;
+  const stored = storedTables(only === null ? null : [only, "mesh"]);
+  const { rows } = await sql<ReadRow>`
+    select ${listed(stored)} as stored, ${listed(environments)} as environments, ${listed(members)} as members,
+           ${listed(names)} as names, ${listed(links)} as links, ${listed(linked)} as linked,
+           ${listed(presentPeople)} as people, ${listed(hosts)} as hosts`.execute(db);
+  const { stored: tables, ...read } = rows[0] as ReadRow;
+  const { podCidr, hostCidr } = pools;
   return {
-    environments: environments.rows,
-    members: members.rows,
-    names: names.rows.map(named),
-    links: links.rows,
-    linked: linked.rows,
-    people: await readPresentPeople(db),
-    hosts: hosts.rows,
-    podCidr: pools.podCidr,
-    hostCidr: pools.hostCidr,
+    stored: new Map(tables.map((table) => [table.name, table])),
+    world: { ...read, names: read.names.map(named), podCidr, hostCidr },
   };
 }
+
+interface ReadRow extends Omit<World, "names" | "podCidr" | "hostCidr"> {
+  readonly stored: readonly ToldTable[];
+  readonly names: readonly JobRow[];
+}
+
+const listed = (query: RawBuilder<unknown>) =>
+  sql`(select coalesce(jsonb_agg(to_jsonb(row)), '[]') from (${query}) as row)`;
 
 type JobRow = Omit<World["names"][number], "ports"> & { readonly port: number | null };
 

@@ -1,6 +1,6 @@
 /**
  * Which tunnels carry much. The process of one that does is scheduled as a batch (sched(7), SCHED_BATCH): its threads no
- * longer take the core from each other at every wake, which saves a fifth of the CPU per byte. Nor do they take it from
+ * longer take the core from each other at every wake, which saves CPU per byte. Nor do they take it from
  * others, so that a packet waits longer where the cores are busy: who carries little keeps the usual way.
  */
 import { MIB } from "@berth/shared/domain/resources.ts";

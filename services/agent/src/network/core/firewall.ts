@@ -11,7 +11,7 @@
  * the mark of a sound source: when somebody flushes the table, nothing is marked any more, and nothing passes.
  *
  * The number of rules does not grow: environments and hosts are elements of sets. What most packets meet comes first, and
- * looks least up: those of an open connection inside an environment pass by four looks, in no set of ranges but one.
+ * looks least up: those of an open connection inside an environment are looked up in one set of ranges.
  */
 import { addressOf } from "@berth/shared/domain/cidr.ts";
 import { egressSpans } from "@berth/shared/domain/egress-policy.ts";

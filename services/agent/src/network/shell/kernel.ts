@@ -1,4 +1,5 @@
 /** What the kernel has of the host's networks, and the commands that change it: links, routes, rules, packet filters. */
+import { writeFile } from "node:fs/promises";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { runCommand } from "../../outbound/run-command.ts";
 import { outputOf, type Ran, runScript, type ScriptLine } from "../../outbound/run-script.ts";
@@ -16,6 +17,7 @@ import {
   wholeText,
 } from "../core/nft-table.ts";
 import { type FoundRule, isOurRule, MESH_TABLE, type Route, TUNNEL_TABLE } from "../core/routing.ts";
+import { checkSourceLine, sourceChecks } from "./step-lines.ts";
 
 /** Hundreds of links, routes or the engine's rules are a long text, and half of it is no answer. */
 const MOST_OUTPUT_BYTES = 32 * 1024 * 1024;
@@ -212,6 +214,12 @@ export class Kernel {
   async run(lines: readonly ScriptLine[]): Promise<void> {
     const ran = await runScript(this.#prefix, lines);
     for (const [i, line] of lines.entries()) outputOf(line, ran[i] as Ran);
+  }
+
+  /** Before a container can be in the bridge. No program is started, for which a job would wait. */
+  async checkSources(bridge: string): Promise<void> {
+    if (this.#prefix.length > 0) return this.run([checkSourceLine(bridge, "strict")]);
+    for (const [file, value] of sourceChecks(bridge, "strict")) await writeFile(file, value);
   }
 
   #run(argv: readonly string[], input?: string): Promise<string> {

@@ -31,8 +31,8 @@ export interface LoadedNetworks {
 
 export class NetworkFiles {
   readonly #folder: string;
-  /** One write after another: the last one asked for is the one that stays. */
-  #last: Promise<void> = Promise.resolve();
+  /** Of a file one write after another: the last one asked for is the one that stays. */
+  readonly #last = new Map<string, Promise<void>>();
 
   constructor(hostDir: string) {
     this.#folder = join(hostDir, "networks");
@@ -63,7 +63,12 @@ export class NetworkFiles {
   }
 
   save(held: HeldNetwork): Promise<void> {
-    return this.#write(`${held.environmentId}.json`, held);
+    return this.#write(fileOf(held.environmentId), held);
+  }
+
+  /** Until what was saved last is on disk. @throws when it could not be written */
+  async kept(environmentId: EnvironmentId): Promise<void> {
+    await this.#last.get(fileOf(environmentId));
   }
 
   saveMesh(mesh: HeldMesh): Promise<void> {
@@ -71,8 +76,10 @@ export class NetworkFiles {
   }
 
   async forget(environmentId: EnvironmentId): Promise<void> {
-    await this.#last;
-    await rm(join(this.#folder, `${environmentId}.json`), { force: true });
+    const name = fileOf(environmentId);
+    await this.#last.get(name)?.catch(() => {});
+    this.#last.delete(name);
+    await rm(join(this.#folder, name), { force: true });
   }
 
   async #read(name: string): Promise<unknown> {
@@ -89,8 +96,9 @@ export class NetworkFiles {
 
   /** On disk before it counts: a key that others were told must outlive a power cut. */
   #write(name: string, value: unknown): Promise<void> {
-    const written = this.#last.then(() => this.#replace(name, JSON.stringify(value)));
-    this.#last = written.catch(() => {});
+    const before = this.#last.get(name) ?? Promise.resolve();
+    const written = before.catch(() => {}).then(() => this.#replace(name, JSON.stringify(value)));
+    this.#last.set(name, written);
     return written;
   }
 
@@ -107,3 +115,5 @@ export class NetworkFiles {
     await rename(half, path);
   }
 }
+
+const fileOf = (environmentId: string): string => `${environmentId}.json`;

@@ -11,7 +11,7 @@ import { bridgeOptions, NETWORK_LABEL } from "./bridge-options.ts";
 import type { Kernel, NetworkInterface, SeenFilter } from "./kernel.ts";
 import type { QuietListeners } from "./quiet-listeners.ts";
 import { SeenTunnels } from "./seen-tunnels.ts";
-import { checkSourceLine, stepLines } from "./step-lines.ts";
+import { stepLines } from "./step-lines.ts";
 import type { Wireguard } from "./wireguard.ts";
 
 export interface HandsGiven {
@@ -173,7 +173,7 @@ export class NetworkHands {
       case "make-bridge": {
         const { network } = step;
         await engine.ensureNetwork(network.engineNetwork, bridgeOptions(network, podId, this.#engineMajor));
-        return kernel.run([checkSourceLine(network.bridge, "strict")]);
+        return kernel.checkSources(network.bridge);
       }
       case "remove-bridge":
         return engine.removeNetwork(step.engineNetwork);

@@ -32,10 +32,17 @@ export function stepLines(step: NetworkStep): ScriptLine[] | null {
 }
 
 /** The way back is looked for with the packet's mark, and must be there: strictly there, for a bridge. */
-export function checkSourceLine(name: string, how: "strict" | "loose"): ScriptLine {
-  const settings = 'echo 1 > "$1/src_valid_mark" && echo "$2" > "$1/rp_filter"';
+export function sourceChecks(name: string, how: "strict" | "loose"): readonly (readonly [string, string])[] {
   const folder = `/proc/sys/net/ipv4/conf/${name}`;
-  return { argv: ["sh", "-c", settings, "sh", folder, how === "strict" ? "1" : "2"] };
+  return [
+    [`${folder}/src_valid_mark`, "1"],
+    [`${folder}/rp_filter`, how === "strict" ? "1" : "2"],
+  ];
+}
+
+export function checkSourceLine(name: string, how: "strict" | "loose"): ScriptLine {
+  const settings = 'echo "$2" > "$1" && echo "$4" > "$3"';
+  return { argv: ["sh", "-c", settings, "sh", ...sourceChecks(name, how).flat()] };
 }
 
 function ip(...words: readonly string[]): ScriptLine {

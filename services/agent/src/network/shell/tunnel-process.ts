@@ -12,6 +12,15 @@ export interface TunnelProcess {
   readonly name: string;
 }
 
+/** Of the kernel and its processes. */
+export interface TunnelKernel {
+  /** `/proc/net/dev` of the host. */
+  counters(): Promise<string>;
+  processes(): Promise<readonly TunnelProcess[]>;
+  isBatch(process: TunnelProcess): Promise<boolean>;
+  setBatch(process: TunnelProcess, isBatch: boolean): Promise<void>;
+}
+
 export async function tunnelProcesses(): Promise<TunnelProcess[]> {
   const found: TunnelProcess[] = [];
   for (const entry of await readdir("/proc")) {
@@ -35,3 +44,9 @@ export async function setBatch({ pid }: TunnelProcess, isBatch: boolean): Promis
   const policy = isBatch ? "--batch" : "--other";
   await runCommand(["chrt", "--all-tasks", policy, "--pid", "0", String(pid)]);
 }
+
+export const tunnelKernel: TunnelKernel = {
+  counters: () => readFile("/proc/net/dev", "utf8"),
+  processes: tunnelProcesses,
+  ...{ isBatch, setBatch },
+};
