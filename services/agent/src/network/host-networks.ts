@@ -99,9 +99,10 @@ export class HostNetworks {
       // The run under way may make the bridge. What comes after it, such as a tunnel to a second host, is not waited for.
       await this.#standing.until(environmentId, this.apply());
     const network = this.desired()?.networks.find((one) => one.environmentId === environmentId);
-    if (network === undefined || !this.#standing.has(environmentId))
+    const held = this.#held.get(environmentId);
+    if (network === undefined || held === undefined || !this.#standing.has(environmentId))
       throw new Error(`the network of ${environmentId} does not stand yet`);
-    await files.kept(environmentId);
+    await files.kept(held);
     void this.#joinMissing();
     const tookMs = Math.round(clock.monotonicMs() - beganMs);
     if (!isStanding) log.info("network.stands", { environmentId, tookMs, joinedMs: Math.round(joinedMs) });

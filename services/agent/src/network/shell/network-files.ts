@@ -66,9 +66,10 @@ export class NetworkFiles {
     return this.#write(fileOf(held.environmentId), held);
   }
 
-  /** Until what was saved last is on disk. @throws when it could not be written */
-  async kept(environmentId: EnvironmentId): Promise<void> {
-    await this.#last.get(fileOf(environmentId));
+  /** Until what was saved last is on disk. Where that failed, it is tried again now. @throws when it fails again */
+  async kept(held: HeldNetwork): Promise<void> {
+    const last = this.#last.get(fileOf(held.environmentId));
+    await last?.catch(() => this.save(held));
   }
 
   saveMesh(mesh: HeldMesh): Promise<void> {
