@@ -119,6 +119,18 @@ test("a container with raw sockets that takes other addresses is not heard", asy
   expect(findings).toHaveLength(4);
 }, 120_000);
 
+test("the kernel asks at every bridge and tunnel whether a packet's source is behind it", async () => {
+  const shown = await lab.on(
+    "h1",
+    "cd /proc/sys/net/ipv4/conf && grep . bn-*/rp_filter wb-*/rp_filter [bw][nb]-*/src_valid_mark",
+  );
+  const settings = shown.trim().split("\n");
+  expect(settings.filter((line) => line.startsWith("bn-")).length).toBeGreaterThanOrEqual(4);
+  // Strictly at a bridge; at a tunnel with the packet's mark, because its other side may answer by another way.
+  const expected = (line: string) => (/^wb-.*rp_filter/.test(line) ? ":2" : ":1");
+  expect(settings.filter((line) => !line.endsWith(expected(line)))).toEqual([]);
+}, 30_000);
+
 test("a link that both sides agreed on opens one service at one port, encrypted, and ends when either side ends it", async () => {
   const [h1, h2] = [lab.lab.host("h1"), lab.lab.host("h2")];
   const name = `shop.${shop.environment}.acme.link.internal`;

@@ -17,8 +17,8 @@ import type { NetworkCase, NetworkStage } from "../network-case.ts";
 
 const counts = { short: 20, full: 100 };
 const goal = 1.3;
-/** So many joins of both hosts are told of at once: one alone says more of the machine than of the join. */
-const toldAtOnce = 10;
+/** So many joins are looked at together: one alone says more of the machine than of the join. */
+const together = 10;
 /**
  * Joins of a crowded host and of one with few in turns: what else the machine does is in both, what others on the same
  * hardware do to it too, which changes within minutes.
@@ -48,11 +48,11 @@ export const environmentsCase: NetworkCase = {
     );
     const ids = new Set(made.environments.map(({ id }) => id));
     const joins = await Promise.all(hosts.map((host) => joinTimes(host, ids)));
-    for (let from = 0; from < count; from += toldAtOnce) {
-      const ms = median(joins.flatMap((one) => one.slice(from, from + toldAtOnce)));
-      const stolen = stolenShare(times[from] as CpuTimes, times[from + toldAtOnce] as CpuTimes) * 100;
+    for (let from = 0; from < count; from += together) {
+      const ms = median(joins.flatMap((one) => one.slice(from, from + together)));
+      const stolen = stolenShare(times[from] as CpuTimes, times[from + together] as CpuTimes) * 100;
       say(
-        `joins ${from + 1} to ${from + toldAtOnce}: ${Math.round(ms)} ms, others had ${stolen.toFixed(0)} % of the cores`,
+        `joins ${from + 1} to ${from + together}: ${Math.round(ms)} ms, others had ${stolen.toFixed(0)} % of the cores`,
       );
     }
     const turns = await inTurns(stage, rounds[length]);
@@ -66,6 +66,7 @@ export const environmentsCase: NetworkCase = {
         joins.every((one) => one.length === count),
         joins.map((one) => one.length).join(" and "),
       ),
+      lastAndTenth(joins[0] ?? [], count),
       ...turns.findings(count),
       level(
         "left after their removal: interfaces, engine networks, rules, routes, processes, keys, names, table elements",
@@ -77,6 +78,21 @@ export const environmentsCase: NetworkCase = {
     return findings;
   },
 };
+
+/** @param joins of one host on its way up, ms */
+function lastAndTenth(joins: readonly number[], count: number): Finding {
+  const [tenth, last] = [median(joins.slice(5, 5 + together)), median(joins.slice(-together))];
+  const ratio = last / tenth;
+  return {
+    ...{
+      what: `time of the ${count}th join / the 10th`,
+      promise: `≤ ${goal}`,
+      kind: "time",
+      kept: ratio <= goal,
+    },
+    measured: `${ratio.toFixed(2)}: ${Math.round(last)} ms and ${Math.round(tenth)} ms`,
+  };
+}
 
 /** Work goes to these hosts alone meanwhile. */
 async function onlyOn<T>(

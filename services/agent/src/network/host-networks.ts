@@ -102,7 +102,7 @@ export class HostNetworks {
     const held = this.#held.get(environmentId);
     if (network === undefined || held === undefined || !this.#standing.has(environmentId))
       throw new Error(`the network of ${environmentId} does not stand yet`);
-    await files.kept(held);
+    await files.kept(environmentId);
     void this.#joinMissing();
     const tookMs = Math.round(clock.monotonicMs() - beganMs);
     if (!isStanding) log.info("network.stands", { environmentId, tookMs, joinedMs: Math.round(joinedMs) });

@@ -4,7 +4,7 @@ import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { NETWORKS_LIMIT_BYTES } from "../core/fit-networks.ts";
-import type { Pools } from "../outbound/member-store.ts";
+import type { Pools } from "../core/place-member.ts";
 import { storeTables, type Told } from "../outbound/table-store.ts";
 import type { NetworkTables } from "../outbound/tables.ts";
 

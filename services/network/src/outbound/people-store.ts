@@ -4,7 +4,8 @@ import { overlaps, parseCidr } from "@berth/shared/domain/cidr.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { type Kysely, sql, type Transaction } from "kysely";
 import { freeAddress, peopleSlice } from "../core/people-slice.ts";
-import { MEMBERS_LOCK, type Pools } from "./member-store.ts";
+import type { Pools } from "../core/place-member.ts";
+import { MEMBERS_LOCK } from "./member-store.ts";
 import type { NetworkTables } from "./tables.ts";
 
 const MOST_PEOPLE = 50;

@@ -8,8 +8,8 @@ import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.t
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { type Kysely, type RawBuilder, sql } from "kysely";
 import { deferNames, type ToldTable } from "../core/defer-names.ts";
+import type { Pools } from "../core/place-member.ts";
 import { planTables, portName, type Table, type World } from "../core/plan-tables.ts";
-import type { Pools } from "./member-store.ts";
 import { presentPeople } from "./people-store.ts";
 import type { NetworkTables } from "./tables.ts";
 

@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,7 +24,7 @@ test("what was saved last is on disk when it is said to be kept, and nothing of 
   const saves = [1, 2, 3].map((version) =>
     files.save({ ...network, network: { ...network.network, version } }),
   );
-  await files.kept(network);
+  await files.kept(network.environmentId);
   expect(await kept()).toEqual([`${network.environmentId}.json`]);
   await Promise.all(saves);
   void files.save(network);
@@ -31,11 +32,20 @@ test("what was saved last is on disk when it is said to be kept, and nothing of 
   expect(await kept()).toEqual([]);
 });
 
+test("what is tried again is what was saved last, not what failed", async () => {
+  await rm(files.folder, { recursive: true });
+  const failed = files.save(network).catch(() => mkdirSync(files.folder));
+  const again = files.kept(network.environmentId);
+  const newer = { ...network, network: { ...network.network, version: network.network.version + 1 } };
+  await Promise.all([failed, again, files.save(newer)]);
+  expect((await files.load()).networks).toEqual([newer]);
+});
+
 test("what could not be written is not kept, and is written once it can be", async () => {
   await rm(files.folder, { recursive: true });
   await expect(files.save(network)).rejects.toThrow("ENOENT");
-  await expect(files.kept(network)).rejects.toThrow("ENOENT");
+  await expect(files.kept(network.environmentId)).rejects.toThrow("ENOENT");
   await mkdir(files.folder);
-  await files.kept(network);
+  await files.kept(network.environmentId);
   expect(await kept()).toEqual([`${network.environmentId}.json`]);
 });

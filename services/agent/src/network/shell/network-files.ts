@@ -32,7 +32,7 @@ export interface LoadedNetworks {
 export class NetworkFiles {
   readonly #folder: string;
   /** Of a file one write after another: the last one asked for is the one that stays. */
-  readonly #last = new Map<string, Promise<void>>();
+  readonly #last = new Map<string, { readonly value: unknown; readonly written: Promise<void> }>();
 
   constructor(hostDir: string) {
     this.#folder = join(hostDir, "networks");
@@ -67,9 +67,12 @@ export class NetworkFiles {
   }
 
   /** Until what was saved last is on disk. Where that failed, it is tried again now. @throws when it fails again */
-  async kept(held: HeldNetwork): Promise<void> {
-    const last = this.#last.get(fileOf(held.environmentId));
-    await last?.catch(() => this.save(held));
+  async kept(environmentId: EnvironmentId): Promise<void> {
+    const name = fileOf(environmentId);
+    await this.#last.get(name)?.written.catch(() => {
+      const last = this.#last.get(name);
+      return last && this.#write(name, last.value);
+    });
   }
 
   saveMesh(mesh: HeldMesh): Promise<void> {
@@ -78,7 +81,7 @@ export class NetworkFiles {
 
   async forget(environmentId: EnvironmentId): Promise<void> {
     const name = fileOf(environmentId);
-    await this.#last.get(name)?.catch(() => {});
+    await this.#last.get(name)?.written.catch(() => {});
     this.#last.delete(name);
     await rm(join(this.#folder, name), { force: true });
   }
@@ -97,9 +100,9 @@ export class NetworkFiles {
 
   /** On disk before it counts: a key that others were told must outlive a power cut. */
   #write(name: string, value: unknown): Promise<void> {
-    const before = this.#last.get(name) ?? Promise.resolve();
+    const before = this.#last.get(name)?.written ?? Promise.resolve();
     const written = before.catch(() => {}).then(() => this.#replace(name, JSON.stringify(value)));
-    this.#last.set(name, written);
+    this.#last.set(name, { value, written });
     return written;
   }
 
