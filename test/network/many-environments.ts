@@ -7,6 +7,7 @@
 import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
 import { createEnvironment, createService, removeService } from "@berth/shared/contracts/http/api.ts";
 import { callRoute } from "@berth/shared/contracts/http/client.ts";
+import { sleep } from "@berth/shared/kit/clock.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import pg from "pg";
 import { until } from "../git/until.ts";
@@ -22,6 +23,8 @@ export interface ManyGiven {
   readonly org?: string;
   /** So many environments are asked for before those that were asked for run; default all. */
   readonly atOnce?: number;
+  /** More are not asked for sooner than so long after those before; default at once when those before run. */
+  readonly everyMs?: number;
   readonly say: (line: string) => void;
 }
 
@@ -47,7 +50,7 @@ export async function makeEnvironments(
   template: Pick<NetworkApp, "id">,
   given: ManyGiven,
 ): Promise<ManyEnvironments> {
-  const { count, instances, appsEach = 1, org = ORG, atOnce = count, say } = given;
+  const { count, instances, appsEach = 1, org = ORG, atOnce = count, everyMs = 0, say } = given;
   const call = { apiUrl: lab.pod.apiUrl, token: lab.pod.adminToken, timeoutMs: 30_000 };
   const record = await openRecord(lab);
   const made: { name: string; app: string; service: string; id: string }[] = [];
@@ -55,8 +58,11 @@ export async function makeEnvironments(
   const run = Date.now().toString(36);
   try {
     const startMs = performance.now();
+    let nextMs = startMs;
     while (environments < count) {
       const services: string[] = [];
+      await sleep(Math.max(0, nextMs - performance.now()));
+      nextMs = performance.now() + everyMs;
       const goal = Math.min(environments + atOnce, count);
       for (; environments < goal; environments += 1) {
         const environment = `many-${run}-${environments + 1}`;

@@ -17,6 +17,11 @@ import type { NetworkCase, NetworkStage } from "../network-case.ts";
 
 const counts = { short: 20, full: 100 };
 const goal = 1.3;
+/**
+ * One environment every so often, from the first to the last. As fast as they run, the first joins would come beside other
+ * deploys than the last, on a machine that is several hosts and a control plane.
+ */
+const everyMs = 3000;
 /** So many joins are looked at together: one alone says more of the machine than of the join. */
 const together = 10;
 /**
@@ -44,7 +49,7 @@ export const environmentsCase: NetworkCase = {
       say(line);
     };
     const made = await onlyOn(stage, names, () =>
-      makeEnvironments(lab, apps[0], { count, instances: 2, atOnce: 1, say: note }),
+      makeEnvironments(lab, apps[0], { count, instances: 2, atOnce: 1, everyMs, say: note }),
     );
     const ids = new Set(made.environments.map(({ id }) => id));
     const joins = await Promise.all(hosts.map((host) => joinTimes(host, ids)));
@@ -189,18 +194,26 @@ async function tracesOf(host: LabHost): Promise<string[]> {
     .sort();
 }
 
-/** @returns what is there that was not there before, once it does not shrink any more */
+/**
+ * @returns what is there that was not there before, once it does not shrink any more. The stage's own apps, which may have
+ *   been moved meanwhile, are not among it
+ */
 async function nothingLeft(
   stage: NetworkStage,
   before: ReadonlyMap<string, readonly string[]>,
   ids: readonly string[],
 ): Promise<string[]> {
+  const ofAny = (environmentIds: readonly string[]) => {
+    const keys = environmentIds.map((id) => id.slice(-10));
+    return (line: string): boolean => keys.some((key) => line.includes(key));
+  };
+  const [ofThese, ofStage] = [ofAny(ids), ofAny(stage.apps.map(({ environmentId }) => environmentId))];
   const more = async (): Promise<string[]> =>
     [...(await traces(stage))].flatMap(([host, lines]) =>
-      lines.filter((line) => before.get(host)?.includes(line) !== true).map((line) => `${host}: ${line}`),
+      lines
+        .filter((line) => before.get(host)?.includes(line) !== true && !ofStage(line))
+        .map((line) => `${host}: ${line}`),
     );
-  const keys = ids.map((id) => id.slice(-10));
-  const ofThese = (line: string): boolean => keys.some((key) => line.includes(key));
   await until(
     "the hosts to leave",
     async () => ((await more()).some(ofThese) ? undefined : true),

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OPEN_EGRESS } from "@berth/shared/domain/egress-policy.ts";
 import { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
-import { systemClock } from "@berth/shared/kit/clock.ts";
+import { sleep, systemClock } from "@berth/shared/kit/clock.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
 import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -55,6 +55,7 @@ async function host(neighbours = 0) {
   const did: string[] = [];
   let hold: Promise<void> = Promise.resolve();
   let holdChange: Promise<void> = Promise.resolve();
+  let isFailing = false;
   const kernel = {
     interfaces: async () => [],
     look: async (): Promise<KernelLook> => {
@@ -65,8 +66,11 @@ async function host(neighbours = 0) {
       return { interfaces: [], routes: [], rulePriorities, filter };
     },
     changeTable: async () => {
+      const fails = isFailing;
+      isFailing = false;
       did.push("changed");
       await holdChange;
+      if (fails) throw new Error("no rules");
     },
     ensureTable: async () => void did.push("ensured"),
     ensureChains: async () => {},
@@ -80,7 +84,7 @@ async function host(neighbours = 0) {
   const engine = {
     info: async () => ({ version: "26" }),
     networks: async () => bridges,
-    ensureNetwork: async (name: string) => {
+    ensureNetwork: async ({ Name: name }: { Name: string }) => {
       bridges.push({ name, subnet: "10.128.0.0/24", labels });
       did.push("made");
     },
@@ -122,6 +126,10 @@ async function host(neighbours = 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       holdTunnels = promise;
       return resolve;
+    },
+    /** The next one. */
+    failChange: () => {
+      isFailing = true;
     },
     /** Those that begin from now on. */
     holdChanges: () => {
@@ -194,5 +202,32 @@ test("a start waits for its bridge and its resolver, not for the tunnel to a sec
   expect(did.slice(0, 3)).toEqual(["changed", "made", "resolver"]);
   await expect.poll(() => did).toContain("tunnel");
   letGo();
+  await networks.apply();
+});
+
+test("a bridge is made while its rules are, and nothing stands before both", async () => {
+  const { networks, did, holdChanges } = await host(1);
+  const letGo = holdChanges();
+  let stands = false;
+  const starting = networks.ensure(environmentId).then(() => {
+    stands = true;
+  });
+  await expect.poll(() => did).toEqual(["changed", "made"]);
+  await Promise.race([starting, sleep(20)]);
+  expect([did, stands]).toEqual([["changed", "made"], false]);
+  letGo();
+  await starting;
+  expect(did.slice(0, 3)).toEqual(["changed", "made", "resolver"]);
+  await networks.apply();
+});
+
+test("without its rules a network does not stand, and the next try finds the bridge", async () => {
+  const { networks, did, failChange } = await host(1);
+  failChange();
+  await expect(networks.ensure(environmentId)).rejects.toThrow("no rules");
+  expect(did).not.toContain("resolver");
+  expect(did).not.toContain("tunnel");
+  expect(await networks.ensure(environmentId)).toMatchObject({ resolver: "10.128.0.1" });
+  expect(did.filter((one) => one === "made")).toHaveLength(1);
   await networks.apply();
 });

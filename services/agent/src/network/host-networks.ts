@@ -99,8 +99,7 @@ export class HostNetworks {
       // The run under way may make the bridge. What comes after it, such as a tunnel to a second host, is not waited for.
       await this.#standing.until(environmentId, this.apply());
     const network = this.desired()?.networks.find((one) => one.environmentId === environmentId);
-    const held = this.#held.get(environmentId);
-    if (network === undefined || held === undefined || !this.#standing.has(environmentId))
+    if (network === undefined || !this.#standing.has(environmentId))
       throw new Error(`the network of ${environmentId} does not stand yet`);
     await files.kept(environmentId);
     void this.#joinMissing();
@@ -150,24 +149,20 @@ export class HostNetworks {
       const problem = orderProblem(network, identity.hostId, mesh.podCidr, held, this.#foreign);
       if (problem !== null) {
         log.error("network.order-refused", { environmentId, problem });
-        throw new EngineError(
-          "network",
-          409,
-          new Error(`this host cannot join the environment's network: ${problem}`),
-        );
+        const refusal = `this host cannot join the environment's network: ${problem}`;
+        throw new EngineError("network", 409, new Error(refusal));
       }
       // A signal may have told a newer version while the answer was on its way.
       const told = this.#held.get(environmentId)?.network;
       const newest = told !== undefined && told.version > network.version ? told : network;
-      const joined: HeldNetwork = {
-        ...{ format: 1, environmentId, keys, keyGeneration, state: "joined", network: newest },
-      };
+      const own = { keys, keyGeneration, network: newest };
+      const joined: HeldNetwork = { format: 1, environmentId, state: "joined", ...own };
       this.#held.set(environmentId, joined);
       // A start waits for it only after all else.
-      void files.save(joined).catch((error: unknown) => {
+      const notKept = (error: unknown) =>
         log.error("network.not-kept", { environmentId, error: describeError(error) });
-      });
-      await this.#keepMesh(mesh);
+      void files.save(joined).catch(notKept);
+      this.#keepMesh(mesh);
       log.info("network.joined", { environmentId, subnet: network.subnet, members: network.members.length });
       return;
     }
@@ -223,22 +218,24 @@ export class HostNetworks {
   }
 
   async takeMesh(mesh: Mesh): Promise<void> {
-    if (await this.#keepMesh(mesh)) await this.apply();
+    if (this.#keepMesh(mesh)) await this.apply();
   }
 
   /** @returns whether it was newer */
-  async #keepMesh(mesh: Mesh): Promise<boolean> {
+  #keepMesh(mesh: Mesh): boolean {
+    const { files, log } = this.#given;
     const held = this.#mesh;
     if (held === null || (held.mesh !== null && held.mesh.version >= mesh.version)) return false;
     const podCidr = held.mesh?.podCidr ?? mesh.podCidr;
     if (podCidr !== mesh.podCidr && this.#held.size > 0) {
-      this.#given.log.error("network.order-refused", {
-        problem: `the pod's range changed from ${podCidr} to ${mesh.podCidr}`,
-      });
+      const problem = `the pod's range changed from ${podCidr} to ${mesh.podCidr}`;
+      log.error("network.order-refused", { problem });
       return false;
     }
     this.#mesh = { ...held, mesh };
-    await this.#given.files.saveMesh(this.#mesh);
+    // Its keys are on disk since they were made; a mesh that is behind costs a start one question.
+    const notKept = (error: unknown) => log.warn("network.mesh-not-kept", { error: describeError(error) });
+    void files.saveMesh(this.#mesh).catch(notKept);
     return true;
   }
 
@@ -382,10 +379,13 @@ export class HostNetworks {
     const networks = await hands.withTrueExits(desired.networks);
     const { host: observed, filter } = await hands.take(seen);
     const rules = { nodeAddresses, allowedPrivate, mailRelays, proxies: this.#proxies };
-    await hands.ensureRules({ ...desired, networks, ...rules }, filter);
+    const ruled = hands.ensureRules({ ...desired, networks, ...rules }, filter);
     const planned = planNetwork(desired, observed);
     const steps = withFewRemovals(planned, REMOVALS_AT_ONCE, this.#turn++);
-    const { now, isWhole } = await hands.carryOut(steps, observed, (network) => this.#stand(network));
+    const { now, isWhole } = await hands.carryOut(steps, observed, {
+      ruled,
+      onBridge: (network) => this.#stand(network),
+    });
     const { engineNetworks } = now;
     if (isWhole && steps.length < planned.length) void this.apply().catch(() => {});
     const names = new Set(engineNetworks.map((one) => one.name));

@@ -262,17 +262,12 @@ export class Engine {
     }
   }
 
-  async ensureNetwork(name: string, options: Docker.NetworkCreateOptions): Promise<"there" | "made"> {
-    const found = await this.#orNull(() =>
-      this.#call("network inspect", (abortSignal) =>
-        this.#get<Docker.NetworkInspectInfo>(`/networks/${name}`, abortSignal),
+  async ensureNetwork(options: Docker.NetworkCreateOptions): Promise<void> {
+    await this.#unless([409], () =>
+      this.#slowCall(`network create ${options.Name}`, (abortSignal) =>
+        this.#docker.createNetwork({ ...options, abortSignal }),
       ),
     );
-    if (found !== null) return "there";
-    await this.#slowCall("network create", (abortSignal) =>
-      this.#docker.createNetwork({ ...options, abortSignal }),
-    );
-    return "made";
   }
 
   /** Number of running containers in the network; 0 when there is no such network. */

@@ -32,10 +32,18 @@ test("what was saved last is on disk when it is said to be kept, and nothing of 
   expect(await kept()).toEqual([]);
 });
 
+test("of those that wait the last is written, and all of them are kept with it", async () => {
+  const versions = [1, 2, 3].map((version) => ({ ...network, network: { ...network.network, version } }));
+  await Promise.all(versions.map((one) => files.save(one)));
+  expect((await files.load()).networks).toEqual([versions[2]]);
+});
+
 test("what is tried again is what was saved last, not what failed", async () => {
   await rm(files.folder, { recursive: true });
   const failed = files.save(network).catch(() => mkdirSync(files.folder));
   const again = files.kept(network.environmentId);
+  // It is under way: what comes now is another one.
+  await new Promise<void>((resolve) => process.nextTick(resolve));
   const newer = { ...network, network: { ...network.network, version: network.network.version + 1 } };
   await Promise.all([failed, again, files.save(newer)]);
   expect((await files.load()).networks).toEqual([newer]);

@@ -29,10 +29,17 @@ export interface LoadedNetworks {
   readonly damaged: readonly string[];
 }
 
+interface LastWrite {
+  value: unknown;
+  /** Until those before it are written. */
+  isWaiting: boolean;
+  written: Promise<void>;
+}
+
 export class NetworkFiles {
   readonly #folder: string;
   /** Of a file one write after another: the last one asked for is the one that stays. */
-  readonly #last = new Map<string, { readonly value: unknown; readonly written: Promise<void> }>();
+  readonly #last = new Map<string, LastWrite>();
 
   constructor(hostDir: string) {
     this.#folder = join(hostDir, "networks");
@@ -98,12 +105,22 @@ export class NetworkFiles {
     return (await readdir(this.#folder)).includes(name);
   }
 
-  /** On disk before it counts: a key that others were told must outlive a power cut. */
+  /** On disk before it counts: a key that others were told must outlive a power cut. Of those that wait the last is written. */
   #write(name: string, value: unknown): Promise<void> {
-    const before = this.#last.get(name)?.written ?? Promise.resolve();
-    const written = before.catch(() => {}).then(() => this.#replace(name, JSON.stringify(value)));
-    this.#last.set(name, { value, written });
-    return written;
+    const before = this.#last.get(name);
+    if (before?.isWaiting === true) {
+      before.value = value;
+      return before.written;
+    }
+    const last = { value, isWaiting: true, written: Promise.resolve() };
+    last.written = (before?.written ?? Promise.resolve())
+      .catch(() => {})
+      .then(() => {
+        last.isWaiting = false;
+        return this.#replace(name, JSON.stringify(last.value));
+      });
+    this.#last.set(name, last);
+    return last.written;
   }
 
   async #replace(name: string, text: string): Promise<void> {

@@ -42,6 +42,16 @@ export interface Taken {
   readonly filter: SeenFilter | null;
 }
 
+export interface CarryingOut {
+  /**
+   * When the packet rules stand. A bridge is made beside them, because nothing is in it yet; all else comes after them.
+   * Rejected: nothing more is done.
+   */
+  readonly ruled: Promise<void>;
+  /** Called when a bridge was made and the rules stand, before what else is to be done. */
+  onBridge(network: DesiredNetwork): Promise<void>;
+}
+
 export class NetworkHands {
   readonly #given: HandsGiven;
   #engineMajor = 0;
@@ -67,7 +77,7 @@ export class NetworkHands {
     return this.#tunnels;
   }
 
-  /** Packet rules first: they stand before what they are about. @param seen null: what was applied last holds */
+  /** Packet rules: they stand before what they are about. @param seen null: what was applied last holds */
   async ensureRules(view: FirewallView, seen: SeenFilter | null): Promise<void> {
     const { kernel, quiet } = this.#given;
     quiet.setPodCidr(view.podCidr);
@@ -122,24 +132,35 @@ export class NetworkHands {
 
   /**
    * One step that fails holds up no other: the next round tries it again.
-   * @param onBridge called when a bridge was made, before what else is to be done
    * @returns what is there after them, and whether all of them were carried out
    */
   async carryOut(
     steps: readonly NetworkStep[],
     before: ObservedHost,
-    onBridge: (network: DesiredNetwork) => Promise<void> = async () => {},
+    { ruled = Promise.resolve(), onBridge = async () => {} }: Partial<CarryingOut> = {},
   ): Promise<{ readonly now: ObservedHost; readonly isWhole: boolean }> {
     let now = before;
     let isWhole = true;
-    for (const group of groups(steps)) {
-      const done = await this.#try(group);
-      for (const step of group) this.#noteChanged(step);
-      if (done) now = group.reduce(afterStep, now);
-      isWhole &&= done;
-      if (done && group[0]?.kind === "make-bridge") await onBridge(group[0].network);
+    // Who waits for it below hears of it.
+    ruled.catch(() => {});
+    try {
+      for (const group of groups(steps)) {
+        const bridge = group[0]?.kind === "make-bridge" ? group[0].network : null;
+        if (bridge === null) await ruled;
+        const done = await this.#try(group);
+        for (const step of group) this.#noteChanged(step);
+        if (done) now = group.reduce(afterStep, now);
+        isWhole &&= done;
+        await ruled;
+        if (done && bridge !== null) await onBridge(bridge);
+      }
+      await ruled;
+    } catch (error) {
+      isWhole = false;
+      throw error;
+    } finally {
+      this.#belief.carriedOut(now, steps, isWhole);
     }
-    this.#belief.carriedOut(now, steps, isWhole);
     return { now, isWhole };
   }
 
@@ -172,7 +193,7 @@ export class NetworkHands {
         return;
       case "make-bridge": {
         const { network } = step;
-        await engine.ensureNetwork(network.engineNetwork, bridgeOptions(network, podId, this.#engineMajor));
+        await engine.ensureNetwork(bridgeOptions(network, podId, this.#engineMajor));
         return kernel.checkSources(network.bridge);
       }
       case "remove-bridge":
