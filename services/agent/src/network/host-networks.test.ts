@@ -56,6 +56,7 @@ async function host(neighbours = 0) {
   let hold: Promise<void> = Promise.resolve();
   let holdChange: Promise<void> = Promise.resolve();
   let isFailing = false;
+  let holdJoin: Promise<void> = Promise.resolve();
   const kernel = {
     interfaces: async () => [],
     look: async (): Promise<KernelLook> => {
@@ -110,7 +111,13 @@ async function host(neighbours = 0) {
         return "nothing";
       },
     },
-    ask: { applied: () => {}, join: async () => ({ answer: "joined", ...told(neighbours) }) },
+    ask: {
+      applied: () => {},
+      join: async () => {
+        await holdJoin;
+        return { answer: "joined", ...told(neighbours) };
+      },
+    },
     ...{ allowedPrivate: [], mailRelays: [], leaveAfterMs: 1000 },
   } as unknown as HostNetworksGiven);
   await networks.open();
@@ -125,6 +132,11 @@ async function host(neighbours = 0) {
     holdTunnels: () => {
       const { promise, resolve } = Promise.withResolvers<void>();
       holdTunnels = promise;
+      return resolve;
+    },
+    holdJoin: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      holdJoin = promise;
       return resolve;
     },
     /** The next one. */
@@ -229,5 +241,31 @@ test("without its rules a network does not stand, and the next try finds the bri
   expect(did).not.toContain("tunnel");
   expect(await networks.ensure(environmentId)).toMatchObject({ resolver: "10.128.0.1" });
   expect(did.filter((one) => one === "made")).toHaveLength(1);
+  await networks.apply();
+});
+
+test("a mesh that is told while a join is under way waits for it: one run makes the bridge and then the tunnels", async () => {
+  const { networks, did, holdJoin } = await host(1);
+  const answer = holdJoin();
+  const starting = networks.ensure(environmentId);
+  const { mesh } = told();
+  const telling = networks.takeMesh({ ...mesh, version: mesh.version + 1 });
+  await Promise.race([telling, sleep(20)]);
+  expect(did).toEqual([]);
+  answer();
+  await starting;
+  expect(did.slice(0, 3)).toEqual(["changed", "made", "resolver"]);
+  await telling;
+});
+
+test("a mesh does not wait for a join that hangs", async () => {
+  const { networks, did, holdJoin } = await host(1);
+  const answer = holdJoin();
+  const starting = networks.ensure(environmentId);
+  const { mesh } = told();
+  await networks.takeMesh({ ...mesh, version: mesh.version + 1 });
+  expect(did).toEqual(["changed"]);
+  answer();
+  await starting;
   await networks.apply();
 });

@@ -7,6 +7,7 @@
  */
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
+import { sleep } from "@berth/shared/kit/clock.ts";
 import { describeError } from "@berth/shared/kit/log.ts";
 import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
 import { EngineError } from "../outbound/engine-call.ts";
@@ -34,6 +35,7 @@ import { Standing } from "./standing.ts";
 
 const MAX_BUSY_PORTS = 20;
 const REMOVALS_AT_ONCE = 10;
+const JOIN_PATIENCE_MS = 200;
 /** Of so many environments at once the network service is told that this host left. */
 const LEAVES_AT_ONCE = 20;
 
@@ -58,6 +60,8 @@ export class HostNetworks {
   #next: Promise<void> | null = null;
   #nextSeen: Seen | null = null;
   #turn = 0;
+  readonly #notKept = (error: unknown): void =>
+    this.#given.log.error("network.not-kept", { error: describeError(error) });
 
   constructor(given: HostNetworksGiven) {
     this.#given = given;
@@ -108,12 +112,6 @@ export class HostNetworks {
     return { networkName: network.engineNetwork, resolver: network.gateway };
   }
 
-  /** Its resolver answers before a container is in it. */
-  async #stand(network: DesiredNetwork): Promise<void> {
-    await this.#names.tell(network);
-    this.#standing.add(network.environmentId);
-  }
-
   /**
    * One join of an environment at a time: two with different keys might be answered in another order than they were
    * stored, and the others would send to a key that nobody has.
@@ -159,9 +157,7 @@ export class HostNetworks {
       const joined: HeldNetwork = { format: 1, environmentId, state: "joined", ...own };
       this.#held.set(environmentId, joined);
       // A start waits for it only after all else.
-      const notKept = (error: unknown) =>
-        log.error("network.not-kept", { environmentId, error: describeError(error) });
-      void files.save(joined).catch(notKept);
+      void files.save(joined).catch(this.#notKept);
       this.#keepMesh(mesh);
       log.info("network.joined", { environmentId, subnet: network.subnet, members: network.members.length });
       return;
@@ -217,25 +213,27 @@ export class HostNetworks {
     await this.apply();
   }
 
+  /** What comes while a join is under way is applied with it: the bridge that somebody waits for comes before tunnels. */
   async takeMesh(mesh: Mesh): Promise<void> {
-    if (this.#keepMesh(mesh)) await this.apply();
+    if (!this.#keepMesh(mesh)) return;
+    const joins = [...this.#joining.values()];
+    if (joins.length > 0) await Promise.race([Promise.allSettled(joins), sleep(JOIN_PATIENCE_MS)]);
+    await this.apply();
   }
 
   /** @returns whether it was newer */
   #keepMesh(mesh: Mesh): boolean {
-    const { files, log } = this.#given;
     const held = this.#mesh;
     if (held === null || (held.mesh !== null && held.mesh.version >= mesh.version)) return false;
     const podCidr = held.mesh?.podCidr ?? mesh.podCidr;
     if (podCidr !== mesh.podCidr && this.#held.size > 0) {
       const problem = `the pod's range changed from ${podCidr} to ${mesh.podCidr}`;
-      log.error("network.order-refused", { problem });
+      this.#given.log.error("network.order-refused", { problem });
       return false;
     }
     this.#mesh = { ...held, mesh };
     // Its keys are on disk since they were made; a mesh that is behind costs a start one question.
-    const notKept = (error: unknown) => log.warn("network.mesh-not-kept", { error: describeError(error) });
-    void files.saveMesh(this.#mesh).catch(notKept);
+    void this.#given.files.saveMesh(this.#mesh).catch(this.#notKept);
     return true;
   }
 
@@ -382,10 +380,12 @@ export class HostNetworks {
     const ruled = hands.ensureRules({ ...desired, networks, ...rules }, filter);
     const planned = planNetwork(desired, observed);
     const steps = withFewRemovals(planned, REMOVALS_AT_ONCE, this.#turn++);
-    const { now, isWhole } = await hands.carryOut(steps, observed, {
-      ruled,
-      onBridge: (network) => this.#stand(network),
-    });
+    // Its resolver answers before a container is in it.
+    const onBridge = async (network: DesiredNetwork) => {
+      await this.#names.tell(network);
+      this.#standing.add(network.environmentId);
+    };
+    const { now, isWhole } = await hands.carryOut(steps, observed, { ruled, onBridge });
     const { engineNetworks } = now;
     if (isWhole && steps.length < planned.length) void this.apply().catch(() => {});
     const names = new Set(engineNetworks.map((one) => one.name));
