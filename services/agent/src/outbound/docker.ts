@@ -12,6 +12,7 @@ import {
   ENGINE_DEADLINES,
   type EngineDeadlines,
   EngineError,
+  isRefused,
   isUnreachable,
   toEngineError,
   withDeadline,
@@ -262,21 +263,25 @@ export class Engine {
     }
   }
 
+  /** One of this name that is there already stays as it is: what the engine says then is not always that. */
   async ensureNetwork(options: Docker.NetworkCreateOptions): Promise<void> {
-    await this.#unless([409], () =>
-      this.#slowCall(`network create ${options.Name}`, (abortSignal) =>
+    try {
+      await this.#slowCall("network create", (abortSignal) =>
         this.#docker.createNetwork({ ...options, abortSignal }),
-      ),
-    );
+      );
+    } catch (error) {
+      if (!isRefused(error) || (await this.#network(options.Name)) === null) throw error;
+    }
+  }
+
+  #network(name: string): Promise<Docker.NetworkInspectInfo | null> {
+    const path = `/networks/${name}`;
+    return this.#orNull(() => this.#call("network inspect", (signal) => this.#get(path, signal)));
   }
 
   /** Number of running containers in the network; 0 when there is no such network. */
   async networkEndpoints(name: string): Promise<number> {
-    const found = await this.#orNull(() =>
-      this.#call("network inspect", (abortSignal) =>
-        this.#get<Docker.NetworkInspectInfo>(`/networks/${name}`, abortSignal),
-      ),
-    );
+    const found = await this.#network(name);
     return Object.keys(found?.Containers ?? {}).length;
   }
 

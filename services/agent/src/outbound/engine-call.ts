@@ -78,3 +78,8 @@ export async function callEngine<T>(
     throw toEngineError(what, error);
   }
 }
+
+/** The engine is well, and will not do it: what it was asked for is forbidden to it, or is in the way of what is there. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof EngineError && (error.status === 403 || error.status === 409);
+}
