@@ -80,6 +80,37 @@ test.skipIf(tool === null)("what happens to others does not wake it", async () =
   }
 });
 
+test.skipIf(tool === null)(
+  "while nothing happens it sleeps; that its interface goes up it hears",
+  async () => {
+    const program = tool?.path ?? "";
+    const wireguard = new Wireguard(program, enter);
+    const pid = await wireguard.make(quiet);
+    const child = spawn("ip", [...enter.slice(1), program, "-f", loud], { stdio: "ignore" });
+    await expect.poll(() => wireguard.observeOne(loud)).not.toBeNull();
+    try {
+      await within("wg", "set", quiet, "listen-port", String(port));
+      // The kernel's own looks for routers are packets to both.
+      for (const name of [quiet, loud]) await ip(`link set ${name} addrgenmode none`);
+      await ip(`link set ${quiet} up`, `link set ${loud} up`);
+      await expect.poll(() => listens(processOf(quiet))).toBe(true);
+      await quietListeners(enter)(["10.8.0.0/16", `${quiet}:${pid}`, loud]);
+      await delay(1000); // what their own start wakes them for
+      const before = [quiet, loud].map((name) => wakesCount(processOf(name)));
+      await delay(3000);
+      const [silent = 0, awake = 0] = [quiet, loud].map(
+        (name, i) => wakesCount(processOf(name)) - (before[i] ?? 0),
+      );
+      expect(awake).toBeGreaterThan(5);
+      expect(silent).toBeLessThan(3);
+    } finally {
+      await wireguard.remove(quiet);
+      await wireguard.remove(loud);
+      child.kill("SIGKILL");
+    }
+  },
+);
+
 test("nor does it wake a resolver", async () => {
   const folder = mkdtempSync(join(tmpdir(), "berth-quiet-"));
   const start = async (name: string, address: string): Promise<number> => {

@@ -1,19 +1,19 @@
-# Usage: perl quiet-listeners.pl POD-CIDR INTERFACE-OR-PID…
+# Usage: perl quiet-listeners.pl POD-CIDR INTERFACE[:PID]-OR-PID…
 #
 # The process of a tunnel hears of every change of every interface, address and route of its host, and wakes for each only to
 # find that it is about another one: with a hundred tunnels a new container costs a tenth of a second of CPU. This puts a filter
 # before its two sockets of that kind, so that it hears what it goes by: its own interface, and routes of the main table that may
 # lead to its peers, which are no part of the pod's networks. The socket for routes is made anew whenever the interface goes up
 # or gets a port; the other one stays.
-# A resolver hears of routes and addresses as well, and goes by none of them: it is known by its pid.
-# Perl, because every Debian has it and it can make the calls: fds of another process, and a packet filter.
+# A resolver hears of routes and addresses as well, and goes by none of them: it is known by its pid. A tunnel's process without one
+# is looked for among all processes.
+# Perl, because every Debian has it and it can make the calls: fds of another process, and a packet filter. Without its larger
+# modules, which take longer than all else here.
 use strict;
 use warnings;
-use POSIX ();
-use Socket;
 
 use constant { PIDFD_OPEN => 434, PIDFD_GETFD => 438 };    # on all architectures
-use constant { INTERFACE_INDEX => 0x8933, SO_ATTACH_FILTER => 26 };
+use constant { PF_INET => 2, SOCK_DGRAM => 2, SOL_SOCKET => 1, SO_ATTACH_FILTER => 26, INTERFACE_INDEX => 0x8933 };
 use constant { RTM_NEWLINK => 16, MAIN_TABLE => 254, RTA_DST => 1 };
 use constant { LINK_GROUP => 0x1, ROUTE_GROUP => 0x40 };
 
@@ -27,7 +27,7 @@ sub step { return pack "S C C L", @_ }
 my ($drop, $take) = (step($return, 0, 0, 0), step($return, 0, 0, 0xffffffff));
 sub range_of {
     my ($address, $bits) = split m{/}, shift;
-    return (unpack("N", inet_aton($address)), $bits ? (0xffffffff << (32 - $bits)) & 0xffffffff : 0);
+    return (unpack("N", pack "C4", split /\./, $address), $bits ? (0xffffffff << (32 - $bits)) & 0xffffffff : 0);
 }
 sub seen_16 { return unpack "n", pack "S", shift }
 sub seen_32 { return unpack "N", pack "L", shift }
@@ -62,18 +62,33 @@ while (<$table>) {
     $heard{$inode} = [$port, hex $groups] if $protocol eq "0";
 }
 
-my %is_asked = map { $_ => 1 } @names;
-socket my $any, PF_INET, SOCK_DGRAM, 0 or die "socket: $!\n";
-for my $folder (glob "/proc/[0-9]*") {
-    open my $file, "<", "$folder/cmdline" or next;
-    my ($program, $foreground, $name) = split /\0/, <$file> // "";
-    next unless ($program // "") =~ m{(^|/)wireguard-go$} && ($foreground // "") eq "-f" && $is_asked{ $name // "" };
-    my $request = pack "a16 x24", $name;
-    ioctl $any, INTERFACE_INDEX, $request or next;         # it went
-    my $index = unpack "x16 i", $request;
-    quiet(substr($folder, length "/proc/"), $index);
+my %of_name;    # interface → its process, undef: to be looked for
+my @resolvers;
+for (@names) {
+    if (/^\d+$/) { push @resolvers, $_ }
+    else { my ($name, $pid) = split /:/; $of_name{$name} = $pid }
 }
-quiet($_, undef) for grep { /^\d+$/ && is_resolver($_) } @names;
+for my $pid ((grep { defined } values %of_name), grep({ !defined } values %of_name) ? every_pid() : ()) {
+    my $name = tunnel_of($pid);
+    next unless defined $name && exists $of_name{$name} && ($of_name{$name} // $pid) == $pid;
+    my $index = index_of($name);
+    quiet($pid, $index) if defined $index;
+}
+quiet($_, undef) for grep { is_resolver($_) } @resolvers;
+
+sub every_pid { return map { substr $_, length "/proc/" } glob "/proc/[0-9]*" }
+
+sub tunnel_of {
+    open my $file, "<", "/proc/$_[0]/cmdline" or return;
+    my ($program, $foreground, $name) = split /\0/, <$file> // "";
+    return ($program // "") =~ m{(^|/)wireguard-go$} && ($foreground // "") eq "-f" ? $name : undef;
+}
+
+sub index_of {
+    socket my $any, PF_INET, SOCK_DGRAM, 0 or die "socket: $!\n";
+    my $request = pack "a16 x24", $_[0];
+    return ioctl($any, INTERFACE_INDEX, $request) ? unpack "x16 i", $request : undef;    # without: it went
+}
 
 sub is_resolver {
     open my $file, "<", "/proc/$_[0]/cmdline" or return 0;
@@ -85,6 +100,7 @@ sub quiet {
     my ($pid, $index) = @_;
     my $process = syscall PIDFD_OPEN, $pid + 0, 0;
     return if $process < 0;                                # it has ended
+    open my $held, "<&=", $process or die "fd $process: $!\n";    # closed with its scope
     for my $link (glob "/proc/$pid/fd/*") {
         my ($inode) = (readlink($link) // "") =~ /^socket:\[(\d+)\]$/ or next;
         my ($port, $groups) = @{ $heard{$inode} // next };
@@ -101,5 +117,4 @@ sub quiet {
         my $code = pack "S x![P] P", length($filter) / 8, $filter;
         setsockopt $socket, SOL_SOCKET, SO_ATTACH_FILTER, $code or die "SO_ATTACH_FILTER: $!\n";
     }
-    POSIX::close($process);
 }

@@ -39,6 +39,23 @@ test("new ones are told together and once, one to which something was done again
   ]);
 });
 
+test("a tunnel's process is told along once it is known, also when something is done to it later", async () => {
+  const { told, quiet } = listeners(async () => {});
+  quiet.setPodCidr(podCidr);
+  quiet.noteTunnel("a", 42);
+  await vi.advanceTimersByTimeAsync(2000);
+  quiet.noteTunnel("a");
+  quiet.noteTunnel("b");
+  await vi.advanceTimersByTimeAsync(2000);
+  quiet.noteTunnel("a", 43);
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(told).toEqual([
+    [podCidr, "a:42"],
+    [podCidr, "a:42", "b"],
+    [podCidr, "a:43"],
+  ]);
+});
+
 test("a failure stops nothing", async () => {
   const { told, quiet } = listeners(async () => {
     if (told.length === 1) throw new Error("no perl");

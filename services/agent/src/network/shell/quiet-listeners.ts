@@ -13,7 +13,8 @@ const AFTER_MS = 1000;
 export class QuietListeners {
   readonly #log: Log;
   readonly #tell: (words: readonly string[]) => Promise<unknown>;
-  readonly #tunnels = new Set<string>();
+  /** And their processes, as far as they are known. */
+  readonly #tunnels = new Map<string, number | null>();
   /** Names of tunnels, pids of resolvers. */
   readonly #waiting = new Set<string>();
   #podCidr: string | null = null;
@@ -33,13 +34,13 @@ export class QuietListeners {
 
   /** @param names all tunnels that are there: those that are new here are told */
   keepTunnels(names: readonly string[]): void {
-    for (const name of this.#tunnels) if (!names.includes(name)) this.#tunnels.delete(name);
+    for (const name of this.#tunnels.keys()) if (!names.includes(name)) this.#tunnels.delete(name);
     for (const name of names) if (!this.#tunnels.has(name)) this.noteTunnel(name);
   }
 
-  /** It was made, went up or got a port: its process has a socket that was told nothing. */
-  noteTunnel(name: string): void {
-    this.#tunnels.add(name);
+  /** It was made, went up or got a port: its process has a socket that was told nothing. @param pid null: as before */
+  noteTunnel(name: string, pid: number | null = null): void {
+    this.#tunnels.set(name, pid ?? this.#tunnels.get(name) ?? null);
     this.#waiting.add(name);
     this.#tellLater();
   }
@@ -57,7 +58,10 @@ export class QuietListeners {
   }
 
   async #tellNow(podCidr: string): Promise<void> {
-    const words = [...this.#waiting];
+    const words = [...this.#waiting].map((one) => {
+      const pid = this.#tunnels.get(one);
+      return typeof pid === "number" ? `${one}:${pid}` : one;
+    });
     this.#waiting.clear();
     await this.#tell([podCidr, ...words]).catch((error: unknown) =>
       this.#log.warn("network.listeners-hear-all", { of: words, error: describeError(error) }),

@@ -4,9 +4,9 @@
  * A process is not the agent's child in any way that matters: it goes on when the agent ends, and the next agent
  * knows it by its interface, which ends with it. Keys go in by standard input, never as an argument.
  */
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { type CommandOptions, runCommand } from "../../outbound/run-command.ts";
 import type { ScriptLine } from "../../outbound/run-script.ts";
@@ -15,6 +15,12 @@ import type { ObservedPeer, ObservedTunnel, PeerChanges } from "../core/plan-net
 import { tunnelProcesses } from "./tunnel-process.ts";
 
 const SOCKETS = "/var/run/wireguard";
+const STARTER = fileURLToPath(new URL("./start-tunnel.pl", import.meta.url));
+/** Numbers of the calls `seccomp` and `write`; on other architectures the process is started without a filter. */
+const CALLS: Readonly<Partial<Record<NodeJS.Architecture, readonly [string, string]>>> = {
+  x64: ["317", "1"],
+  arm64: ["277", "64"],
+};
 const STAND_MS = 5000;
 /** How long a process may take to end after its interface went. */
 const LEAVE_MS = 500;
@@ -42,31 +48,29 @@ export class Wireguard {
     return this.#kind;
   }
 
-  /** Makes the interface anew; one that is there but does not answer goes first. */
-  async make(name: string): Promise<void> {
+  /** Makes the interface anew; one that is there but does not answer goes first. @returns its process, null: the kernel */
+  async make(name: string): Promise<number | null> {
     await this.remove(name);
-    if (this.#kind !== "userspace" && (await this.#makeInKernel(name))) return;
+    if (this.#kind !== "userspace" && (await this.#makeInKernel(name))) return null;
     this.#kind = "userspace";
-    const [program = "", ...args] = [...this.#prefix, this.#program, "-f", name];
-    const child = spawn(program, args, {
-      detached: true,
-      stdio: "ignore",
-      cwd: "/",
-      env: { LOG_LEVEL: "error" },
-    });
-    let failed: Error | null = null;
-    child.on("error", (error) => {
-      failed = error;
-    });
-    child.unref();
+    const pid = await this.#start(name);
     const deadline = Date.now() + STAND_MS;
     while (!existsSync(socketOf(name)) || (await this.observeOne(name)) === null) {
-      if (failed !== null) throw new Error(`${this.#program} could not be run`, { cause: failed });
-      if (child.exitCode !== null)
-        throw new Error(`${this.#program} ended with ${child.exitCode}: is there /dev/net/tun?`);
+      if (!isThere(pid))
+        throw new Error(`${this.#program} ended at once: is it there, and is there /dev/net/tun?`);
       if (Date.now() > deadline) throw new Error(`${name} did not come up within ${STAND_MS / 1000} s`);
       await sleep(10);
     }
+    return pid;
+  }
+
+  /** By a shell, which ends: it is nobody's child, and a process as large as this one is not copied for it. @returns its pid */
+  async #start(name: string): Promise<number> {
+    const calls = CALLS[process.arch];
+    const starter = calls === undefined ? [] : ["perl", STARTER, ...calls];
+    const argv = [...this.#prefix, ...starter, this.#program, "-f", name];
+    const script = 'cd /; LOG_LEVEL=error setsid "$@" < /dev/null > /dev/null 2>&1 & echo $!';
+    return Number(await runCommand(["sh", "-c", script, "sh", ...argv]));
   }
 
   async #makeInKernel(name: string): Promise<boolean> {
@@ -209,6 +213,14 @@ export function parseDump(dump: string): ObservedTunnel[] {
     });
   }
   return tunnels;
+}
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 function socketOf(name: string): string {
