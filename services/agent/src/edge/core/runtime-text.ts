@@ -10,7 +10,7 @@ import { endpointOf, isActivator, isPassName, isSlotName, OTHER_HOST } from "./e
 import type { ObservedServer, ObservedSources, Step } from "./plan-steps.ts";
 
 /**
- * Checks: TCP every 5 s, every 250 ms once something looks wrong, so that a dead replica leaves after about
+ * Checks: TCP every 15 s, every 250 ms once something looks wrong, so that a dead replica leaves after about
  * half a second. A failed connection of real traffic (layer 4 only: an app's own answers never count) starts
  * the fast checks at once; it does not by itself take the server out. So the slow ones are for replicas that nobody asks, and
  * every edge checks every replica of the pod: with hundreds of them that is most of what they cost at rest.
@@ -18,7 +18,7 @@ import type { ObservedServer, ObservedSources, Step } from "./plan-steps.ts";
  * proxy keeps none unless it is told to.
  */
 export const SERVER_OPTIONS =
-  "pool-max-conn 64 pool-purge-delay 2s check inter 5s fastinter 250ms downinter 500ms fall 2 rise 1 observe layer4 error-limit 3 on-error fastinter";
+  "pool-max-conn 64 pool-purge-delay 2s check inter 15s fastinter 250ms downinter 500ms fall 2 rise 1 observe layer4 error-limit 3 on-error fastinter";
 
 /**
  * The activator is one for all sleepers: checks of it by each of them would only cost. A connection to it becomes one to
