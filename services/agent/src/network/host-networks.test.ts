@@ -7,6 +7,7 @@ import { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
 import { sleep, systemClock } from "@berth/shared/kit/clock.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
 import { newWireguardKeys } from "@berth/shared/kit/wireguard-keys.ts";
+import type { NetworkCreateOptions } from "dockerode";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { newTestId } from "../testing/ids.ts";
 import { HostNetworks } from "./host-networks.ts";
@@ -17,19 +18,21 @@ import { type HandsGiven, NetworkHands } from "./shell/network-hands.ts";
 
 const hostId = HostId.parse(newTestId("host"));
 const environmentId = EnvironmentId.parse(newTestId("environment"));
+const otherId = EnvironmentId.parse(newTestId("environment"));
 const identity = { hostId, podId: "pod", nodeAddress: "10.0.0.1", subnet: "10.127.0.0/24", meshPort: 7426 };
 let folder: string;
 
-/** What the network service tells of the environment and of all hosts. @param neighbours with a job of it too */
-function told(neighbours = 0) {
+/** What the network service tells of an environment and of all hosts. @param neighbours with a job of it too */
+function told(neighbours = 0, id = environmentId) {
+  const range = id === environmentId ? "10.128" : "10.129";
   const own = { hostId, nodeAddress: "10.0.0.1", publicKey: newWireguardKeys().publicKey, port: 0 };
   const network = {
-    ...{ environmentId, version: 1, subnet: "10.128.0.0/19", keyGeneration: 0, names: [], links: [] },
+    ...{ environmentId: id, version: 1, subnet: `${range}.0.0/19`, keyGeneration: 0, names: [], links: [] },
     members: [
-      { ...own, slice: "10.128.0.0/24" },
+      { ...own, slice: `${range}.0.0/24` },
       ...Array.from({ length: neighbours }, (_, i) => ({
         ...{ hostId: HostId.parse(newTestId("host")), nodeAddress: `10.0.0.${i + 2}`, port: 7500 },
-        ...{ publicKey: newWireguardKeys().publicKey, slice: `10.128.${i + 1}.0/24` },
+        ...{ publicKey: newWireguardKeys().publicKey, slice: `${range}.${i + 1}.0/24` },
       })),
     ],
     ...{ egress: OPEN_EGRESS, gateway: null },
@@ -78,6 +81,7 @@ async function host(neighbours = 0) {
     checkSources: async () => {},
     run: async (lines: readonly { argv: readonly string[] }[]) => {
       for (const { argv } of lines) if (argv[3] === "add") rules.add(Number(argv[5]));
+      if (lines.some(({ argv }) => argv[0] === "wg")) did.push("configured");
     },
   };
   const bridges: { name: string; subnet: string; labels: Record<string, string> }[] = [];
@@ -85,8 +89,8 @@ async function host(neighbours = 0) {
   const engine = {
     info: async () => ({ version: "26" }),
     networks: async () => bridges,
-    ensureNetwork: async ({ Name: name }: { Name: string }) => {
-      bridges.push({ name, subnet: "10.128.0.0/24", labels });
+    ensureNetwork: async ({ Name: name, IPAM }: NetworkCreateOptions) => {
+      bridges.push({ name, subnet: IPAM?.Config?.[0]?.Subnet ?? "", labels });
       did.push("made");
     },
   };
@@ -113,9 +117,9 @@ async function host(neighbours = 0) {
     },
     ask: {
       applied: () => {},
-      join: async () => {
+      join: async (asked: { environmentId: EnvironmentId }) => {
         await holdJoin;
-        return { answer: "joined", ...told(neighbours) };
+        return { answer: "joined", ...told(neighbours, asked.environmentId) };
       },
     },
     ...{ allowedPrivate: [], mailRelays: [], leaveAfterMs: 1000 },
@@ -217,19 +221,36 @@ test("a start waits for its bridge and its resolver, not for the tunnel to a sec
   await networks.apply();
 });
 
-test("a bridge is made while its rules are, and nothing stands before both", async () => {
+test("a bridge that is waited for comes before what is left to do to another environment's tunnel", async () => {
+  const { networks, did, holdTunnels } = await host(1);
+  const letGo = holdTunnels();
+  await networks.ensure(environmentId);
+  await expect.poll(() => did).toContain("tunnel");
+  const [all, starting] = [networks.apply(), networks.ensure(otherId)];
+  await sleep(20);
+  letGo();
+  expect(await starting).toMatchObject({ resolver: "10.129.0.1" });
+  await all;
+  const first = ["changed", "made", "resolver", "tunnel"];
+  const second = ["changed", "made", "resolver", "configured", "tunnel", "configured"];
+  expect(did.filter((one, at) => one !== "resolver" || did[at - 1] === "made")).toEqual([
+    ...first,
+    ...second,
+  ]);
+});
+
+test("a bridge and its resolver are made while its rules are, and nothing stands before all three", async () => {
   const { networks, did, holdChanges } = await host(1);
   const letGo = holdChanges();
   let stands = false;
   const starting = networks.ensure(environmentId).then(() => {
     stands = true;
   });
-  await expect.poll(() => did).toEqual(["changed", "made"]);
+  await expect.poll(() => did).toEqual(["changed", "made", "resolver"]);
   await Promise.race([starting, sleep(20)]);
-  expect([did, stands]).toEqual([["changed", "made"], false]);
+  expect([did, stands]).toEqual([["changed", "made", "resolver"], false]);
   letGo();
   await starting;
-  expect(did.slice(0, 3)).toEqual(["changed", "made", "resolver"]);
   await networks.apply();
 });
 
@@ -237,7 +258,6 @@ test("without its rules a network does not stand, and the next try finds the bri
   const { networks, did, failChange } = await host(1);
   failChange();
   await expect(networks.ensure(environmentId)).rejects.toThrow("no rules");
-  expect(did).not.toContain("resolver");
   expect(did).not.toContain("tunnel");
   expect(await networks.ensure(environmentId)).toMatchObject({ resolver: "10.128.0.1" });
   expect(did.filter((one) => one === "made")).toHaveLength(1);

@@ -29,6 +29,7 @@ import { missingBridges, type ObservedTunnel, planNetwork, withFewRemovals } fro
 import type { HostNetworksGiven, JobNetwork } from "./host-networks-given.ts";
 import { NameKeeper, onlyNamesDiffer } from "./name-keeper.ts";
 import { Resting } from "./resting.ts";
+import { SharedRuns } from "./shared-runs.ts";
 import type { Seen } from "./shell/network-hands.ts";
 import { isUdpPortFree } from "./shell/udp-port.ts";
 import { Standing } from "./standing.ts";
@@ -56,8 +57,7 @@ export class HostNetworks {
   #mtu = 1500;
   readonly #names: NameKeeper;
   readonly #applied: AppliedVersions;
-  #running: Promise<void> = Promise.resolve();
-  #next: Promise<void> | null = null;
+  readonly #runs = new SharedRuns((mayGiveWay) => this.#run(mayGiveWay));
   #nextSeen: Seen | null = null;
   #turn = 0;
   readonly #notKept = (error: unknown): void =>
@@ -333,14 +333,7 @@ export class HostNetworks {
    */
   apply(seen: Seen | null = null): Promise<void> {
     this.#nextSeen = seen ?? this.#nextSeen;
-    this.#next ??= this.#running.then(() => {
-      this.#next = null;
-      const run = this.#run(this.#nextSeen);
-      this.#nextSeen = null;
-      this.#running = run.catch(() => {});
-      return run;
-    });
-    return this.#next;
+    return this.#runs.start();
   }
 
   /** Looks at everything beside the changes, which do not wait for it, and puts right what somebody else changed. */
@@ -367,12 +360,15 @@ export class HostNetworks {
     this.#applied.again();
   }
 
-  async #run(seen: Seen | null): Promise<void> {
+  /** @returns false: another environment's bridge is waited for, and what is left comes after it */
+  async #run(mayGiveWay: boolean): Promise<boolean> {
     const { hands, identity, allowedPrivate, mailRelays } = this.#given;
+    const seen = this.#nextSeen;
+    this.#nextSeen = null;
     this.#mtu = (await hands.mtuOf(identity.nodeAddress)) ?? this.#mtu;
     const held = [...this.#held.values()];
     const desired = this.desired();
-    if (desired === null) return;
+    if (desired === null) return true;
     const nodeAddresses = [...new Set([...desired.nodeAddresses, ...this.#neighbours.nodeAddresses])].sort();
     const networks = await hands.withTrueExits(desired.networks);
     const { host: observed, filter } = await hands.take(seen);
@@ -380,20 +376,24 @@ export class HostNetworks {
     const ruled = hands.ensureRules({ ...desired, networks, ...rules }, filter);
     const planned = planNetwork(desired, observed);
     const steps = withFewRemovals(planned, REMOVALS_AT_ONCE, this.#turn++);
-    // Its resolver answers before a container is in it.
+    // Its rules stand and its resolver answers before a container is in it.
     const onBridge = async (network: DesiredNetwork) => {
-      await this.#names.tell(network);
+      await Promise.all([ruled, this.#names.tell(network)]);
       this.#standing.add(network.environmentId);
     };
-    const { now, isWhole } = await hands.carryOut(steps, observed, { ruled, onBridge });
-    const { engineNetworks } = now;
+    const own = new Set(held.map(({ environmentId }) => environmentId));
+    const isToGiveWay = () => mayGiveWay && this.#standing.isAwaitedBeside(own);
+    const { now, isWhole, gaveWay } = await hands.carryOut(steps, observed, { ruled, onBridge, isToGiveWay });
     if (isWhole && steps.length < planned.length) void this.apply().catch(() => {});
+    const { engineNetworks } = now;
     const names = new Set(engineNetworks.map((one) => one.name));
     const stands = (id: EnvironmentId) => names.has(interfaceNames(id).engineNetwork);
     this.#standing.replace(new Set([...this.#held.keys()].filter(stands)));
+    if (gaveWay) return false;
     for (const { environmentId, engineNetwork, slice } of missingBridges(desired.networks, engineNetworks))
       this.#given.log.error("network.bridge-missing", { environmentId, engineNetwork, slice });
     await this.#names.tellAll(desired.networks);
     if (isWhole) this.#applied.note(held, this.#standing.all, this.#used);
+    return true;
   }
 }

@@ -1,10 +1,15 @@
 /** Environments whose bridge stands as it should, as far as is known, and those who wait for one. */
 export class Standing {
   #all: ReadonlySet<string> = new Set();
-  readonly #waiting = new Set<(environmentId: string) => void>();
+  readonly #waiting = new Map<(environmentId: string) => void, string>();
 
   get all(): ReadonlySet<string> {
     return this.#all;
+  }
+
+  /** Whether somebody waits for the bridge of an environment that is none of these. */
+  isAwaitedBeside(environmentIds: ReadonlySet<string>): boolean {
+    return [...this.#waiting.values()].some((id) => !environmentIds.has(id));
   }
 
   has(environmentId: string): boolean {
@@ -13,7 +18,7 @@ export class Standing {
 
   add(environmentId: string): void {
     this.#all = new Set([...this.#all, environmentId]);
-    for (const told of this.#waiting) told(environmentId);
+    for (const told of this.#waiting.keys()) told(environmentId);
   }
 
   /** All that was seen, and no other. */
@@ -27,7 +32,7 @@ export class Standing {
     const told = (id: string) => {
       if (id === environmentId) resolve();
     };
-    this.#waiting.add(told);
+    this.#waiting.set(told, environmentId);
     try {
       await Promise.race([promise, end]);
     } finally {

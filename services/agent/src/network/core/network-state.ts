@@ -198,9 +198,7 @@ export function desiredHost(
   );
   const joined = held.filter(({ state }) => state === "joined");
   const keepsAlive = (id: string): boolean | null => (resting === null ? null : !resting.has(id));
-  const networks = joined.flatMap(
-    (one) => desiredNetwork(identity, one, keepsAlive(one.environmentId)) ?? [],
-  );
+  const networks = joined.flatMap((one) => remembered(identity, one, keepsAlive(one.environmentId)) ?? []);
   return {
     podCidr,
     hostCidr,
@@ -226,6 +224,27 @@ export function desiredHost(
       ...new Set([identity.nodeAddress, ...hosts.map(({ nodeAddress }) => nodeAddress)]),
     ].sort(),
   };
+}
+
+interface Remembered {
+  readonly of: string;
+  readonly network: DesiredNetwork | null;
+}
+
+/** What was held stays the same value until it changes, so on a full host only what changed is made again. */
+const made = new WeakMap<HeldNetwork, Remembered>();
+
+function remembered(
+  identity: HostIdentity,
+  held: HeldNetwork,
+  keepsAlive: boolean | null,
+): DesiredNetwork | null {
+  const of = `${identity.hostId} ${identity.mtu} ${keepsAlive}`;
+  const before = made.get(held);
+  if (before?.of === of) return before.network;
+  const network = desiredNetwork(identity, held, keepsAlive);
+  made.set(held, { of, network });
+  return network;
 }
 
 function desiredNetwork(

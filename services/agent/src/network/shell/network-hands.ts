@@ -48,8 +48,10 @@ export interface CarryingOut {
    * Rejected: nothing more is done.
    */
   readonly ruled: Promise<void>;
-  /** Called when a bridge was made and the rules stand, before what else is to be done. */
+  /** Called when a bridge was made, before what else is to be done; it may have to wait for the rules by itself. */
   onBridge(network: DesiredNetwork): Promise<void>;
+  /** Asked before each step, or steps that belong together: true leaves it, and all that follow, undone. */
+  isToGiveWay(): boolean;
 }
 
 export class NetworkHands {
@@ -132,36 +134,44 @@ export class NetworkHands {
 
   /**
    * One step that fails holds up no other: the next round tries it again.
-   * @returns what is there after them, and whether all of them were carried out
+   * @returns what is there after them; whether none of them failed; whether some were left undone
    */
   async carryOut(
     steps: readonly NetworkStep[],
     before: ObservedHost,
-    { ruled = Promise.resolve(), onBridge = async () => {} }: Partial<CarryingOut> = {},
-  ): Promise<{ readonly now: ObservedHost; readonly isWhole: boolean }> {
+    {
+      ruled = Promise.resolve(),
+      onBridge = async () => {},
+      isToGiveWay = () => false,
+    }: Partial<CarryingOut> = {},
+  ): Promise<{ readonly now: ObservedHost; readonly isWhole: boolean; readonly gaveWay: boolean }> {
     let now = before;
     let isWhole = true;
+    let gaveWay = false;
+    const begun: NetworkStep[] = [];
     // Who waits for it below hears of it.
     ruled.catch(() => {});
     try {
       for (const group of groups(steps)) {
+        gaveWay = isToGiveWay();
+        if (gaveWay) break;
         const bridge = group[0]?.kind === "make-bridge" ? group[0].network : null;
         if (bridge === null) await ruled;
+        begun.push(...group);
         const done = await this.#try(group);
         for (const step of group) this.#noteChanged(step);
         if (done) now = group.reduce(afterStep, now);
         isWhole &&= done;
-        await ruled;
         if (done && bridge !== null) await onBridge(bridge);
       }
-      await ruled;
+      if (!gaveWay) await ruled;
     } catch (error) {
       isWhole = false;
       throw error;
     } finally {
-      this.#belief.carriedOut(now, steps, isWhole);
+      this.#belief.carriedOut(now, begun, isWhole);
     }
-    return { now, isWhole };
+    return { now, isWhole, gaveWay };
   }
 
   #noteChanged(step: NetworkStep): void {
@@ -198,8 +208,10 @@ export class NetworkHands {
       }
       case "remove-bridge":
         return engine.removeNetwork(step.engineNetwork);
-      case "make-tunnel":
-        return wireguard.make(step.tunnel.name);
+      case "make-tunnel": {
+        const pid = await wireguard.make(step.tunnel.name);
+        return this.#given.quiet.noteTunnel(step.tunnel.name, pid);
+      }
       case "remove-tunnel":
         return wireguard.remove(step.name);
       default:

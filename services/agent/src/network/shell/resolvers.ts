@@ -5,7 +5,8 @@
  * SRV records are read at a start only: they have a second process, which the first one asks. A changed set of ready slots
  * is a new second process beside the old one, and nothing is unanswered meanwhile.
  */
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { InstanceName, NetworkLink } from "@berth/shared/contracts/network.ts";
 import { linkHostsText } from "../core/link-names.ts";
@@ -57,7 +58,7 @@ export class Resolvers {
   /** Of a resolver that is told of: one whose processes are not as they were left is started, and told, again. */
   look(key: string, view: ResolverView): Promise<ResolverChange> {
     return this.#after(key, async () => {
-      if (!this.#told.has(key) || (await this.#isWell(key, view))) return "nothing";
+      if (!this.#told.has(key) || this.#isWell(key, view)) return "nothing";
       return this.#ensure(key, view);
     });
   }
@@ -74,15 +75,13 @@ export class Resolvers {
   }
 
   /** The resolver runs, and of its second processes just the one that it asks. Files are read at a start only. */
-  async #isWell(key: string, { names }: ResolverView): Promise<boolean> {
+  #isWell(key: string, { names }: ResolverView): boolean {
     const known = this.#well.get(key);
-    if (known !== undefined && (await Promise.all(known.map(runs))).every(Boolean)) return true;
+    if (known?.every(runs) === true) return true;
     const folder = join(this.#folder, key);
-    const [present, other] = await recordPorts(folder);
+    const [present, other] = recordPorts(folder);
     const all = [filesOf(folder), recordsOf(folder, present), recordsOf(folder, other)];
-    const found = await Promise.all(
-      all.map(async (one) => ({ pid: await pidOf(one), configFile: one.configFile })),
-    );
+    const found = all.map((one) => ({ pid: pidOf(one), configFile: one.configFile }));
     const [isMain, isPresent, isOther] = found.map(({ pid }) => pid !== null);
     for (const { pid } of found) if (pid !== null) this.#quiet?.noteResolver(pid);
     if (isMain !== true || isPresent !== (srvText(names) !== "") || isOther === true) return false;
@@ -100,17 +99,13 @@ export class Resolvers {
     this.#told.delete(key);
     this.#well.delete(key);
     const folder = join(this.#folder, key);
-    await mkdir(folder, { recursive: true, mode: 0o755 });
+    mkdirSync(folder, { recursive: true, mode: 0o755 });
     const files = filesOf(folder);
-    const otherNames = await replace(files.hostsFile, text);
+    const otherNames = replace(files.hostsFile, text);
     const [records] = await Promise.allSettled([this.#ensureRecords(folder, gateway, srv)]);
     const otherServers = records.status === "fulfilled" && records.value;
     const config = resolverConfig({ gateway, isAskingOutside, ...files });
-    const done = await this.#follow(
-      files,
-      await replace(files.configFile, config),
-      otherNames || otherServers,
-    );
+    const done = await this.#follow(files, replace(files.configFile, config), otherNames || otherServers);
     // Names are told all the same.
     if (records.status === "rejected") throw records.reason;
     this.#told.set(key, textOf(view));
@@ -118,7 +113,7 @@ export class Resolvers {
   }
 
   async #follow(files: Files, otherConfig: boolean, otherFiles: boolean): Promise<ResolverChange> {
-    const pid = await pidOf(files);
+    const pid = pidOf(files);
     if (pid !== null && !otherConfig) {
       if (!otherFiles) return "nothing";
       process.kill(pid, "SIGHUP");
@@ -131,7 +126,7 @@ export class Resolvers {
 
   async #start(process_: Dnsmasq): Promise<void> {
     await start(process_, this.#prefix);
-    const pid = await pidOf(process_);
+    const pid = pidOf(process_);
     if (pid !== null) this.#quiet?.noteResolver(pid);
   }
 
@@ -139,24 +134,22 @@ export class Resolvers {
   async #ensureRecords(folder: string, gateway: string, srv: string): Promise<boolean> {
     const { serversFile } = filesOf(folder);
     if (srv === "") return this.#dropRecords(folder);
-    const [present, other] = await recordPorts(folder);
+    const [present, other] = recordPorts(folder);
     const config = (port: number) => recordsConfig({ gateway, port, srv, ...recordsOf(folder, port) });
-    const isPresent = async () =>
-      (await read(recordsOf(folder, present).configFile)) === config(present) &&
-      (await pidOf(recordsOf(folder, present))) !== null;
-    if (await isPresent()) {
+    const own = recordsOf(folder, present);
+    if (read(own.configFile) === config(present) && pidOf(own) !== null) {
       await end(recordsOf(folder, other));
       return false;
     }
     const next = recordsOf(folder, other);
     await end(next);
-    await replace(next.configFile, config(other));
+    replace(next.configFile, config(other));
     await this.#start(next);
-    return await replace(serversFile, serversText(srv, gateway, other));
+    return replace(serversFile, serversText(srv, gateway, other));
   }
 
   async #dropRecords(folder: string): Promise<boolean> {
-    const wasAsked = await replace(filesOf(folder).serversFile, "");
+    const wasAsked = replace(filesOf(folder).serversFile, "");
     if (!wasAsked) for (const port of RECORD_PORTS) await end(recordsOf(folder, port));
     return wasAsked;
   }
@@ -183,9 +176,9 @@ function textOf({ gateway, names, links, isAskingOutside }: ResolverView): strin
 }
 
 /** The port of the second process that the resolver asks, and the one for the next. */
-async function recordPorts(folder: string): Promise<readonly [present: number, other: number]> {
+function recordPorts(folder: string): readonly [present: number, other: number] {
   const [first, second] = RECORD_PORTS;
-  const asked = (await read(filesOf(folder).serversFile)) ?? "";
+  const asked = read(filesOf(folder).serversFile) ?? "";
   return asked.includes(`#${second}`) ? [second, first] : [first, second];
 }
 
