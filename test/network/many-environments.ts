@@ -5,8 +5,13 @@
  * stands for a push; auction, networks, starts and routes are the platform's own.
  */
 import { readProcesses } from "@berth/infra/supervisor/process-spec.ts";
-import { createEnvironment, createService, removeService } from "@berth/shared/contracts/http/api.ts";
-import { callRoute } from "@berth/shared/contracts/http/client.ts";
+import {
+  createEnvironment,
+  createService,
+  removeService,
+  sleepService,
+} from "@berth/shared/contracts/http/api.ts";
+import { type ApiTarget, callRoute } from "@berth/shared/contracts/http/client.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import pg from "pg";
@@ -17,6 +22,8 @@ export interface ManyGiven {
   readonly count: number;
   /** Of each environment's app. */
   readonly instances: number;
+  /** Each app is put to sleep as soon as it serves: its hosts stay in the environment's network, and nothing runs there. */
+  readonly asleep?: boolean;
   /** Apps of each environment; default 1. */
   readonly appsEach?: number;
   /** Default the network lab's. */
@@ -51,6 +58,7 @@ export async function makeEnvironments(
   given: ManyGiven,
 ): Promise<ManyEnvironments> {
   const { count, instances, appsEach = 1, org = ORG, atOnce = count, everyMs = 0, say } = given;
+  const { asleep = false } = given;
   const call = { apiUrl: lab.pod.apiUrl, token: lab.pod.adminToken, timeoutMs: 30_000 };
   const record = await openRecord(lab);
   const made: { name: string; app: string; service: string; id: string }[] = [];
@@ -60,7 +68,7 @@ export async function makeEnvironments(
     const startMs = performance.now();
     let nextMs = startMs;
     while (environments < count) {
-      const services: string[] = [];
+      const services: { id: string; params: { org: string; environment: string; service: string } }[] = [];
       await sleep(Math.max(0, nextMs - performance.now()));
       nextMs = performance.now() + everyMs;
       const goal = Math.min(environments + atOnce, count);
@@ -70,12 +78,16 @@ export async function makeEnvironments(
         await callRoute(call, createEnvironment, { params: { org }, body: { name: environment } });
         for (let app = 0; app < appsEach; app += 1) {
           const body = { name: app === 0 ? name : `${name}-${app}`, deployBranch: "main", healthPath: null };
-          services.push((await callRoute(call, createService, { params, body })).id);
+          const { id } = await callRoute(call, createService, { params, body });
+          services.push({ id, params: { ...params, service: body.name } });
         }
       }
-      await record.release(template.id, services, instances);
-      await record.untilServing(services, instances, readyTimeoutMs);
-      for (const id of services) made.push(await record.environmentOf(id));
+      const ids = services.map(({ id }) => id);
+      await record.release(template.id, ids, instances);
+      await record.untilServing(ids, instances, readyTimeoutMs);
+      for (const { params } of asleep ? services : []) await orderSleep(call, params);
+      if (asleep) await record.untilAsleep(ids, instances, readyTimeoutMs);
+      for (const id of ids) made.push(await record.environmentOf(id));
       const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
       say(`${environments} of ${count} environments run after ${seconds} s`);
     }
@@ -91,6 +103,27 @@ export async function makeEnvironments(
   };
 }
 
+/** Its first deploy may have the last step still to come. */
+async function orderSleep(
+  call: ApiTarget,
+  params: { readonly org: string; readonly environment: string; readonly service: string },
+): Promise<void> {
+  await until(
+    `${params.service} of ${params.environment} to be told to sleep`,
+    async () => {
+      try {
+        await callRoute(call, sleepService, { params, body: { level: "stopped" } });
+        return true;
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== "conflict") throw error;
+        return undefined;
+      }
+    },
+    readyTimeoutMs,
+    lookEveryMs,
+  );
+}
+
 async function openRecord(lab: Pick<NetworkLab, "pod">) {
   const processes = await readProcesses(lab.pod.runDir);
   const pool = (service: string): pg.Pool => {
@@ -101,6 +134,26 @@ async function openRecord(lab: Pick<NetworkLab, "pod">) {
     return made;
   };
   const [api, scheduler] = [pool("api"), pool("scheduler")];
+  const untilAll = async (
+    services: readonly string[],
+    instances: number,
+    condition: string,
+    timeoutMs: number,
+  ): Promise<void> => {
+    const wanted = services.length * instances;
+    await until(
+      `${wanted} instances with ${condition}`,
+      async () => {
+        const { rows } = await scheduler.query<{ count: string }>(
+          `select count(*) from scheduler.jobs where service_id = any($1) and ${condition}`,
+          [services],
+        );
+        return Number(rows[0]?.count) >= wanted ? true : undefined;
+      },
+      timeoutMs,
+      lookEveryMs,
+    );
+  };
   return {
     close: async () => {
       await Promise.all([api.end(), scheduler.end()]);
@@ -136,20 +189,9 @@ async function openRecord(lab: Pick<NetworkLab, "pod">) {
         );
       }
     },
-    untilServing: async (services: readonly string[], instances: number, timeoutMs: number) => {
-      const wanted = services.length * instances;
-      await until(
-        `${wanted} instances in rotation`,
-        async () => {
-          const { rows } = await scheduler.query<{ count: string }>(
-            "select count(*) from scheduler.jobs where service_id = any($1) and ready and rotation = 'in'",
-            [services],
-          );
-          return Number(rows[0]?.count) >= wanted ? true : undefined;
-        },
-        timeoutMs,
-        lookEveryMs,
-      );
-    },
+    untilServing: (services: readonly string[], instances: number, timeoutMs: number) =>
+      untilAll(services, instances, "ready and rotation = 'in'", timeoutMs),
+    untilAsleep: (services: readonly string[], instances: number, timeoutMs: number) =>
+      untilAll(services, instances, "state = 'asleep'", timeoutMs),
   };
 }

@@ -229,7 +229,9 @@ async function makeApp(
       readyTimeoutMs,
     );
   };
-  await scale(instances, sizes);
+  // In two steps: other sizes are another release, and both would get their instances at once, which are spread together.
+  if (sizes !== undefined) await scale(1, sizes);
+  await scale(instances);
   const environmentId = await environmentOf(
     lab.hosts.map((host) => host.exec.bind(host)),
     id,

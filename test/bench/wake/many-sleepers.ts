@@ -1,8 +1,6 @@
 /** Many small services of the sleeper's image on the lab's hosts, all put to sleep, and asked one by one through their hosts' edges. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { LabPod } from "@berth/infra/lab/lab-pod.ts";
-import { sleepService } from "@berth/shared/contracts/http/api.ts";
-import { type ApiTarget, callRoute } from "@berth/shared/contracts/http/client.ts";
 import type pg from "pg";
 import { makeEnvironments } from "../../network/many-environments.ts";
 
@@ -30,15 +28,12 @@ export interface ManyGiven {
 /** @returns so many services more, asleep by the record and by every edge */
 export async function makeDozers(given: ManyGiven, count: number): Promise<Dozer[]> {
   const { labPod, db, org, templateId, say } = given;
-  const call = { apiUrl: labPod.pod.apiUrl, token: labPod.pod.adminToken, timeoutMs: 30_000 };
   const ids: string[] = [];
   const startMs = performance.now();
   while (ids.length < count) {
     const appsEach = Math.min(perEnvironment, count - ids.length);
-    const options = { count: 1, instances: 1, appsEach, org, say: () => {} };
+    const options = { count: 1, instances: 1, appsEach, asleep: true, org, say: () => {} };
     const made = await makeEnvironments(labPod, { id: templateId }, options);
-    for (const { name: environment, app: service } of made.environments)
-      await orderSleep(call, { org, environment, service });
     await untilAsleep(
       db,
       made.environments.map(({ service }) => service),
@@ -48,22 +43,6 @@ export async function makeDozers(given: ManyGiven, count: number): Promise<Dozer
     say(`${ids.length} of ${count} asleep after ${seconds.toFixed(0)} s`);
   }
   return await read(db, ids);
-}
-
-/** Its first deploy may have the last step still to come. */
-async function orderSleep(
-  call: ApiTarget,
-  params: { readonly org: string; readonly environment: string; readonly service: string },
-): Promise<void> {
-  for (let tries = 0; ; tries++) {
-    try {
-      await callRoute(call, sleepService, { params, body: { level: "stopped" } });
-      return;
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== "conflict" || tries * lookEveryMs > settleMs) throw error;
-      await delay(lookEveryMs);
-    }
-  }
 }
 
 async function read(db: pg.Pool, ids: readonly string[]): Promise<Dozer[]> {

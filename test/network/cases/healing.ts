@@ -41,7 +41,9 @@ export const healingCase: NetworkCase = {
 
 export async function suffer(stage: NetworkStage, harm: Harm): Promise<Finding[]> {
   const [app] = stage.apps;
-  const [near, far] = await instancesOf(stage.lab.lab.hosts, `berth.service=${app.id}`);
+  const instances = await instancesOf(stage.lab.lab.hosts, `berth.service=${app.id}`);
+  const [near] = instances;
+  const far = instances.find(({ host }) => host !== near?.host);
   if (near === undefined || far === undefined) throw new Error(`${app.name} does not run on two hosts`);
   const echo = await serveIn(far.netns, { tcp: [], udp: [port] });
   const beat = await beatFrom(near.netns, { to: far.address, port, everyMs });
