@@ -261,7 +261,8 @@ export class SimScheduler {
     const declinedBy = new Map<HostId, Refusal>();
     for (const [hostId, decline] of this.#declines.get(job.view.id) ?? [])
       if (decline.untilMs > this.#now()) declinedBy.set(hostId, decline.refusal);
-    return { ...lotOf(job.row.spec), slot: job.view.slot, declinedBy };
+    const { slot, deployId } = job.view;
+    return { ...lotOf(job.row.spec), slot, deployId, declinedBy };
   }
 
   *#collectBids(): Routine<{

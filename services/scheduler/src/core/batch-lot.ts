@@ -1,9 +1,10 @@
 /** A lot of a batch, as the scheduler puts it up. */
-import type { HostId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, HostId } from "@berth/shared/domain/ids.ts";
 import type { Lot, Refusal } from "@berth/shared/domain/placement.ts";
 
 export interface BatchLot extends Lot {
   readonly slot: number;
+  readonly deployId: DeployId;
   /** Hosts that declined this job in this round, with what they said. */
   readonly declinedBy: ReadonlyMap<HostId, Refusal>;
 }

@@ -93,7 +93,9 @@ function placeInOrder(way: "each" | "ranked", batch: Batch, order: Order): Place
   const chooser =
     way === "each" ? placeEach(hosts, weights, rules) : placeRanked(hosts, weights, rules, lots);
   const biggestBytes = hosts.reduce((most, host) => Math.max(most, host.memoryTotalBytes), 0);
-  return [...lots].sort(order).map((lot) => {
+  const leaves = replacedBy(lots);
+  const newestFirst: Order = (a, b) => Number(leaves(a)) - Number(leaves(b)) || order(a, b);
+  return [...lots].sort(newestFirst).map((lot) => {
     const ranking = chooser.choose(lot, BEST_BIDS);
     const candidates = describe(chooser, lot, ranking, silent);
     const winner = ranking.best[0];
@@ -106,6 +108,18 @@ function placeInOrder(way: "each" | "ranked", batch: Batch, order: Order): Place
     chooser.take(lot, winner.index);
     return { outcome: "placed", jobId: lot.jobId, hostId, bidders: ranking.bidders, candidates };
   });
+}
+
+/**
+ * A change of count and size at once starts more instances of the release in rotation beside those of the next one. The
+ * former leave soon, so they must not keep the latter apart from each other: they come after them.
+ * @returns whether a lot's own deploy is replaced by another one of the batch
+ */
+function replacedBy(lots: readonly BatchLot[]): (lot: BatchLot) => boolean {
+  const taking = lots.filter(({ former }) => former !== undefined);
+  const services = new Set(taking.map(({ serviceId }) => serviceId));
+  const deploys = new Set(taking.map(({ deployId }) => deployId));
+  return ({ serviceId, deployId }) => services.has(serviceId) && !deploys.has(deployId);
 }
 
 /**

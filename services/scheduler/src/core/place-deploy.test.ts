@@ -1,3 +1,4 @@
+import type { DeployId } from "@berth/shared/domain/ids.ts";
 import {
   BINPACK_WEIGHTS,
   DEFAULT_WEIGHTS,
@@ -60,6 +61,28 @@ describe("a deploy of what runs already", () => {
     // One more than before goes where none is, image or not.
     const grown = [over(1, 1), over(2, 2), lot(3, { imageDigest: old })];
     expect(placesOf(grown, [running(1, 1), running(2, 1), host(3)])).toEqual(["hst_1", "hst_2", "hst_3"]);
+  });
+
+  test("more instances of the former release, started in the same moment, do not keep the next ones from spreading", () => {
+    const more = [2, 3].map((slot) => ({
+      ...lot(slot + 10, { slot, imageDigest: old }),
+      deployId: "dpl_former" as DeployId,
+    }));
+    const small = { ...DEFAULT_RESOURCES, memoryBytes: 32 * MIB };
+    const after = [
+      over(1, 3, old, 32 * MIB),
+      ...[2, 3].map((n) => lot(n, { imageDigest: old, resources: small })),
+    ];
+    const hosts = [host(1), host(2), running(3, 1)];
+    const placed = new Map(
+      placeBatch([...more, ...after], hosts, [], DEFAULT_WEIGHTS).map((one) => [
+        one.jobId,
+        one.outcome === "placed" ? one.hostId : one.outcome,
+      ]),
+    );
+    const hostsOf = (lots: readonly BatchLot[]) => lots.map(({ jobId }) => placed.get(jobId)).toSorted();
+    expect(hostsOf(after)).toEqual(["hst_1", "hst_2", "hst_3"]);
+    expect(new Set(hostsOf(more)).size).toBe(2);
   });
 
   test("an instance that the record knows to have ended does not count, though its host has not said so yet", () => {

@@ -1,5 +1,5 @@
 /** Both ways of placing a batch decide the same, whatever the hosts and the lots. */
-import type { HostId, JobId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, HostId, JobId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
 import {
   BINPACK_WEIGHTS,
   DEFAULT_WEIGHTS,
@@ -92,6 +92,7 @@ const batches = fc.record({ hosts, lots, policies, pack: fc.boolean() }).map((gi
       ...(former === null
         ? {}
         : { former: { hostId: hostId(former.at), imageDigest: former.imageDigest, instancesCount: 2 } }),
+      deployId: (former === null ? "dpl_a" : "dpl_b") as DeployId,
       declinedBy: new Map(one.declines.map((at) => [hostId(at), declined])),
     }),
   );
@@ -150,7 +151,7 @@ describe("place-ranked", () => {
         ...{ jobId: `job_${n}` as JobId, orgId: "org_a" as OrgId, serviceId: `svc_${n % 40}` as ServiceId },
         ...{ process: "web", slot: 1 + (n % 5), imageDigest: `sha256:${n % 40}`, imageBytes: 0 },
         resources: { memoryBytes: (1 + (n % 4)) * 128 * MIB, cpuMillis: 100, diskBytes: 0, pidsCount: 64 },
-        ...{ constraints: NO_CONSTRAINTS, declinedBy: new Map() },
+        ...{ constraints: NO_CONSTRAINTS, declinedBy: new Map(), deployId: "dpl_a" as DeployId },
       }),
     );
     const batch: Batch = { lots: put, bids, silent: [], weights: DEFAULT_WEIGHTS, policies: new Map() };

@@ -81,6 +81,7 @@ function classKey({ orgId, resources, constraints }: BatchLot, anyDedicated: boo
 type LeftOut =
   | "jobId"
   | "slot"
+  | "deployId"
   | "process"
   | "declinedBy"
   | "imageBytes"

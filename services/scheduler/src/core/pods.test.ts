@@ -1,4 +1,4 @@
-import type { HostId, JobId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, HostId, JobId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { HostState, NO_CONSTRAINTS } from "@berth/shared/domain/placement.ts";
 import { DEFAULT_RESOURCES, GIB } from "@berth/shared/domain/resources.ts";
 import { describe, expect, test } from "vitest";
@@ -17,7 +17,7 @@ const bid = (name: string, freeGib: number, zone = "a") =>
 const lot = (service: string): BatchLot => ({
   ...{ jobId: `job_${service}` as JobId, orgId: "org_a" as OrgId, serviceId: service as ServiceId },
   ...{ process: "web", slot: 1, resources: DEFAULT_RESOURCES, imageDigest: "sha256:x", imageBytes: 0 },
-  ...{ constraints: NO_CONSTRAINTS, declinedBy: new Map() },
+  ...{ constraints: NO_CONSTRAINTS, declinedBy: new Map(), deployId: "dpl_a" as DeployId },
 });
 const pods = {
   strategies: new Map([["eu", "binpack" as const]]),

@@ -169,7 +169,7 @@ export class Auctioneer {
     for (const [hostId, decline] of this.#declines.get(job.id) ?? []) {
       if (decline.untilMs > nowMs) declinedBy.set(hostId, decline.refusal);
     }
-    return { ...job.lot, slot: job.slot, declinedBy };
+    return { ...job.lot, slot: job.slot, deployId: job.deployId, declinedBy };
   }
 
   async #store(placements: readonly Placement[], byId: ReadonlyMap<JobId, AuctionJob>): Promise<Award[]> {

@@ -1,5 +1,5 @@
 /** An empty host, and a lot of one replica, for tests of where lots go. */
-import type { HostId, JobId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
+import type { DeployId, HostId, JobId, OrgId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { type HostState, NO_CONSTRAINTS } from "@berth/shared/domain/placement.ts";
 import { DEFAULT_RESOURCES, GIB } from "@berth/shared/domain/resources.ts";
 import type { BatchLot } from "../core/batch-lot.ts";
@@ -38,6 +38,7 @@ export function lot(n: number, given: Partial<BatchLot> = {}): BatchLot {
     constraints: NO_CONSTRAINTS,
     process: "web",
     slot: n,
+    deployId: "dpl_a" as DeployId,
     resources: DEFAULT_RESOURCES,
     imageDigest: "sha256:x",
     imageBytes: 0,
