@@ -229,7 +229,7 @@ async function makeApp(
       readyTimeoutMs,
     );
   };
-  // In two steps: other sizes are another release, and both would get their instances at once, which are spread together.
+  // In two steps: other sizes are another release, and the one before would get more instances only to lose them.
   if (sizes !== undefined) await scale(1, sizes);
   await scale(instances);
   const environmentId = await environmentOf(

@@ -64,12 +64,16 @@ export class Wireguard {
     return pid;
   }
 
-  /** By a shell, which ends: it is nobody's child, and a process as large as this one is not copied for it. @returns its pid */
+  /**
+   * By a shell, which ends: it is nobody's child, and a process as large as this one is not copied for it. Of the agent's own
+   * environment it has the path alone. @returns its pid
+   */
   async #start(name: string): Promise<number> {
     const calls = CALLS[process.arch];
     const starter = calls === undefined ? [] : ["perl", STARTER, ...calls];
     const argv = [...this.#prefix, ...starter, this.#program, "-f", name];
-    const script = 'cd /; LOG_LEVEL=error setsid "$@" < /dev/null > /dev/null 2>&1 & echo $!';
+    const script =
+      'cd /; setsid env -i PATH="$PATH" LOG_LEVEL=error "$@" < /dev/null > /dev/null 2>&1 & echo $!';
     return Number(await runCommand(["sh", "-c", script, "sh", ...argv]));
   }
 
