@@ -13,6 +13,7 @@ import {
   ShowNetwork,
 } from "@berth/shared/contracts/network.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
+import { ChangedEnvironments } from "@berth/shared/kit/changed-environments.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { runService } from "@berth/shared/kit/service.ts";
@@ -28,7 +29,7 @@ import {
   onShowNetwork,
 } from "./inbound/reports.ts";
 import { releaseUnused } from "./outbound/member-store.ts";
-import { readWatermark } from "./outbound/table-store.ts";
+import { readChanges, readWatermark } from "./outbound/table-store.ts";
 import type { NetworkTables } from "./outbound/tables.ts";
 
 const RELEASE_EVERY_MS = 5000;
@@ -47,11 +48,18 @@ await runService("network", NetworkConfig, async ({ config, log, scope }) => {
     }),
   );
   const parts = { db, bus, log, pools: config };
-  const again = (afterMs: number) => void setTimeout(() => tables.wake(), afterMs).unref();
+  const changes = new ChangedEnvironments({
+    read: (since) => readChanges(db, since),
+    wholeEveryMs: config.wholeEveryMs,
+  });
+  const again = (waiting: readonly string[], afterMs: number) => {
+    changes.add(waiting);
+    setTimeout(() => tables.wake(), afterMs).unref();
+  };
   const given = {
     ...parts,
     reconcile: sharedRuns(() => reconcileTables({ ...parts, again })),
-    reconcileOf: (environmentId: string) => reconcileTables({ ...parts, again }, environmentId),
+    reconcileOf: (only: readonly string[]) => reconcileTables({ ...parts, again }, only),
   };
 
   const tables = scope.use(
@@ -62,7 +70,15 @@ await runService("network", NetworkConfig, async ({ config, log, scope }) => {
       log,
       run: async () => {
         // Nothing is made while nobody could be told.
-        if (bus.connected) await given.reconcile();
+        if (!bus.connected) return;
+        try {
+          const only = await changes.next();
+          if (only === null) await given.reconcile();
+          else if (only.length > 0) await given.reconcileOf(only);
+        } catch (error) {
+          changes.all();
+          throw error;
+        }
       },
     }),
   );

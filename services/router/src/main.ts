@@ -4,6 +4,7 @@ import { HostHeartbeat } from "@berth/shared/contracts/host.ts";
 import { ServiceChanged } from "@berth/shared/contracts/release.ts";
 import { GetRouteTables, RotationChanged, RouteApplied } from "@berth/shared/contracts/route.ts";
 import { connectBus } from "@berth/shared/kit/bus.ts";
+import { ChangedEnvironments } from "@berth/shared/kit/changed-environments.ts";
 import { connectDatabase } from "@berth/shared/kit/database.ts";
 import { createOutboxRelay } from "@berth/shared/kit/outbox.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
@@ -19,7 +20,7 @@ import { reconcileTables, repeatLagging } from "./inbound/reconcile-tables.ts";
 import { watchExpiry } from "./inbound/watch-expiry.ts";
 import { createAcmeAuthority } from "./outbound/acme-authority.ts";
 import { removeReplaced } from "./outbound/certificate-store.ts";
-import { ChangedEnvironments } from "./outbound/changed-environments.ts";
+import { readChanges } from "./outbound/read-changes.ts";
 import { readWatermark } from "./outbound/route-store.ts";
 import type { RouterTables } from "./outbound/tables.ts";
 
@@ -45,7 +46,10 @@ await runService("router", RouterConfig, async ({ config, log, scope, clock }) =
   const outbox = scope.use(createOutboxRelay({ db, bus, log }));
 
   const { podDomain, edgePort, probeTimeoutMs: timeoutMs } = config;
-  const changes = new ChangedEnvironments({ db, wholeEveryMs: config.wholeEveryMs });
+  const changes = new ChangedEnvironments({
+    read: (since) => readChanges(db, since),
+    wholeEveryMs: config.wholeEveryMs,
+  });
   const tables: Reconciler = scope.use(
     new Reconciler({
       name: "tables",

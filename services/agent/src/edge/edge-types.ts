@@ -48,6 +48,8 @@ export interface EdgeGiven {
   readonly initialSlots?: number;
   readonly drainGraceMs?: number;
   readonly verifyEveryMs?: number;
+  /** Between two whole looks at a proxy at rest, however few host names it has; default 0. */
+  readonly leastRestMs?: number;
   /** Between two checks of haproxy.cfg, which follows the state. */
   readonly installRestMs?: number;
   readonly log: Log;

@@ -13,6 +13,7 @@
 import { createHash } from "node:crypto";
 import type { RouteSite, RouteTable } from "@berth/shared/contracts/route.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
+import { restMsOf } from "./core/edge-rest.ts";
 import {
   type EdgeState,
   forgetMissing,
@@ -50,9 +51,6 @@ export function createEdge(given: EdgeGiven): Edge {
 const ROUNDS = 4;
 /** The proxy's check takes a tenth of a second. One that starts by itself meanwhile is set right within a second. */
 const INSTALL_REST_MS = 10_000;
-/** Between two whole looks at a proxy at rest: what it costs to read it is bounded, whatever it holds. */
-const REST_PER_HOST_MS = 60;
-const MOST_REST_MS = 60_000;
 
 class HaproxyEdge implements Edge {
   readonly #given: EdgeGiven;
@@ -242,17 +240,18 @@ class HaproxyEdge implements Edge {
       saved.catch(() => undefined);
       const { pid } = await this.#rightProcess(saved);
       let observed = this.#seen?.pid === pid ? this.#seen.proxy : await this.#proxy.observe(pid);
+      let steps = this.#plan(observed);
       let done = 0;
       for (let round = 0; round < ROUNDS; round++) {
-        const steps = this.#plan(observed);
         await this.#proxy.execute(steps, wantedTls(this.#now(), this.#certificates));
         done += steps.filter(isUrgent).length;
         observed = await this.#proxy.observe(pid);
-        if (!this.#plan(observed).some(isUrgent)) break;
+        steps = this.#plan(observed);
+        if (!steps.some(isUrgent)) break;
       }
       this.#seen = { pid, proxy: observed };
       await saved;
-      this.#noteRest(observed);
+      this.#noteRest(steps.length === 0);
       this.#releaseSlots(observed.image);
       const fresh = this.#noteApplied(observed);
       const info = { steps: done, ms: Math.round(performance.now() - started), acknowledged: fresh };
@@ -266,9 +265,8 @@ class HaproxyEdge implements Edge {
     }
   }
 
-  #noteRest(observed: ObservedProxy): void {
-    const isDone = this.#plan(observed).length === 0;
-    const restMs = Math.min(MOST_REST_MS, Object.keys(this.#now().hosts).length * REST_PER_HOST_MS);
+  #noteRest(isDone: boolean): void {
+    const restMs = restMsOf(Object.keys(this.#now().hosts).length, this.#given.leastRestMs);
     this.#atRestUntilMs = isDone ? this.#given.clock.monotonicMs() + restMs : Number.NEGATIVE_INFINITY;
   }
 

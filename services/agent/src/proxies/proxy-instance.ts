@@ -17,6 +17,8 @@ import { proxyTable } from "./core/proxy-table.ts";
 
 const SLOTS = 16;
 const VERIFY_MS = 1000;
+/** Nobody else reaches its socket, and a host has many: what it holds is read whole as often as a crowded edge is. */
+const LEAST_REST_MS = 10_000;
 
 /** The same for all proxies of a host. */
 export interface ProxyHost {
@@ -66,6 +68,7 @@ export class ProxyInstance {
       size: PROXY_SIZE,
       initialSlots: SLOTS,
       verifyEveryMs: VERIFY_MS,
+      leastRestMs: LEAST_REST_MS,
       ...(heldDir === null ? {} : { activatorSocket: join(heldDir, DOOR_SOCKET) }),
       ...(table === undefined ? {} : { firstTables: [proxyTable(table)] }),
       signalMaster: async () => {

@@ -61,7 +61,8 @@ export interface World {
   readonly links: readonly LinkRow[];
   readonly linked: readonly LinkedRow[];
   readonly people: readonly (PersonPeer & { readonly environmentId: string })[];
-  readonly hosts: readonly Omit<MeshHost, "slices">[];
+  /** Each with all its slices, in order. */
+  readonly hosts: readonly MeshHost[];
   readonly podCidr: string;
   readonly hostCidr: string;
 }
@@ -137,15 +138,8 @@ function peopleOf({ people }: World, environmentId: string): Pick<NetworkContent
   return its.length === 0 ? {} : { people: its };
 }
 
-function meshContent({ hosts, members, podCidr, hostCidr }: World): MeshContent {
-  const slices = Map.groupBy(members, ({ hostId }) => hostId);
-  return {
-    podCidr,
-    hostCidr,
-    hosts: hosts
-      .map((host) => ({ ...host, slices: (slices.get(host.hostId) ?? []).map(({ slice }) => slice).sort() }))
-      .sort((a, b) => compare(a.hostId, b.hostId)),
-  };
+function meshContent({ hosts, podCidr, hostCidr }: World): MeshContent {
+  return { podCidr, hostCidr, hosts: hosts.toSorted((a, b) => compare(a.hostId, b.hostId)) };
 }
 
 function nameKey({ service, process, slot, address }: InstanceName): string {

@@ -20,7 +20,7 @@ export function onJoinNetwork(given: TablesGiven): Request<typeof JoinNetwork> {
       given.log.warn("network.join-refused", { hostId, environmentId, reason: joined.reason });
       return { answer: "refused", reason: joined.reason };
     }
-    const { networks, mesh } = await given.reconcileOf(environmentId);
+    const { networks, mesh } = await given.reconcileOf([environmentId]);
     const [network] = networks;
     if (network === undefined || mesh === null)
       throw new Error("a network that was just stored is not there");

@@ -18,8 +18,8 @@ export interface TablesGiven {
    * instances, which may wait for others.
    */
   readonly reconcile: () => Promise<void>;
-  /** The same for one environment and the mesh, at the cost of one. @returns both as they are then */
-  readonly reconcileOf: (environmentId: string) => Promise<Told>;
+  /** The same for some environments and the mesh, at the cost of those. @returns all of them as they are then */
+  readonly reconcileOf: (only: readonly string[]) => Promise<Told>;
 }
 
 /** Callers at the same time share one run, which begins after they called. */
@@ -38,17 +38,17 @@ export function sharedRuns(run: () => Promise<unknown>): () => Promise<void> {
 }
 
 export interface RunGiven extends Omit<TablesGiven, "reconcile" | "reconcileOf"> {
-  /** Asks for a run of all tables, so long after this one. */
-  readonly again: (afterMs: number) => void;
+  /** Asks for another run of these, so long after this one. */
+  readonly again: (waiting: readonly string[], afterMs: number) => void;
 }
 
-/** @param environmentId null: all. A signal that is lost, or too large to be one, is healed by the host's own asking. */
+/** @param only environments; null: all. A signal that is lost, or too large to be one, is healed by the host's own asking. */
 export async function reconcileTables(
   { db, bus, log, pools, again }: RunGiven,
-  environmentId: string | null = null,
+  only: readonly string[] | null = null,
 ): Promise<Told> {
-  const { networks, mesh, all, againInMs } = await storeTables(db, pools, environmentId);
-  if (againInMs !== null) again(againInMs);
+  const { networks, mesh, all, waiting, againInMs } = await storeTables(db, pools, only);
+  if (againInMs !== null) again(waiting, againInMs);
   for (const network of networks) {
     const { environmentId, version, members, names } = network;
     log.info("network.changed", { environmentId, version, members: members.length, names: names.length });

@@ -6,6 +6,7 @@
  */
 
 import type { EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
+import { PREPARED } from "@berth/shared/kit/database.ts";
 import { type Kysely, sql, type Transaction } from "kysely";
 import { type Held, type Joining, type Place, type Pools, placeMember } from "../core/place-member.ts";
 import type { NetworkTables } from "./tables.ts";
@@ -27,7 +28,7 @@ export function joinNetwork(db: Kysely<NetworkTables>, joining: Joining, pools: 
 }
 
 async function readHeld(trx: Transaction<NetworkTables>, { hostId, environmentId }: Joining): Promise<Held> {
-  const { rows } = await sql<Held>`
+  const { rows } = await sql<Held>`${PREPARED}
     select exists (select 1 from api.hosts where id = ${hostId} and removed_at is null) as host,
            exists (select 1 from api.environments where id = ${environmentId} and deleted_at is null) as environment,
            exists (select 1 from scheduler.jobs where (held_by = ${hostId} or (pending and host_id = ${hostId}))

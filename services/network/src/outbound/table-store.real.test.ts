@@ -6,7 +6,7 @@ import { newId } from "@berth/shared/kit/ids.ts";
 import { adminUrl } from "@berth/shared/testing/test-database.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestPod, type TestPod, testKey, testPools } from "../testing/test-pod.ts";
-import { readTables, storeTables } from "./table-store.ts";
+import { readChanges, readTables, storeTables } from "./table-store.ts";
 
 describe.skipIf(adminUrl === undefined)("tables of networks", () => {
   let pod: TestPod;
@@ -50,7 +50,7 @@ describe.skipIf(adminUrl === undefined)("tables of networks", () => {
       const id = await addEnvironment(number);
       for (const at of [0, 1]) {
         await addMember(id, number, at);
-        const stored = await storeTables(db, testPools, id);
+        const stored = await storeTables(db, testPools, [id]);
         told(stored);
         const { networks, mesh } = stored.all;
         expect(networks).toHaveLength(1);
@@ -78,8 +78,44 @@ describe.skipIf(adminUrl === undefined)("tables of networks", () => {
     const [first, second] = [await addEnvironment(6), await addEnvironment(7)];
     await addMember(first, 6, 0);
     await addMember(second, 7, 0);
-    const { networks } = await storeTables(db, testPools, first);
+    const { networks } = await storeTables(db, testPools, [first]);
     expect(networks.map(({ environmentId }) => environmentId)).toEqual([first]);
     expect((await readTables(db, [second])).networks).toEqual([]);
+  });
+
+  test("after a job changed, its environment and those that are linked to it are made anew", async () => {
+    const { db } = pod.database;
+    const [own, consumer, other] = [newId("environment"), newId("environment"), newId("environment")];
+    await pod.tables.asAdmin(async (client) => {
+      await client.query("insert into api.orgs (id, name) values ('o1', 'acme')");
+      for (const [i, id] of [own, consumer, other].entries())
+        await client.query("insert into api.environments (id, org_id, name) values ($1, 'o1', $2)", [
+          id,
+          `e${i}`,
+        ]);
+      await client.query(
+        `insert into api.services (id, org_id, environment_id, name, hostname_label, policy) values ('s1', 'o1', $1, 'ledger', 'ledger', '{}')`,
+        [own],
+      );
+      await client.query(
+        "insert into api.link_offers (service_id, port, to_org, to_environment, to_environment_id) values ('s1', 80, 'acme', 'e1', $1)",
+        [consumer],
+      );
+      await client.query(
+        "insert into api.link_accepts (environment_id, from_org, from_environment, from_service, port, from_service_id) values ($1, 'acme', 'e0', 'ledger', 80, 's1')",
+        [consumer],
+      );
+    });
+    const long = new Date(Date.now() - 3_600_000);
+    expect((await readChanges(db, long)).environments).toEqual([]);
+    await pod.tables.asAdmin((client) =>
+      client.query(
+        `insert into scheduler.jobs (id, org_id, environment_id, service_id, release_id, deploy_id, process, slot, spec, epoch, state, host_id)
+         values ('j1', 'o1', $1, 's1', 'r', 'd', 'web', 1, '{}', 1, 'running', $2)`,
+        [own, pod.hosts[0]],
+      ),
+    );
+    expect(new Set((await readChanges(db, long)).environments)).toEqual(new Set([own, consumer]));
+    expect((await readChanges(db, new Date(Date.now() + 60_000))).environments).toEqual([]);
   });
 });

@@ -6,6 +6,8 @@
  */
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
+import type { RecordChanges } from "@berth/shared/kit/changed-environments.ts";
+import { PREPARED } from "@berth/shared/kit/database.ts";
 import { type Kysely, type RawBuilder, sql } from "kysely";
 import { deferNames, type ToldTable } from "../core/defer-names.ts";
 import type { Pools } from "../core/place-member.ts";
@@ -25,31 +27,34 @@ export interface Told {
 export interface Stored extends Told {
   /** All that were asked about, as they are now. */
   readonly all: Told;
-  /** When to look again, because something waits for more; null: nothing does. */
+  /** Environments whose names wait for more. */
+  readonly waiting: readonly string[];
+  /** When to look at them again; null: none wait. */
   readonly againInMs: number | null;
 }
 
 /**
  * Makes tables from what is stored and keeps those that changed and do not wait for more. What was stored before the call
  * is in them, but for names that wait.
- * @param environmentId its table and the mesh alone; null: all
+ * @param only environments: their tables and the mesh alone; null: all
  * @returns those that were kept
  * @throws Error when others stored the same tables again and again meanwhile
  */
 export async function storeTables(
   db: Kysely<NetworkTables>,
   pools: Pools,
-  environmentId: string | null = null,
+  only: readonly string[] | null = null,
 ): Promise<Stored> {
   const told = new Map<string, Table>();
   for (let tries = 0; tries < MOST_TRIES; tries += 1) {
-    const { stored, world } = await readRecord(db, pools, environmentId);
-    const { now, againInMs } = deferNames(planTables(world, stored), stored);
+    const { stored, world } = await readRecord(db, pools, only);
+    const { now, waiting, againInMs } = deferNames(planTables(world, stored), stored);
     const kept = await storeOver(db, now);
     for (const table of now) if (kept.has(table.name)) told.set(table.name, table);
     if (kept.size < now.length) continue;
     const all = new Map<string, Table>([...stored, ...told]);
-    return { ...asTold([...told.values()]), all: asTold([...all.values()]), againInMs };
+    const deferred = { waiting: waiting.map(({ name }) => name), againInMs };
+    return { ...asTold([...told.values()]), all: asTold([...all.values()]), ...deferred };
   }
   throw new Error(`tables of networks were stored by others ${MOST_TRIES} times meanwhile`);
 }
@@ -96,17 +101,21 @@ const storedTables = (names: readonly string[] | null) => sql<ToldTable>`
   select name, version, content,
          (extract(epoch from clock_timestamp() - changed_at) * 1000)::float8 as "ageMs"
     from tables
-   where ${names}::text[] is null or name = any(${names}::text[])`;
+   where ${isOf("name", names)}`;
+
+/** The statement of some environments is another one than that of all: each keeps the plan that is best for it. */
+const isOf = (column: string, only: readonly string[] | null): RawBuilder<unknown> =>
+  only === null ? sql`true` : sql`${sql.ref(column)} = any(${only}::text[])`;
 
 /**
  * The tables as they were told last, and all that they are made from, as of one instant: a host that joins waits for it,
  * so it is one question.
- * @param only the environment of which all is read; null: all. Of the others there are their members, for the mesh
+ * @param only environments of which all is read; null: all. Of the others the mesh has the slices
  */
 async function readRecord(
   db: Kysely<NetworkTables>,
   pools: Pools,
-  only: string | null,
+  only: readonly string[] | null,
 ): Promise<{ readonly stored: ReadonlyMap<string, ToldTable>; readonly world: World }> {
   const environments = sql`
     select e.environment_id as "environmentId", e.subnet::text as subnet, e.key_generation as "keyGeneration",
@@ -116,38 +125,40 @@ async function readRecord(
       from environments e
       left join api.egress_policies p on p.environment_id = e.environment_id
        and exists (select 1 from api.environments a where a.id = e.environment_id and a.deleted_at is null)
-     where ${only}::text is null or e.environment_id = ${only}`;
+     where ${isOf("e.environment_id", only)}`;
   const members = sql`
     select m.environment_id as "environmentId", m.host_id as "hostId", m.slice::text as slice,
            m.public_key as "publicKey", m.port, h.node_address as "nodeAddress"
       from members m join api.hosts h on h.id = m.host_id and h.removed_at is null
-     where m.left_at is null`;
+     where m.left_at is null and ${isOf("m.environment_id", only)}`;
   const names = sql`
     select j.environment_id as "environmentId", s.name as service, j.process, j.slot, j.address, j.port
       from scheduler.jobs j
       join api.services s on s.id = j.service_id and s.deleted_at is null
       join members m on m.environment_id = j.environment_id and m.host_id = j.host_id and m.left_at is null
      where j.ready and j.state = 'running' and j.desired = 'run' and j.address is not null
-       and j.address::inet << m.slice and (${only}::text is null or j.environment_id = ${only})`;
+       and j.address::inet << m.slice and ${isOf("j.environment_id", only)}`;
   const links = sql`
     select l.consumer_id as "consumerId", l.provider_id as "environmentId", l.service_id as "serviceId", l.port,
            l.service || '.' || l.environment || '.' || l.org as name
-      from api.links l where ${only}::text is null or l.consumer_id = ${only}`;
+      from api.links l where ${isOf("l.consumer_id", only)}`;
   // Also one that is about to stop: what is open with it ends by itself.
   const linked = sql`
     select j.service_id as "serviceId", j.process, j.address, j.ready and j.desired = 'run' as ready
       from scheduler.jobs j
       join members m on m.environment_id = j.environment_id and m.host_id = j.host_id and m.left_at is null
      where j.state in ('running', 'stopping') and j.address is not null and j.address::inet << m.slice
-       and exists (select 1 from api.links l where l.service_id = j.service_id
-                    and (${only}::text is null or l.consumer_id = ${only}))`;
+       and exists (select 1 from api.links l where l.service_id = j.service_id and ${isOf("l.consumer_id", only)})`;
   const hosts = sql`
     select h.id as "hostId", h.node_address as "nodeAddress", h.subnet::text as subnet,
-           k.public_key as "publicKey", coalesce(k.port, ${NO_PORT}) as port
+           k.public_key as "publicKey", coalesce(k.port, ${NO_PORT}) as port,
+           coalesce(m.slices, '{}') as slices
       from api.hosts h left join mesh_keys k on k.host_id = h.id
+      left join (select host_id, array_agg(slice::text order by slice::text collate "C") as slices
+                   from members where left_at is null group by host_id) as m on m.host_id = h.id
      where h.removed_at is null`;
-  const stored = storedTables(only === null ? null : [only, "mesh"]);
-  const { rows } = await sql<ReadRow>`
+  const stored = storedTables(only === null ? null : [...only, "mesh"]);
+  const { rows } = await sql<ReadRow>`${PREPARED}
     select ${listed(stored)} as stored, ${listed(environments)} as environments, ${listed(members)} as members,
            ${listed(names)} as names, ${listed(links)} as links, ${listed(linked)} as linked,
            ${listed(presentPeople)} as people, ${listed(hosts)} as hosts`.execute(db);
@@ -188,4 +199,18 @@ export async function readWatermark(db: Kysely<NetworkTables>): Promise<string> 
     select (select max(told_at)::text from scheduler.jobs) as jobs,
            (select max(id)::text from api.audit) as acts`.execute(db);
   return `${rows[0]?.jobs} ${rows[0]?.acts}`;
+}
+
+/** Environments whose jobs changed lately, and those that are linked to such. */
+export async function readChanges(db: Kysely<NetworkTables>, since: Date): Promise<RecordChanges> {
+  const { rows } = await sql<RecordChanges>`
+    with changed as (select distinct environment_id from scheduler.jobs where told_at > ${since})
+    select (extract(epoch from clock_timestamp()) * 1000)::float8 as "atMs", (select max(id)::text from api.audit) as acts,
+           array(select environment_id from changed
+                 union select l.consumer_id from api.links l join changed c on c.environment_id = l.provider_id) as environments`.execute(
+    db,
+  );
+  const [row] = rows;
+  if (row === undefined) throw new Error("the record told no time");
+  return row;
 }

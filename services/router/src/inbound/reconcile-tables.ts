@@ -4,11 +4,11 @@ import type { RouteTable } from "@berth/shared/contracts/route.ts";
 import { RouteTableChanged } from "@berth/shared/contracts/route.ts";
 import type { Deferred } from "@berth/shared/domain/growth-rest.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
+import type { ChangedEnvironments } from "@berth/shared/kit/changed-environments.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { TABLES_LIMIT_BYTES, tableBytes } from "../core/fit-tables.ts";
-import type { ChangedEnvironments } from "../outbound/changed-environments.ts";
 import { readLagging, storeTables } from "../outbound/route-store.ts";
 import type { RouterTables } from "../outbound/tables.ts";
 

@@ -5,6 +5,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { DeployId, EnvironmentId, HostId } from "@berth/shared/domain/ids.ts";
+import { ChangedEnvironments } from "@berth/shared/kit/changed-environments.ts";
 import { connectDatabase, type Database } from "@berth/shared/kit/database.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
 import { silentLog } from "@berth/shared/kit/log.ts";
@@ -12,10 +13,10 @@ import { adminUrl, TestDatabase } from "@berth/shared/testing/test-database.ts";
 import { sql } from "kysely";
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { ChangedEnvironments } from "./changed-environments.ts";
 import { askEdge } from "./edge-probe.ts";
 import { readAwaited, storeFirstResponse } from "./first-response-store.ts";
 import { readProxies, storeProxies } from "./proxy-store.ts";
+import { readChanges } from "./read-changes.ts";
 import {
   acknowledgeTables,
   LIVE_HOSTS,
@@ -166,7 +167,7 @@ describe.skipIf(adminUrl === undefined)("route store", () => {
     const { db } = database;
     let wholeEveryMs = 3_600_000;
     const changes = new ChangedEnvironments({
-      db,
+      read: (since) => readChanges(db, since),
       get wholeEveryMs() {
         return wholeEveryMs;
       },

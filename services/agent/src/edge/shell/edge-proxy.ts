@@ -3,7 +3,7 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import type { CertificateSource, ObservedTls, TlsStep, WantedTls } from "../core/edge-tls.ts";
 import type { ObservedImage, Step } from "../core/plan-steps.ts";
 import { commandsOf, type MapFiles } from "../core/runtime-text.ts";
-import { observeImage } from "./proxy-process.ts";
+import { imageOf, imageQuestions } from "./proxy-process.ts";
 import { RuntimeApiError, type RuntimeClient } from "./runtime-client.ts";
 import { TlsHands, type TlsPaths } from "./tls-hands.ts";
 
@@ -31,9 +31,12 @@ export class EdgeProxy {
     this.#log = given.log;
   }
 
+  /** All of it over one connection, so of one process; certificates that were not seen before over a second one. */
   async observe(pid: number): Promise<ObservedProxy> {
-    const [image, tls] = await Promise.all([observeImage(this.#client, this.#files), this.#tls.observe(pid)]);
-    return { image, tls };
+    const [ofImage, ofTls] = [imageQuestions(this.#files), this.#tls.questions];
+    const answers = await this.#client.askAll([...ofImage, ...ofTls]);
+    const tls = await this.#tls.observe(pid, answers.slice(ofImage.length));
+    return { image: imageOf(answers.slice(0, ofImage.length)), tls };
   }
 
   /** Steps in order. A refused one ends the steps of its slot, which may rely on it, but no other tenant's. */
@@ -43,7 +46,7 @@ export class EdgeProxy {
       if ("slot" in step && failed.has(step.slot)) continue;
       try {
         if (isTls(step)) await this.#tls.run(step, certificateOf(step, wanted));
-        else for (const command of commandsOf(step, this.#files)) await this.#client.run(command);
+        else await this.#client.run(commandsOf(step, this.#files));
       } catch (error) {
         if (!(error instanceof RuntimeApiError) || error.code !== "refused") throw error;
         if ("slot" in step) failed.add(step.slot);

@@ -26,22 +26,23 @@ export async function observeProcess(client: RuntimeClient): Promise<ProcessInfo
   return parseInfo(await client.ask("show info"));
 }
 
-export async function observeImage(
-  client: RuntimeClient,
-  { mapFile, sourcesFile, namesFile }: MapFiles,
-): Promise<ObservedImage> {
-  const [state, map, sources, names] = await Promise.all([
-    client.ask("show servers state"),
-    client.ask(`show map ${mapFile}`),
-    client.ask(`show map ${sourcesFile}`),
-    namesFile === null ? "" : client.ask(`show map ${namesFile}`),
-  ]);
+export function imageQuestions({ mapFile, sourcesFile, namesFile }: MapFiles): string[] {
+  const maps = [mapFile, sourcesFile, ...(namesFile === null ? [] : [namesFile])];
+  return ["show servers state", ...maps.map((file) => `show map ${file}`)];
+}
+
+/** @param answers to `imageQuestions` */
+export function imageOf([state = "", map = "", sources = "", names = ""]: readonly string[]): ObservedImage {
   return {
     hosts: parseMap(map),
     servers: parseServersState(state),
     sources: parseSources(sources),
     names: parseMap(names),
   };
+}
+
+export async function observeImage(client: RuntimeClient, files: MapFiles): Promise<ObservedImage> {
+  return imageOf(await client.askAll(imageQuestions(files)));
 }
 
 /** @param slots null for all */

@@ -1,6 +1,7 @@
 /**
- * HAProxy's Runtime API over its unix socket: one connection per command, since only the end of the connection
- * says for certain where an answer ends. Each has a deadline and a size limit.
+ * HAProxy's Runtime API over its unix socket. What is asked at once goes over one connection, because a connection is most of
+ * what a command costs; its end says where the last answer ends, and a line that no answer holds where the others do. Each
+ * connection has a deadline and a size limit.
  */
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
@@ -10,6 +11,9 @@ import type { Command } from "../core/runtime-text.ts";
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** Of a proxy in a container, which holds one environment's sites. */
 const MAX_CONTAINED_BYTES = 8 * 1024 * 1024;
+/** Its answer is one line with the socket's level, as which no line of what is shown can pass. */
+const SEPARATOR = "show cli level";
+const SEPARATED = /^(?:user|operator|admin)$/m;
 /** Linux: the place itself, whatever it is, without opening it. */
 const O_PATH = 0o10000000;
 
@@ -47,6 +51,19 @@ export class RuntimeClient {
     } finally {
       await place.close();
     }
+  }
+
+  /**
+   * Several questions, each one that shows what Berth itself put there.
+   * @returns their answers, in order
+   * @throws RuntimeApiError as `ask`, and `refused` when there are not as many answers
+   */
+  async askAll(questions: readonly string[]): Promise<string[]> {
+    if (questions.length === 0) return [];
+    const answers = (await this.ask(questions.join(`;${SEPARATOR};`))).split(SEPARATED);
+    if (answers.length === questions.length) return answers;
+    const said = `${answers.length} answers to ${questions.length} questions: "${questions.join("; ")}"`;
+    throw new RuntimeApiError("refused", `the edge's proxy gave ${said}`);
   }
 
   /** A link would lead to another proxy's socket, which would then be told this one's secrets. */
@@ -105,14 +122,17 @@ export class RuntimeClient {
     });
   }
 
-  /** @throws RuntimeApiError also `refused`, with the proxy's words, when it did not do what was asked */
-  async run(command: Command): Promise<"done" | "later"> {
-    const answer = (await this.ask(command.text)).trim();
-    if (answer === "" || command.expect?.test(answer)) return "done";
-    if (command.later?.test(answer)) return "later";
-    throw new RuntimeApiError(
-      "refused",
-      `the edge's proxy refused "${command.text}": ${answer.slice(0, 300)}`,
-    );
+  /**
+   * The commands of one step. One that is refused does not keep the proxy from those after it, which then have nothing to change.
+   * @throws RuntimeApiError also `refused`, with the proxy's words, when it did not do what was asked
+   */
+  async run(commands: readonly Command[]): Promise<"done" | "later"> {
+    const text = commands.map((one) => one.text).join(";");
+    const lines = (await this.ask(text)).split("\n").filter((line) => line.trim() !== "");
+    const answers = lines.filter((line) => !commands.some(({ expect }) => expect?.test(line)));
+    const refused = answers.filter((line) => !commands.some(({ later }) => later?.test(line)));
+    if (refused.length === 0) return answers.length === 0 ? "done" : "later";
+    const said = refused.join("; ").slice(0, 300);
+    throw new RuntimeApiError("refused", `the edge's proxy refused "${text}": ${said}`);
   }
 }

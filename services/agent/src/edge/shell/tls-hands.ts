@@ -25,17 +25,27 @@ export class TlsHands {
     this.#paths = paths;
   }
 
-  /** @param pid of the running proxy: another one is read anew */
-  async observe(pid: number): Promise<ObservedTls> {
+  get questions(): string[] {
+    const { tlsDir, optionsFile } = this.#paths;
+    const list = tlsDir === null ? [] : [`show ssl crt-list ${listFile(tlsDir)}`];
+    return [`show map ${optionsFile}`, ...list];
+  }
+
+  /**
+   * @param pid of the running proxy: another one's certificates are read anew
+   * @param answers to `questions`
+   */
+  async observe(pid: number, [map = "", list = ""]: readonly string[]): Promise<ObservedTls> {
     if (pid !== this.#pid) this.#seen.clear();
     this.#pid = pid;
-    const { tlsDir, optionsFile } = this.#paths;
-    const options = parseMap(await this.#client.ask(`show map ${optionsFile}`));
+    const { tlsDir } = this.#paths;
+    const options = parseMap(map);
     if (tlsDir === null) return { certificates: new Map(), options };
-    const names = parseCertificateList(await this.#client.ask(`show ssl crt-list ${listFile(tlsDir)}`));
+    const names = parseCertificateList(list);
     for (const known of this.#seen.keys()) if (!names.includes(known)) this.#seen.delete(known);
     for (const name of names) {
       if (this.#seen.has(name)) continue;
+      // Alone: strangers wrote what it shows, and it may hold any line.
       const shown = await this.#client.ask(`show ssl cert ${certificatePath(tlsDir, name)}`);
       this.#seen.set(name, parseFingerprint(shown));
     }

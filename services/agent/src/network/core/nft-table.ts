@@ -63,7 +63,10 @@ function isSameFrame(one: NftTable, other: NftTable): boolean {
 }
 
 function isSameList(one: NftSet, other: NftSet | undefined): boolean {
-  return one.elements.join() === other?.elements.join();
+  return (
+    one.elements.length === other?.elements.length &&
+    one.elements.every((element, i) => element === other.elements[i])
+  );
 }
 
 /** The elements that come and go, set by set. */

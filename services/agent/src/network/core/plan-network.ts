@@ -63,10 +63,11 @@ export type NetworkStep =
 /** @param desired null: nothing was ever told, or everything is to go */
 export function planNetwork(desired: DesiredHost | null, observed: ObservedHost): NetworkStep[] {
   const tunnels = desired === null ? [] : wantedTunnels(desired);
+  const found = new Map(observed.tunnels.map((tunnel) => [tunnel.name, tunnel]));
   return [
     ...planRules(desired, observed),
     ...planBridges(desired?.networks ?? [], observed),
-    ...tunnels.flatMap((tunnel) => planTunnel(tunnel, observed)),
+    ...tunnels.flatMap((tunnel) => planTunnel(tunnel, found.get(tunnel.name), observed)),
     ...planRoutes(desired === null ? [] : routes(desired), observed),
     ...removedTunnels(tunnels, observed),
   ];
@@ -107,25 +108,25 @@ export function missingBridges(
   networks: readonly DesiredNetwork[],
   engineNetworks: ObservedHost["engineNetworks"],
 ): DesiredNetwork[] {
-  return networks.filter(
-    ({ engineNetwork, slice }) =>
-      !engineNetworks.some(({ name, subnet }) => name === engineNetwork && subnet === slice),
-  );
+  const found = new Set(engineNetworks.map(({ name, subnet }) => `${name} ${subnet}`));
+  return networks.filter(({ engineNetwork, slice }) => !found.has(`${engineNetwork} ${slice}`));
 }
 
 function planBridges(networks: readonly DesiredNetwork[], { engineNetworks }: ObservedHost): NetworkStep[] {
-  const wrong = engineNetworks.filter(
-    ({ name, subnet }) => !networks.some((one) => one.engineNetwork === name && one.slice === subnet),
-  );
+  const wanted = new Set(networks.map(({ engineNetwork, slice }) => `${engineNetwork} ${slice}`));
+  const wrong = engineNetworks.filter(({ name, subnet }) => !wanted.has(`${name} ${subnet}`));
   return [
     ...wrong.map(({ name }) => ({ kind: "remove-bridge" as const, engineNetwork: name })),
     ...missingBridges(networks, engineNetworks).map((network) => ({ kind: "make-bridge" as const, network })),
   ];
 }
 
-function planTunnel(tunnel: Tunnel, { tunnels, links, addresses }: ObservedHost): NetworkStep[] {
+function planTunnel(
+  tunnel: Tunnel,
+  found: ObservedTunnel | undefined,
+  { links, addresses }: ObservedHost,
+): NetworkStep[] {
   const steps: NetworkStep[] = [];
-  const found = tunnels.find(({ name }) => name === tunnel.name);
   const stands = found !== undefined && links.has(tunnel.name);
   if (!stands) steps.push({ kind: "make-tunnel", tunnel });
   if (!stands || !isNamed(tunnel, found)) steps.push({ kind: "configure-tunnel", tunnel, changes: null });
@@ -141,9 +142,16 @@ function isNamed({ publicKey, port }: Tunnel, found: ObservedTunnel): boolean {
   return found.publicKey === publicKey && found.port === port;
 }
 
+/** Both stay the same values until something changes, so on a full host only what changed is compared again. */
+const compared = new WeakMap<Tunnel, { readonly found: ObservedTunnel; readonly hasPeers: boolean }>();
+
 function hasPeers(wanted: Tunnel, found: ObservedTunnel): boolean {
+  const before = compared.get(wanted);
+  if (before?.found === found) return before.hasPeers;
   const { peers, people, removed } = peerChanges(wanted, found);
-  return peers.length === 0 && people.length === 0 && removed.length === 0;
+  const isSame = peers.length === 0 && people.length === 0 && removed.length === 0;
+  compared.set(wanted, { found, hasPeers: isSame });
+  return isSame;
 }
 
 function peerChanges(wanted: Tunnel, found: ObservedTunnel): PeerChanges {
@@ -174,20 +182,22 @@ function isPerson({ publicKey, address }: Person, found: ObservedPeer): boolean 
 }
 
 function planRoutes(wanted: readonly Route[], { routes: found }: ObservedHost): NetworkStep[] {
-  const same = (a: Route, b: Route) =>
-    a.table === b.table && a.to === b.to && a.device === b.device && a.source === b.source;
+  const placeOf = ({ table, to }: Route) => `${table} ${to}`;
+  const textOf = (route: Route) => `${placeOf(route)} ${route.device} ${route.source}`;
+  const [present, places] = [new Set(found.map(textOf)), new Set(wanted.map(placeOf))];
   return [
     ...wanted
-      .filter((route) => !found.some((one) => same(one, route)))
+      .filter((route) => !present.has(textOf(route)))
       .map((route) => ({ kind: "set-route" as const, route })),
     ...found
-      .filter((route) => !wanted.some((one) => one.table === route.table && one.to === route.to))
+      .filter((route) => !places.has(placeOf(route)))
       .map((route) => ({ kind: "remove-route" as const, route })),
   ];
 }
 
 function removedTunnels(wanted: readonly Tunnel[], { links }: ObservedHost): NetworkStep[] {
+  const names = new Set(wanted.map(({ name }) => name));
   return [...links]
-    .filter((name) => /^w[bm]-/.test(name) && !wanted.some((tunnel) => tunnel.name === name))
+    .filter((name) => /^w[bm]-/.test(name) && !names.has(name))
     .map((name) => ({ kind: "remove-tunnel" as const, name }));
 }

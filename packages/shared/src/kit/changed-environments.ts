@@ -2,28 +2,34 @@
  * Environments whose tables may differ from the stored ones.
  *
  * What must stay true: after an act of anybody, an event about a service or an error all are made anew, and so they are
- * every `wholeEveryMs`, whatever was missed. Else those whose jobs or sleeps changed, and those that wait for more.
+ * every `wholeEveryMs`, whatever was missed. Else those that the record names, and those that wait for more.
  */
-import { type Kysely, sql } from "kysely";
-import type { RouterTables } from "./tables.ts";
-
 /** A change that takes longer from its statement to its commit is seen when all are made anew. */
 const MOST_COMMIT_MS = 5000;
 
-interface Mark {
+/** What the record says when it is asked for changes. */
+export interface RecordChanges {
   /** By the record's clock. */
   readonly atMs: number;
+  /** Of the newest act of anybody. */
   readonly acts: string | null;
+  readonly environments: readonly string[];
+}
+
+export interface ChangesGiven {
+  /** Changes since then, by the record's clock. */
+  readonly read: (since: Date) => Promise<RecordChanges>;
+  readonly wholeEveryMs: number;
 }
 
 export class ChangedEnvironments {
-  readonly #given: { readonly db: Kysely<RouterTables>; readonly wholeEveryMs: number };
-  #mark: Mark | null = null;
+  readonly #given: ChangesGiven;
+  #mark: Omit<RecordChanges, "environments"> | null = null;
   #wholeAtMs = Number.NEGATIVE_INFINITY;
   #waiting: readonly string[] = [];
   #added = new Set<string>();
 
-  constructor(given: { readonly db: Kysely<RouterTables>; readonly wholeEveryMs: number }) {
+  constructor(given: ChangesGiven) {
     this.#given = given;
   }
 
@@ -48,7 +54,8 @@ export class ChangedEnvironments {
     const before = this.#mark;
     const added = [...this.#added];
     this.#added = new Set();
-    const { environments, ...mark } = await readChanges(this.#given.db, before?.atMs ?? null);
+    const since = new Date((before?.atMs ?? Date.now()) - MOST_COMMIT_MS);
+    const { environments, ...mark } = await this.#given.read(since);
     const isKept = before !== null && this.#mark === before && before.acts === mark.acts;
     this.#mark = mark;
     if (isKept && nowMs - this.#wholeAtMs < this.#given.wholeEveryMs)
@@ -56,19 +63,4 @@ export class ChangedEnvironments {
     this.#wholeAtMs = nowMs;
     return null;
   }
-}
-
-async function readChanges(
-  db: Kysely<RouterTables>,
-  beforeMs: number | null,
-): Promise<Mark & { readonly environments: readonly string[] }> {
-  const since = new Date((beforeMs ?? Date.now()) - MOST_COMMIT_MS);
-  const { rows } = await sql<Mark & { environments: string[] }>`
-    select (extract(epoch from clock_timestamp()) * 1000)::float8 as "atMs", (select max(id)::text from api.audit) as acts,
-           array(select environment_id from scheduler.jobs where told_at > ${since}
-                 union select s.environment_id from scheduler.sleeps z join api.services s on s.id = z.service_id
-                        where z.state_since > ${since}) as environments`.execute(db);
-  const [row] = rows;
-  if (row === undefined) throw new Error("the record told no time");
-  return row;
 }
