@@ -20,7 +20,7 @@ import { runService } from "@berth/shared/kit/service.ts";
 import { NetworkConfig } from "./config.ts";
 import { onGetNetworks, onJoinMesh, onJoinNetwork, onLeaveNetwork } from "./inbound/host-requests.ts";
 import { onAddPersonPeer, onRemovePersonPeer } from "./inbound/people.ts";
-import { reconcileTables, sharedRuns } from "./inbound/reconcile-tables.ts";
+import { gathered, reconcileTables, sharedRuns } from "./inbound/reconcile-tables.ts";
 import {
   onNetworkApplied,
   onNetworkHeld,
@@ -29,10 +29,12 @@ import {
   onShowNetwork,
 } from "./inbound/reports.ts";
 import { releaseUnused } from "./outbound/member-store.ts";
-import { readChanges, readWatermark } from "./outbound/table-store.ts";
+import { readChanges, readWatermark, type Which } from "./outbound/table-store.ts";
 import type { NetworkTables } from "./outbound/tables.ts";
 
 const RELEASE_EVERY_MS = 5000;
+/** Less than a container takes to start. */
+const MESH_REST_MS = 150;
 
 await runService("network", NetworkConfig, async ({ config, log, scope }) => {
   const { db } = scope.use(
@@ -59,9 +61,20 @@ await runService("network", NetworkConfig, async ({ config, log, scope }) => {
   const given = {
     ...parts,
     reconcile: sharedRuns(() => reconcileTables({ ...parts, again })),
-    reconcileOf: (only: readonly string[]) => reconcileTables({ ...parts, again }, only),
+    reconcileOf: (which: Which) => reconcileTables({ ...parts, again }, which),
+    reconcileMeshSoon: gathered(() => mesh.wake(), MESH_REST_MS),
   };
 
+  const mesh = scope.use(
+    new Reconciler({
+      name: "mesh",
+      everyMs: config.wholeEveryMs,
+      log,
+      run: async () => {
+        if (bus.connected) await given.reconcileOf({ environments: [], mesh: true });
+      },
+    }),
+  );
   const tables = scope.use(
     new Reconciler({
       name: "tables",
@@ -74,7 +87,7 @@ await runService("network", NetworkConfig, async ({ config, log, scope }) => {
         try {
           const only = await changes.next();
           if (only === null) await given.reconcile();
-          else if (only.length > 0) await given.reconcileOf(only);
+          else if (only.length > 0) await given.reconcileOf({ environments: only, mesh: false });
         } catch (error) {
           changes.all();
           throw error;

@@ -131,9 +131,12 @@ export const JoinNetwork = defineRequest({
     keyGeneration: z.int().min(0).default(0),
     /** UDP ports that somebody else uses on the host. */
     busyPorts: z.array(PortNumber).max(100).default([]),
+    /** Of the mesh that the host has; 0, or left out: none. */
+    meshVersion: z.int().min(0).default(0),
   }),
   reply: z.discriminatedUnion("answer", [
-    z.strictObject({ answer: z.literal("joined"), network: EnvironmentNetwork, mesh: Mesh }),
+    /** `mesh` is null for a host that has one: what the join changed of it is told to all hosts a moment later. */
+    z.strictObject({ answer: z.literal("joined"), network: EnvironmentNetwork, mesh: Mesh.nullable() }),
     z.strictObject({ answer: z.literal("refused"), reason: z.string().max(500) }),
   ]),
   timeoutMs: 3000,

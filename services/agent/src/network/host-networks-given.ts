@@ -17,8 +17,11 @@ export interface NetworkAsk {
     readonly publicKey: string;
     readonly keyGeneration: number;
     readonly busyPorts: number[];
+    /** Of the mesh that is known; 0: none is. Then the answer has it. */
+    readonly meshVersion: number;
   }): Promise<
-    { answer: "joined"; network: EnvironmentNetwork; mesh: Mesh } | { answer: "refused"; reason: string }
+    | { answer: "joined"; network: EnvironmentNetwork; mesh: Mesh | null }
+    | { answer: "refused"; reason: string }
   >;
   leave(environmentId: EnvironmentId): Promise<void>;
   joinMesh(publicKey: string, port: number): Promise<Mesh>;

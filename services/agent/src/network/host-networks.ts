@@ -21,6 +21,7 @@ import {
   type HeldNetwork,
   interfaceNames,
   joinNeed,
+  memberOf,
   orderProblem,
   tunnelMtu,
   withoutExpired,
@@ -131,24 +132,23 @@ export class HostNetworks {
     const keyGeneration = fresh?.keyGeneration ?? before?.keyGeneration ?? 0;
     const busyPorts: number[] = [];
     for (;;) {
-      const reply = await ask.join({ environmentId, publicKey: keys.publicKey, keyGeneration, busyPorts });
+      const known = { keyGeneration, busyPorts, meshVersion: this.#mesh?.mesh?.version ?? 0 };
+      const reply = await ask.join({ environmentId, publicKey: keys.publicKey, ...known });
       if (reply.answer === "refused") throw new EngineError("network", 409, new Error(reply.reason));
       const { network, mesh } = reply;
-      const port = network.members.find(({ hostId }) => hostId === identity.hostId)?.port ?? 0;
-      const isOwn = before?.network.members.some(
-        (member) => member.hostId === identity.hostId && member.port === port,
-      );
-      if (isOwn !== true && busyPorts.length < MAX_BUSY_PORTS && !(await isUdpPortFree(port))) {
+      const port = memberOf(network, identity.hostId)?.port ?? 0;
+      const isOwn = before !== undefined && memberOf(before.network, identity.hostId)?.port === port;
+      if (!isOwn && busyPorts.length < MAX_BUSY_PORTS && !(await isUdpPortFree(port))) {
         busyPorts.push(port);
         continue;
       }
       this.#foreign = await this.#given.hands.foreignNetworks();
       const held = [...this.#held.values()];
-      const problem = orderProblem(network, identity.hostId, mesh.podCidr, held, this.#foreign);
+      const podCidr = (mesh ?? this.#mesh?.mesh)?.podCidr ?? network.subnet;
+      const problem = orderProblem(network, identity.hostId, podCidr, held, this.#foreign);
       if (problem !== null) {
         log.error("network.order-refused", { environmentId, problem });
-        const refusal = `this host cannot join the environment's network: ${problem}`;
-        throw new EngineError("network", 409, new Error(refusal));
+        throw new EngineError("network", 409, new Error(`this host cannot join the network: ${problem}`));
       }
       // A signal may have told a newer version while the answer was on its way.
       const told = this.#held.get(environmentId)?.network;
@@ -159,8 +159,8 @@ export class HostNetworks {
       // A start waits for it only after all else.
       void files.save(joined).catch(this.#notKept);
       this.#keepMesh(mesh);
-      log.info("network.joined", { environmentId, subnet: network.subnet, members: network.members.length });
-      return;
+      const { subnet, members } = network;
+      return log.info("network.joined", { environmentId, subnet, members: members.length });
     }
   }
 
@@ -170,8 +170,8 @@ export class HostNetworks {
     const { identity, log, files } = this.#given;
     const held = this.#held.get(environmentId);
     if (held === undefined || held.network.version >= network.version) return;
-    const own = network.members.find(({ hostId }) => hostId === identity.hostId);
-    const before = held.network.members.find(({ hostId }) => hostId === identity.hostId);
+    const own = memberOf(network, identity.hostId);
+    const before = memberOf(held.network, identity.hostId);
     // Not a member any more, or elsewhere: only a join of our own changes that.
     if (own === undefined || own.slice !== before?.slice) return;
     const podCidr = this.#mesh?.mesh?.podCidr ?? network.subnet;
@@ -222,12 +222,12 @@ export class HostNetworks {
   }
 
   /** @returns whether it was newer */
-  #keepMesh(mesh: Mesh): boolean {
+  #keepMesh(mesh: Mesh | null): boolean {
     const held = this.#mesh;
-    if (held === null || (held.mesh !== null && held.mesh.version >= mesh.version)) return false;
-    const podCidr = held.mesh?.podCidr ?? mesh.podCidr;
-    if (podCidr !== mesh.podCidr && this.#held.size > 0) {
-      const problem = `the pod's range changed from ${podCidr} to ${mesh.podCidr}`;
+    if (mesh === null || held === null || (held.mesh !== null && held.mesh.version >= mesh.version))
+      return false;
+    if (held.mesh !== null && held.mesh.podCidr !== mesh.podCidr && this.#held.size > 0) {
+      const problem = `the pod's range changed from ${held.mesh.podCidr} to ${mesh.podCidr}`;
       this.#given.log.error("network.order-refused", { problem });
       return false;
     }

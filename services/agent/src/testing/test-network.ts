@@ -94,9 +94,9 @@ function numberOf({ folder }: TestEngine, environmentId: string): number {
 export function testNetworkService(engine: TestEngine, hostId: HostId, isShared = false): NetworkAsk {
   const mesh = testMesh(engine, hostId);
   return {
-    join: async ({ environmentId, publicKey }) => {
+    join: async ({ environmentId, publicKey, meshVersion }) => {
       const network = testNetwork(engine, hostId, environmentId, publicKey, isShared);
-      return { answer: "joined", network, mesh };
+      return { answer: "joined", network, mesh: meshVersion > 0 ? null : mesh };
     },
     leave: async () => {},
     applied: () => {},

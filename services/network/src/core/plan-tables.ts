@@ -61,8 +61,8 @@ export interface World {
   readonly links: readonly LinkRow[];
   readonly linked: readonly LinkedRow[];
   readonly people: readonly (PersonPeer & { readonly environmentId: string })[];
-  /** Each with all its slices, in order. */
-  readonly hosts: readonly MeshHost[];
+  /** Each with all its slices, in order; null: the mesh is not asked for. */
+  readonly hosts: readonly MeshHost[] | null;
   readonly podCidr: string;
   readonly hostCidr: string;
 }
@@ -86,7 +86,7 @@ export function portName(process: string): string {
 /** @returns the tables that differ from `stored`, each with the next version */
 export function planTables(world: World, stored: ReadonlyMap<string, Table>): Table[] {
   const wanted = new Map<string, unknown>(networkContents(world));
-  wanted.set("mesh", meshContent(world));
+  if (world.hosts !== null) wanted.set("mesh", meshContent(world, world.hosts));
   return [...wanted]
     .map(([name, content]) => ({ name, content, version: (stored.get(name)?.version ?? 0) + 1 }))
     .filter(({ name, content }) => !sameContent(stored.get(name)?.content, content));
@@ -138,7 +138,7 @@ function peopleOf({ people }: World, environmentId: string): Pick<NetworkContent
   return its.length === 0 ? {} : { people: its };
 }
 
-function meshContent({ hosts, podCidr, hostCidr }: World): MeshContent {
+function meshContent({ podCidr, hostCidr }: World, hosts: readonly MeshHost[]): MeshContent {
   return { podCidr, hostCidr, hosts: hosts.toSorted((a, b) => compare(a.hostId, b.hostId)) };
 }
 

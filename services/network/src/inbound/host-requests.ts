@@ -11,7 +11,10 @@ type Request<C extends { payload: z.ZodType; reply: z.ZodType }> = (
   asked: z.infer<C["payload"]>,
 ) => Promise<z.infer<C["reply"]>>;
 
-/** The answer holds the new member itself, and the others are told before it leaves. */
+/**
+ * The answer holds the new member itself, and the others are told before it leaves. The mesh carries what edges send to its
+ * containers, of which there are none yet: it follows.
+ */
 export function onJoinNetwork(given: TablesGiven): Request<typeof JoinNetwork> {
   return async (asked) => {
     const { hostId, environmentId } = asked;
@@ -20,10 +23,12 @@ export function onJoinNetwork(given: TablesGiven): Request<typeof JoinNetwork> {
       given.log.warn("network.join-refused", { hostId, environmentId, reason: joined.reason });
       return { answer: "refused", reason: joined.reason };
     }
-    const { networks, mesh } = await given.reconcileOf([environmentId]);
+    const hasMesh = asked.meshVersion > 0;
+    const { networks, mesh } = await given.reconcileOf({ environments: [environmentId], mesh: !hasMesh });
     const [network] = networks;
-    if (network === undefined || mesh === null)
+    if (network === undefined || (mesh === null && !hasMesh))
       throw new Error("a network that was just stored is not there");
+    if (hasMesh) given.reconcileMeshSoon();
     return { answer: "joined", network, mesh };
   };
 }

@@ -9,7 +9,8 @@ export function onAddPersonPeer(given: TablesGiven) {
     asked: z.infer<typeof AddPersonPeer.payload>,
   ): Promise<z.infer<typeof AddPersonPeer.reply>> => {
     const added = await addPerson(given.db, asked, given.pools);
-    if (added.answer === "added") await given.reconcileOf([asked.environmentId]);
+    if (added.answer === "added")
+      await given.reconcileOf({ environments: [asked.environmentId], mesh: false });
     return added;
   };
 }
@@ -19,7 +20,7 @@ export function onRemovePersonPeer(given: TablesGiven) {
     asked: z.infer<typeof RemovePersonPeer.payload>,
   ): Promise<z.infer<typeof RemovePersonPeer.reply>> => {
     const removed = await removePerson(given.db, asked);
-    if (removed) await given.reconcileOf([asked.environmentId]);
+    if (removed) await given.reconcileOf({ environments: [asked.environmentId], mesh: false });
     return { removed };
   };
 }

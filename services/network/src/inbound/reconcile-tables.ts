@@ -5,7 +5,7 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import type { Kysely } from "kysely";
 import { NETWORKS_LIMIT_BYTES } from "../core/fit-networks.ts";
 import type { Pools } from "../core/place-member.ts";
-import { storeTables, type Told } from "../outbound/table-store.ts";
+import { EVERYTHING, storeTables, type Told, type Which } from "../outbound/table-store.ts";
 import type { NetworkTables } from "../outbound/tables.ts";
 
 export interface TablesGiven {
@@ -18,8 +18,10 @@ export interface TablesGiven {
    * instances, which may wait for others.
    */
   readonly reconcile: () => Promise<void>;
-  /** The same for some environments and the mesh, at the cost of those. @returns all of them as they are then */
-  readonly reconcileOf: (only: readonly string[]) => Promise<Told>;
+  /** The same for some of the tables, at their cost. @returns them as they are then */
+  readonly reconcileOf: (which: Which) => Promise<Told>;
+  /** Makes and tells the mesh within a moment: joins that come together, as of one environment's hosts, share one. */
+  readonly reconcileMeshSoon: () => void;
 }
 
 /** Callers at the same time share one run, which begins after they called. */
@@ -37,17 +39,30 @@ export function sharedRuns(run: () => Promise<unknown>): () => Promise<void> {
   };
 }
 
-export interface RunGiven extends Omit<TablesGiven, "reconcile" | "reconcileOf"> {
+/** Calls within this time after the first one lead to one run at its end. */
+export function gathered(run: () => void, waitMs: number): () => void {
+  let isWaiting = false;
+  return () => {
+    if (isWaiting) return;
+    isWaiting = true;
+    setTimeout(() => {
+      isWaiting = false;
+      run();
+    }, waitMs).unref();
+  };
+}
+
+export interface RunGiven extends Pick<TablesGiven, "db" | "bus" | "log" | "pools"> {
   /** Asks for another run of these, so long after this one. */
   readonly again: (waiting: readonly string[], afterMs: number) => void;
 }
 
-/** @param only environments; null: all. A signal that is lost, or too large to be one, is healed by the host's own asking. */
+/** A signal that is lost, or too large to be one, is healed by the host's own asking. */
 export async function reconcileTables(
   { db, bus, log, pools, again }: RunGiven,
-  only: readonly string[] | null = null,
+  which: Which = EVERYTHING,
 ): Promise<Told> {
-  const { networks, mesh, all, waiting, againInMs } = await storeTables(db, pools, only);
+  const { networks, mesh, all, waiting, againInMs } = await storeTables(db, pools, which);
   if (againInMs !== null) again(waiting, againInMs);
   for (const network of networks) {
     const { environmentId, version, members, names } = network;

@@ -29,7 +29,7 @@ export function onNetworkHeld(given: TablesGiven) {
   return async ({
     environmentId,
   }: z.infer<typeof NetworkHeld.payload>): Promise<z.infer<typeof NetworkHeld.reply>> => {
-    await given.reconcileOf([environmentId]);
+    await given.reconcileOf({ environments: [environmentId], mesh: false });
     return { isHeld: await isHeld(given.db, environmentId) };
   };
 }
@@ -62,7 +62,7 @@ export function onRotateNetworkKeys(given: TablesGiven) {
     environmentId,
   }: z.infer<typeof RotateNetworkKeys.payload>): Promise<z.infer<typeof RotateNetworkKeys.reply>> => {
     const keyGeneration = await askNewKeys(given.db, environmentId);
-    if (keyGeneration !== null) await given.reconcileOf([environmentId]);
+    if (keyGeneration !== null) await given.reconcileOf({ environments: [environmentId], mesh: false });
     return { keyGeneration };
   };
 }

@@ -50,7 +50,7 @@ describe.skipIf(adminUrl === undefined)("tables of networks", () => {
       const id = await addEnvironment(number);
       for (const at of [0, 1]) {
         await addMember(id, number, at);
-        const stored = await storeTables(db, testPools, [id]);
+        const stored = await storeTables(db, testPools, { environments: [id], mesh: true });
         told(stored);
         const { networks, mesh } = stored.all;
         expect(networks).toHaveLength(1);
@@ -78,7 +78,7 @@ describe.skipIf(adminUrl === undefined)("tables of networks", () => {
     const [first, second] = [await addEnvironment(6), await addEnvironment(7)];
     await addMember(first, 6, 0);
     await addMember(second, 7, 0);
-    const { networks } = await storeTables(db, testPools, [first]);
+    const { networks } = await storeTables(db, testPools, { environments: [first], mesh: true });
     expect(networks.map(({ environmentId }) => environmentId)).toEqual([first]);
     expect((await readTables(db, [second])).networks).toEqual([]);
   });

@@ -19,6 +19,14 @@ const MOST_TRIES = 20;
 /** A host without a key is told a port all the same; nobody sends to it. */
 const NO_PORT = 1;
 
+/** Which tables are made. `environments` null: of all. */
+export interface Which {
+  readonly environments: readonly string[] | null;
+  readonly mesh: boolean;
+}
+
+export const EVERYTHING: Which = { environments: null, mesh: true };
+
 export interface Told {
   readonly networks: readonly EnvironmentNetwork[];
   readonly mesh: Mesh | null;
@@ -36,18 +44,17 @@ export interface Stored extends Told {
 /**
  * Makes tables from what is stored and keeps those that changed and do not wait for more. What was stored before the call
  * is in them, but for names that wait.
- * @param only environments: their tables and the mesh alone; null: all
  * @returns those that were kept
  * @throws Error when others stored the same tables again and again meanwhile
  */
 export async function storeTables(
   db: Kysely<NetworkTables>,
   pools: Pools,
-  only: readonly string[] | null = null,
+  which: Which = EVERYTHING,
 ): Promise<Stored> {
   const told = new Map<string, Table>();
   for (let tries = 0; tries < MOST_TRIES; tries += 1) {
-    const { stored, world } = await readRecord(db, pools, only);
+    const { stored, world } = await readRecord(db, pools, which);
     const { now, waiting, againInMs } = deferNames(planTables(world, stored), stored);
     const kept = await storeOver(db, now);
     for (const table of now) if (kept.has(table.name)) told.set(table.name, table);
@@ -110,12 +117,11 @@ const isOf = (column: string, only: readonly string[] | null): RawBuilder<unknow
 /**
  * The tables as they were told last, and all that they are made from, as of one instant: a host that joins waits for it,
  * so it is one question.
- * @param only environments of which all is read; null: all. Of the others the mesh has the slices
  */
 async function readRecord(
   db: Kysely<NetworkTables>,
   pools: Pools,
-  only: readonly string[] | null,
+  { environments: only, mesh: isMesh }: Which,
 ): Promise<{ readonly stored: ReadonlyMap<string, ToldTable>; readonly world: World }> {
   const environments = sql`
     select e.environment_id as "environmentId", e.subnet::text as subnet, e.key_generation as "keyGeneration",
@@ -157,11 +163,13 @@ async function readRecord(
       left join (select host_id, array_agg(slice::text order by slice::text collate "C") as slices
                    from members where left_at is null group by host_id) as m on m.host_id = h.id
      where h.removed_at is null`;
-  const stored = storedTables(only === null ? null : [...only, "mesh"]);
+  const stored = storedTables(only === null ? null : [...only, ...(isMesh ? ["mesh"] : [])]);
   const { rows } = await sql<ReadRow>`${PREPARED}
     select ${listed(stored)} as stored, ${listed(environments)} as environments, ${listed(members)} as members,
            ${listed(names)} as names, ${listed(links)} as links, ${listed(linked)} as linked,
-           ${listed(presentPeople)} as people, ${listed(hosts)} as hosts`.execute(db);
+           ${listed(presentPeople)} as people, ${isMesh ? listed(hosts) : sql`null::jsonb`} as hosts`.execute(
+    db,
+  );
   const { stored: tables, ...read } = rows[0] as ReadRow;
   const { podCidr, hostCidr } = pools;
   return {
@@ -204,13 +212,16 @@ export async function readWatermark(db: Kysely<NetworkTables>): Promise<string> 
 /** Environments whose jobs changed lately, and those that are linked to such. */
 export async function readChanges(db: Kysely<NetworkTables>, since: Date): Promise<RecordChanges> {
   const { rows } = await sql<RecordChanges>`
-    with changed as (select distinct environment_id from scheduler.jobs where told_at > ${since})
     select (extract(epoch from clock_timestamp()) * 1000)::float8 as "atMs", (select max(id)::text from api.audit) as acts,
-           array(select environment_id from changed
-                 union select l.consumer_id from api.links l join changed c on c.environment_id = l.provider_id) as environments`.execute(
+           array(select distinct environment_id from scheduler.jobs where told_at > ${since}) as environments`.execute(
     db,
   );
   const [row] = rows;
   if (row === undefined) throw new Error("the record told no time");
-  return row;
+  if (row.environments.length === 0) return row;
+  const linked = await sql<{ id: string }>`${PREPARED}
+    select distinct consumer_id as id from api.links where provider_id = any(${row.environments}::text[])`.execute(
+    db,
+  );
+  return { ...row, environments: [...new Set([...row.environments, ...linked.rows.map(({ id }) => id)])] };
 }

@@ -253,7 +253,7 @@ function desiredNetwork(
   keepsAlive: boolean | null,
 ): DesiredNetwork | null {
   const { network, environmentId, keys } = held;
-  const own = network.members.find(({ hostId }) => hostId === identity.hostId);
+  const own = memberOf(network, identity.hostId);
   if (own === undefined) return null;
   const { bridge, tunnel: tunnelName, engineNetwork } = interfaceNames(environmentId);
   const { mtu } = identity;
@@ -287,6 +287,10 @@ function desiredNetwork(
     exit: exitOf(identity, network, own.port),
     tunnel: peers.length + people.length === 0 ? null : tunnel,
   };
+}
+
+export function memberOf({ members }: EnvironmentNetwork, hostId: string) {
+  return members.find((member) => member.hostId === hostId);
 }
 
 const ANYWHERE = "0.0.0.0/0";
@@ -351,7 +355,7 @@ export function orderProblem(
   held: readonly HeldNetwork[],
   foreign: readonly string[],
 ): string | null {
-  const own = network.members.find((member) => member.hostId === hostId);
+  const own = memberOf(network, hostId);
   if (own === undefined) return null;
   const [pod, subnet, slice] = [podCidr, network.subnet, own.slice].map(parseCidr);
   if (!isCidr(pod) || !isCidr(subnet) || !isCidr(slice)) return "it holds what is no network";
