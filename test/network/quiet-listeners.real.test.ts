@@ -104,7 +104,7 @@ test.skipIf(tool === null)(
       expect(awake).toBeGreaterThan(5);
       expect(silent).toBeLessThan(3);
       const names = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").filter(Boolean);
-      expect(names.map((one) => one.split("=")[0]).toSorted()).toEqual(["LOG_LEVEL", "PATH"]);
+      expect(names.map((one) => one.split("=")[0]).toSorted()).toEqual(["GOMAXPROCS", "LOG_LEVEL", "PATH"]);
     } finally {
       await wireguard.remove(quiet);
       await wireguard.remove(loud);

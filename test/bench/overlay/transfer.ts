@@ -92,7 +92,7 @@ function iperf(netns: string, words: readonly string[]) {
   let errors = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
-  const exit = once(child, "exit");
+  const exit = once(child, "close"); // after its last word was read
   return {
     kill: () => void child.kill("SIGKILL"),
     says: async (text: string, timeoutMs: number): Promise<void> => {

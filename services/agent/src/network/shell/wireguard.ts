@@ -6,6 +6,7 @@
  */
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { type CommandOptions, runCommand } from "../../outbound/run-command.ts";
@@ -21,6 +22,8 @@ const CALLS: Readonly<Partial<Record<NodeJS.Architecture, readonly [string, stri
   x64: ["317", "1"],
   arm64: ["277", "64"],
 };
+/** A tunnel has half of the host's cores at most. One that has fewer carries more per core, and leaves the others to apps. */
+const CORES = Math.max(1, Math.floor(availableParallelism() / 2));
 const STAND_MS = 5000;
 /** How long a process may take to end after its interface went. */
 const LEAVE_MS = 500;
@@ -72,8 +75,7 @@ export class Wireguard {
     const calls = CALLS[process.arch];
     const starter = calls === undefined ? [] : ["perl", STARTER, ...calls];
     const argv = [...this.#prefix, ...starter, this.#program, "-f", name];
-    const script =
-      'cd /; setsid env -i PATH="$PATH" LOG_LEVEL=error "$@" < /dev/null > /dev/null 2>&1 & echo $!';
+    const script = `cd /; setsid env -i PATH="$PATH" LOG_LEVEL=error GOMAXPROCS=${CORES} "$@" < /dev/null > /dev/null 2>&1 & echo $!`;
     return Number(await runCommand(["sh", "-c", script, "sh", ...argv]));
   }
 
