@@ -14,10 +14,14 @@ function host(given: { batched?: readonly string[]; fails?: boolean } = {}) {
   const processes = ["wm-pod", "wb-a"].map((name, i) => ({ pid: 100 + i, name }));
   const batched = new Set(given.batched);
   const told: string[] = [];
-  let nowMs = 0;
+  let [nowMs, looks] = [0, 0];
   const kernel: TunnelKernel = {
-    counters: async () =>
-      `\n\n${[...bytes].map(([name, count]) => `${name}: ${count}${" 0".repeat(15)}\n`).join("")}`,
+    totals: async () =>
+      `IpExt: InOctets OutOctets\nIpExt: ${[...bytes.values()].reduce((a, b) => a + b)} 0\n`,
+    counters: async () => {
+      looks += 1;
+      return `\n\n${[...bytes].map(([name, count]) => `${name}: ${count}${" 0".repeat(15)}\n`).join("")}`;
+    },
     processes: async () => processes,
     isBatch: async ({ name }) => batched.has(name),
     setBatch: async ({ name }, isBatch) => {
@@ -39,7 +43,7 @@ function host(given: { batched?: readonly string[]; fails?: boolean } = {}) {
     bytes.set(name, (bytes.get(name) ?? 0) + mib * MIB);
     await tunnels.look();
   };
-  return { second, told, batched };
+  return { second, told, batched, looks: () => looks };
 }
 
 test("a tunnel that carries much is scheduled as a batch, and as usual when that is over", async () => {
@@ -50,6 +54,14 @@ test("a tunnel that carries much is scheduled as a batch, and as usual when that
   expect(told).toEqual(["wb-a batch"]);
   for (let i = 0; i < 6; i += 1) await second("wm-pod", 1);
   expect(told).toEqual(["wb-a batch", "wb-a other"]);
+});
+
+test("a host that carries little reads its total alone, and finds the first tunnel that carries much", async () => {
+  const { second, told, looks } = host();
+  for (let i = 0; i < 10; i += 1) await second("wb-a", 1);
+  expect(looks()).toBe(1);
+  for (let i = 0; i < 2; i += 1) await second("wb-a", 100);
+  expect(told).toEqual(["wb-a batch"]);
 });
 
 test("what else the host carries is nobody's tunnel", async () => {

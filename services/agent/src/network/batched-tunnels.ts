@@ -1,7 +1,15 @@
 /** Has the processes of tunnels that carry much scheduled as a batch (core/carrying.ts), and the others as usual. */
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
-import { type Carrying, firstSeen, judgeCarrying, parseCarried } from "./core/carrying.ts";
+import {
+  type Carrying,
+  firstSeen,
+  isLittle,
+  judgeCarrying,
+  parseCarried,
+  parseTotal,
+  type Total,
+} from "./core/carrying.ts";
 import type { DesiredHost } from "./core/network-state.ts";
 import { type TunnelKernel, tunnelKernel } from "./shell/tunnel-process.ts";
 
@@ -18,6 +26,7 @@ export class BatchedTunnels {
   readonly #seen = new Map<string, Carrying>();
   /** As a former process of the agent left them. */
   #left: ReadonlySet<string> | null = null;
+  #total: Total | null = null;
 
   constructor(given: BatchedTunnelsGiven) {
     this.#given = given;
@@ -25,6 +34,7 @@ export class BatchedTunnels {
   }
 
   readonly look = async (): Promise<void> => {
+    if (await this.#isQuiet()) return;
     const names = tunnelNames(this.#given.desired());
     for (const name of this.#seen.keys()) if (!names.has(name)) this.#seen.delete(name);
     if (names.size === 0) return;
@@ -41,6 +51,18 @@ export class BatchedTunnels {
     this.#left = new Set();
     if (turned.size > 0) await this.#turn(turned);
   };
+
+  /** No tunnel counts as one that carries much, and none can be one by now: nothing but the host's total was read. */
+  async #isQuiet(): Promise<boolean> {
+    const before = this.#total;
+    const bytes = parseTotal(await this.#kernel.totals());
+    this.#total = bytes === null ? null : { bytes, atMs: this.#given.clock.monotonicMs() };
+    const carries = this.#left === null || [...this.#seen.values()].some(({ isMuch }) => isMuch);
+    if (carries || before === null || this.#total === null || !isLittle(before, this.#total)) return false;
+    // What was counted before the quiet says nothing of what comes after it.
+    this.#seen.clear();
+    return true;
+  }
 
   async #alreadyBatched(): Promise<ReadonlySet<string>> {
     const left = new Set<string>();

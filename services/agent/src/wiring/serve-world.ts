@@ -46,8 +46,8 @@ const RESTING_PROBE_MS = 300_000;
 const ACTIVITY_MS = 2000;
 /** Besides after each look at the networks. */
 const TUNNELS_LOOK_MS = 10_000;
-/** A tunnel that begins to carry much is scheduled so within this. */
-const CARRYING_LOOK_MS = 500;
+/** A tunnel that begins to carry much is scheduled so after two looks. */
+const CARRYING_LOOK_MS = 300;
 const REPORT_MS = 10_000;
 /** A passage to an instance that is gone ends within this. */
 const PASSAGES_LOOK_MS = 1000;

@@ -1,6 +1,7 @@
+import { readFileSync } from "node:fs";
 import { MIB } from "@berth/shared/domain/resources.ts";
 import { expect, test } from "vitest";
-import { type Carrying, firstSeen, judgeCarrying, parseCarried } from "./carrying.ts";
+import { type Carrying, firstSeen, isLittle, judgeCarrying, parseCarried, parseTotal } from "./carrying.ts";
 
 /** What it is said to carry after each second, given what it carried in it. */
 function over(mibPerSecond: readonly number[], from: Carrying = firstSeen(0, 0, false)): boolean[] {
@@ -50,4 +51,14 @@ damaged: 1 2 3
       ["wb-abcdefghij", 9_000_000],
     ]),
   );
+});
+
+test("the host's total is read off the kernel's text, and what it does not say is not little", () => {
+  const text = "TcpExt: A B\nTcpExt: 1 2\nIpExt: InNoRoutes InOctets OutOctets\nIpExt: 5 70 30\n";
+  expect(parseTotal(text)).toBe(100);
+  expect(parseTotal("TcpExt: A\nTcpExt: 1\n")).toBeNull();
+  expect(parseTotal(readFileSync("/proc/net/netstat", "utf8"))).toBeGreaterThanOrEqual(0);
+  expect(isLittle({ atMs: 0, bytes: 0 }, { atMs: 1000, bytes: 15 * MIB })).toBe(true);
+  expect(isLittle({ atMs: 0, bytes: 0 }, { atMs: 1000, bytes: 16 * MIB })).toBe(false);
+  expect(isLittle({ atMs: 0, bytes: 9 }, { atMs: 1000, bytes: 8 })).toBe(false);
 });

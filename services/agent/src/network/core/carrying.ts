@@ -38,6 +38,28 @@ export function judgeCarrying(before: Carrying, bytes: number, atMs: number): Ca
   return { ...now, isMuch, littleSinceMs: isMuch ? littleSinceMs : null };
 }
 
+/** Whether so few bytes passed the host, all together, that no tunnel of it carries much. */
+export function isLittle(before: Total, now: Total): boolean {
+  const [bytes, tookMs] = [now.bytes - before.bytes, now.atMs - before.atMs];
+  return bytes >= 0 && tookMs > 0 && (bytes * 1000) / tookMs < MUCH_BYTES_PER_SECOND;
+}
+
+export interface Total {
+  readonly atMs: number;
+  readonly bytes: number;
+}
+
+/** @param text of `/proc/net/netstat` @returns received and sent bytes of all IP packets; null: it does not say */
+export function parseTotal(text: string): number | null {
+  const [head, values] = text.split("\n").filter((line) => line.startsWith("IpExt:"));
+  const [names = [], numbers = []] = [head?.split(" "), values?.split(" ").map(Number)];
+  const total = ["InOctets", "OutOctets"].reduce(
+    (sum, name) => sum + (numbers[names.indexOf(name)] ?? NaN),
+    0,
+  );
+  return Number.isFinite(total) ? total : null;
+}
+
 /** @param text of `/proc/net/dev` @returns received and sent bytes of each interface */
 export function parseCarried(text: string): Map<string, number> {
   const lines = text.split("\n").slice(2);

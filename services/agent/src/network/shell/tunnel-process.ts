@@ -14,7 +14,9 @@ export interface TunnelProcess {
 
 /** Of the kernel and its processes. */
 export interface TunnelKernel {
-  /** `/proc/net/dev` of the host. */
+  /** `/proc/net/netstat` of the host. */
+  totals(): Promise<string>;
+  /** `/proc/net/dev` of the host: the more interfaces it has, the more it costs. */
   counters(): Promise<string>;
   processes(): Promise<readonly TunnelProcess[]>;
   isBatch(process: TunnelProcess): Promise<boolean>;
@@ -46,6 +48,7 @@ export async function setBatch({ pid }: TunnelProcess, isBatch: boolean): Promis
 }
 
 export const tunnelKernel: TunnelKernel = {
+  totals: () => readFile("/proc/net/netstat", "utf8"),
   counters: () => readFile("/proc/net/dev", "utf8"),
   processes: tunnelProcesses,
   ...{ isBatch, setBatch },
