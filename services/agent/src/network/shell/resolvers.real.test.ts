@@ -83,6 +83,26 @@ test("no question is unanswered while the set of ready slots changes, and the an
   expect(Number(stdout)).toBe(2);
 });
 
+test("records that only come wait for more of them, addresses do not", async () => {
+  const resolvers = new Resolvers(folder, null, enter);
+  const pids = async () => (await run(`ip netns pids ${namespace}`)).stdout;
+  await resolvers.ensure("one", view([4]));
+  const before = await pids();
+  for (const slots of [
+    [4, 5],
+    [4, 5, 6],
+  ])
+    expect(await resolvers.ensure("one", view(slots))).toBe("told");
+  const addresses = () => asker().resolve4("6.web.shop.internal");
+  await expect.poll(() => addresses().catch(String), { timeout: 1000, interval: 10 }).toEqual(["10.64.0.7"]);
+  expect(await pids()).toBe(before);
+  const names = [4, 5, 6].map((slot) => `${slot}.web.shop.internal`);
+  await expect.poll(slotsOf, { timeout: 20_000 }).toEqual(names);
+  // One that goes is gone at once.
+  await resolvers.ensure("one", view([4, 5]));
+  await expect.poll(slotsOf, { timeout: 1000 }).toEqual(names.slice(0, 2));
+});
+
 test("an environment without a port has no second process; one that is gone has none", async () => {
   const resolvers = new Resolvers(folder, null, enter);
   await resolvers.ensure("one", view([]));

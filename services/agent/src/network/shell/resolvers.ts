@@ -3,7 +3,8 @@
  * by its configuration file, starts it again when it died, and tells it of changed names by SIGHUP.
  *
  * SRV records are read at a start only: they have a second process, which the first one asks. A changed set of ready slots
- * is a new second process beside the old one, and nothing is unanswered meanwhile.
+ * is a new second process beside the old one, and nothing is unanswered meanwhile. Records that only come, as while a service
+ * is scaled up, wait for more of them; addresses of names never do.
  */
 import { mkdirSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
@@ -14,6 +15,8 @@ import { hostsText, recordsConfig, resolverConfig, serversText, srvText } from "
 import { type Dnsmasq, end, pidOf, read, replace, runs, start } from "./dnsmasq.ts";
 import type { QuietListeners } from "./quiet-listeners.ts";
 
+/** Between two starts of a second process for records that only come. */
+const RECORDS_REST_MS = 2000;
 /** Closed to containers; the second process of an environment listens at one, the next one at the other. */
 const RECORD_PORTS = [5301, 5302] as const;
 
@@ -35,6 +38,10 @@ export class Resolvers {
   readonly #told = new Map<string, string>();
   /** The processes of a resolver that was seen to be well; until something is done to it. */
   readonly #well = new Map<string, readonly { readonly pid: number; readonly configFile: string }[]>();
+  /** Per resolver, when its second process was started last, and what it is to be told once that rested. */
+  readonly #recordsAtMs = new Map<string, number>();
+  readonly #waiting = new Map<string, ResolverView>();
+  readonly #timed = new Set<string>();
   /** Per resolver, what is done to it last: two at once would start it twice, and one does not wait for another's. */
   readonly #last = new Map<string, Promise<unknown>>();
 
@@ -98,12 +105,14 @@ export class Resolvers {
     const srv = srvText(names);
     this.#told.delete(key);
     this.#well.delete(key);
+    this.#waiting.delete(key);
     const folder = join(this.#folder, key);
     mkdirSync(folder, { recursive: true, mode: 0o755 });
     const files = filesOf(folder);
     const otherNames = replace(files.hostsFile, text);
-    const [records] = await Promise.allSettled([this.#ensureRecords(folder, gateway, srv)]);
-    const otherServers = records.status === "fulfilled" && records.value;
+    const [records] = await Promise.allSettled([this.#ensureRecords(key, gateway, srv)]);
+    if (records.status === "fulfilled" && records.value === "later") this.#waitFor(key, view);
+    const otherServers = records.status === "fulfilled" && records.value === "other";
     const config = resolverConfig({ gateway, isAskingOutside, ...files });
     const done = await this.#follow(files, replace(files.configFile, config), otherNames || otherServers);
     // Names are told all the same.
@@ -130,22 +139,44 @@ export class Resolvers {
     if (pid !== null) this.#quiet?.noteResolver(pid);
   }
 
-  /** @returns whether the resolver is to ask another process; the one before goes with the next call that changes nothing */
-  async #ensureRecords(folder: string, gateway: string, srv: string): Promise<boolean> {
+  /** What comes meanwhile is told instead. */
+  #waitFor(key: string, view: ResolverView): void {
+    this.#waiting.set(key, view);
+    if (this.#timed.has(key)) return;
+    this.#timed.add(key);
+    setTimeout(() => void this.#afterRest(key), RECORDS_REST_MS).unref();
+  }
+
+  /** What fails is done again by the next look, or change. */
+  async #afterRest(key: string): Promise<void> {
+    this.#timed.delete(key);
+    await this.#after(key, async () => {
+      const view = this.#waiting.get(key);
+      if (view !== undefined) await this.#ensure(key, view);
+    }).catch(() => {});
+  }
+
+  /** @returns `other`: the resolver is to ask another process; the one before goes with the next call that changes nothing */
+  async #ensureRecords(key: string, gateway: string, srv: string): Promise<"same" | "other" | "later"> {
+    const folder = join(this.#folder, key);
     const { serversFile } = filesOf(folder);
-    if (srv === "") return this.#dropRecords(folder);
+    if (srv === "") return (await this.#dropRecords(folder)) ? "other" : "same";
     const [present, other] = recordPorts(folder);
     const config = (port: number) => recordsConfig({ gateway, port, srv, ...recordsOf(folder, port) });
     const own = recordsOf(folder, present);
-    if (read(own.configFile) === config(present) && pidOf(own) !== null) {
+    const had = pidOf(own) === null ? null : read(own.configFile);
+    if (had === config(present)) {
       await end(recordsOf(folder, other));
-      return false;
+      return "same";
     }
+    const restedMs = performance.now() - (this.#recordsAtMs.get(key) ?? Number.NEGATIVE_INFINITY);
+    if (had !== null && onlyGrew(had, config(present)) && restedMs < RECORDS_REST_MS) return "later";
+    this.#recordsAtMs.set(key, performance.now());
     const next = recordsOf(folder, other);
     await end(next);
     replace(next.configFile, config(other));
     await this.#start(next);
-    return replace(serversFile, serversText(srv, gateway, other));
+    return replace(serversFile, serversText(srv, gateway, other)) ? "other" : "same";
   }
 
   async #dropRecords(folder: string): Promise<boolean> {
@@ -161,13 +192,19 @@ export class Resolvers {
   }
 
   async #drop(key: string): Promise<void> {
-    this.#told.delete(key);
-    this.#well.delete(key);
+    for (const map of [this.#told, this.#well, this.#waiting, this.#recordsAtMs]) map.delete(key);
     const folder = join(this.#folder, key);
     await end(filesOf(folder));
     for (const port of RECORD_PORTS) await end(recordsOf(folder, port));
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Whether nothing went, and no name got its first record. */
+function onlyGrew(before: string, now: string): boolean {
+  const lines = new Set(now.split("\n"));
+  const names = (text: string) => serversText(text, "", 0);
+  return before.split("\n").every((line) => lines.has(line)) && names(before) === names(now);
 }
 
 /** All that a resolver is told, as one text. */
