@@ -6,7 +6,7 @@
  *
  * One stream of iperf3, the arms take turns. CPU is that of wireguard-go and of iperf3 at both ends and of the
  * kernel's packet threads. O5 adds a hundred environments without
- * traffic to both hosts and compares with the floor again. `--only variants` measures wireguard-go's versions and sizes
+ * traffic to both hosts, lets them come to rest and compares with the floor again. `--only variants` measures wireguard-go's versions and sizes
  * of packets by hand. Makes two labs of its own and removes them.
  *
  *   node test/bench/overlay.ts [--only O1,O5,variants] [--pairs 7] [--seconds 4] [--environments 100] [--index 18]
@@ -21,6 +21,7 @@ import { command } from "@berth/infra/lab/command.ts";
 import { type Lab, labDown, labUp } from "@berth/infra/lab/lab.ts";
 import { hostNames } from "@berth/infra/lab/lab-names.ts";
 import { MIB } from "@berth/shared/domain/resources.ts";
+import { sleep } from "@berth/shared/kit/clock.ts";
 import { makeEnvironments } from "../network/many-environments.ts";
 import { type NetworkLab, startNetworkLab } from "../network/network-lab.ts";
 import { wholeFlag } from "./kit/flags.ts";
@@ -50,6 +51,8 @@ const seconds = wholeFlag(flags, "seconds", 1, 60);
 const environments = wholeFlag(flags, "environments", 1, 300);
 /** A hundred environments have copies of it; iperf3 runs beside it, not in it. */
 const small = { memoryBytes: 32 * MIB, cpuMillis: 50 };
+/** What was begun with the last environment ends: route tables, names, first probes. */
+const restMs = 30_000;
 /** The floor's lab has the next index. */
 const index = wholeFlag(flags, "index", 0, 98);
 
@@ -99,6 +102,8 @@ async function main(): Promise<void> {
     await takeTurns(berth, floor, pairs, measured.alone);
     if (parts.has("O5")) {
       await makeEnvironments(lab, app, { count: environments, instances: 2, say });
+      say(`${environments} environments come to rest for ${restMs / 1000} s`);
+      await sleep(restMs);
       await takeTurns(berth, floor, pairs, measured.crowded);
     }
   }

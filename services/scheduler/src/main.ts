@@ -134,12 +134,16 @@ await runService("scheduler", SchedulerConfig, async ({ config, log, scope }) =>
     }),
   );
   const loads = new LoadBook();
+  const rescaled = () => {
+    resting.readAll();
+    placement.wake();
+  };
   scope.use(
     new Reconciler({
       name: "autoscale",
       everyMs: AUTOSCALE_EVERY_MS,
       log,
-      run: createAutoscaler({ db, leadership, bus, log, loads, changed: placement.wake }),
+      run: createAutoscaler({ db, leadership, bus, log, loads, changed: rescaled }),
     }),
   );
   const trim = async () => {

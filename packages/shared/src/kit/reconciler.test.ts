@@ -60,3 +60,32 @@ test("a rest is no end: what was asked for in it is done after it, and nothing a
   loop.wake();
   expect(runs).toBe(2);
 });
+
+test("runs that take long come less often, up to a bound, and a wake does not wait", async () => {
+  vi.useFakeTimers();
+  try {
+    let runs = 0;
+    let takesMs = 1;
+    const run = async () => {
+      runs += 1;
+      await new Promise((resolve) => setTimeout(resolve, takesMs));
+    };
+    const period = { everyMs: 100, everyFactor: 200, mostEveryMs: 1000 };
+    const loop = new Reconciler({ name: "t", ...period, log, run });
+    await vi.advanceTimersByTimeAsync(1 + 150);
+    expect(runs).toBe(1);
+    await vi.advanceTimersByTimeAsync(75);
+    expect(runs).toBe(2);
+    takesMs = 50;
+    loop.wake();
+    expect(runs).toBe(3);
+    await vi.advanceTimersByTimeAsync(50 + 850);
+    expect(runs).toBe(3);
+    await vi.advanceTimersByTimeAsync(300);
+    expect(runs).toBe(4);
+    await vi.advanceTimersByTimeAsync(50);
+    await loop.close();
+  } finally {
+    vi.useRealTimers();
+  }
+});

@@ -18,6 +18,13 @@ export interface ReconcilerOptions {
    * than 1 / (1 + this) of a core, and while runs are short nobody waits. Default 0.
    */
   readonly restFactor?: number;
+  /**
+   * Runs that take long come less often: a period is at least this multiple of the last run's duration, up to `mostEveryMs`.
+   * Wakes do not wait for it. Default 0.
+   */
+  readonly everyFactor?: number;
+  /** Default `everyMs`. */
+  readonly mostEveryMs?: number;
 }
 
 const MOST_REST_MS = 250;
@@ -30,6 +37,7 @@ export class Reconciler {
   #closed = false;
   #failures = 0;
   #restUntilMs = 0;
+  #tookMs = 0;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -77,7 +85,8 @@ export class Reconciler {
       .then(() => {
         this.#running = undefined;
         const endMs = performance.now();
-        const restMs = (endMs - startMs) * (this.#options.restFactor ?? 0);
+        this.#tookMs = endMs - startMs;
+        const restMs = this.#tookMs * (this.#options.restFactor ?? 0);
         this.#restUntilMs = endMs + Math.min(MOST_REST_MS, restMs);
         this.#schedule();
       });
@@ -93,9 +102,14 @@ export class Reconciler {
     this.#again = false;
     const base =
       this.#failures === 0
-        ? this.#options.everyMs
+        ? this.#periodMs()
         : (this.#options.retryMs ?? 200) * 2 ** Math.min(this.#failures - 1, 4);
     this.#timer = setTimeout(() => this.#start(), base * (0.9 + Math.random() * 0.2));
+  }
+
+  #periodMs(): number {
+    const { everyMs, everyFactor = 0, mostEveryMs = everyMs } = this.#options;
+    return Math.max(everyMs, Math.min(mostEveryMs, this.#tookMs * everyFactor));
   }
 
   /** No further run starts; waits for the one under way. */

@@ -29,7 +29,7 @@ export interface KeysReading {
 }
 
 export interface CeilingReadings {
-  /** Before the reading began: jobs that started later are not in it. */
+  /** Before the networks were read: jobs that started later are not in it. */
   readonly atMs: number;
   /** Networks of the engine, ours and others; null when it did not tell. */
   readonly networksCount: number | null;

@@ -31,9 +31,13 @@ export interface HostMeterGiven {
 
 /** Counting inotify instances looks at every process; their limit fills slowly. */
 const INOTIFY_EVERY_MS = 60_000;
+/** Of networks and their ports, while no job of this host came or went: others may use the engine too. */
+const NETWORKS_EVERY_MS = 30_000;
 const ENGINE_CGROUP = "docker";
 /** To answer this an engine starts two programs, to ask runc and its init for their versions; it changes with a restart. */
 const INFO_EVERY_MS = 60_000;
+
+type NetworksReading = Pick<CeilingReadings, "atMs" | "networksCount" | "networks">;
 
 export class HostMeter {
   readonly #given: HostMeterGiven;
@@ -50,6 +54,10 @@ export class HostMeter {
     readings: null,
   };
   #inotify: { readonly atMs: number; readonly reading: Reading | null } | null = null;
+  #networks: { readonly sinceMs: number; readonly jobs: string; readonly reading: NetworksReading } | null =
+    null;
+  /** As they were last told. */
+  #jobs: readonly JobRecord[] = [];
   #info: { readonly atMs: number; readonly info: EngineInfo } | null = null;
   engineVersion = "";
 
@@ -94,16 +102,30 @@ export class HostMeter {
   }
 
   async #readCeilings(info: EngineInfo): Promise<CeilingReadings> {
-    const { engine, clock, cgroupParent, commandPrefix } = this.#given;
-    const atMs = clock.nowMs();
-    const networks = await this.#orNull("networks", () => engine.networks());
-    const [ours, keys, inotify, pids] = await Promise.all([
-      networks && this.#orNull("bridge-ports", () => readNetworks(networks, commandPrefix ?? [])),
+    const { clock, cgroupParent } = this.#given;
+    const nowMs = clock.nowMs();
+    const [networks, keys, inotify, pids] = await Promise.all([
+      this.#readNetworks(nowMs),
       this.#orNull("kernel-keys", () => readKeys(info.containerRootUid)),
-      this.#readInotify(atMs),
+      this.#readInotify(nowMs),
       this.#orNull("pids", () => readPids(cgroupParent ?? ENGINE_CGROUP)),
     ]);
-    return { atMs, networksCount: networks?.length ?? null, networks: ours, keys, inotify, pids };
+    return { ...networks, keys, inotify, pids };
+  }
+
+  /** Jobs that started after its `atMs` are counted apart, so an older reading never tells too few. */
+  async #readNetworks(atMs: number): Promise<NetworksReading> {
+    const { engine, clock, commandPrefix } = this.#given;
+    const [sinceMs, last] = [clock.monotonicMs(), this.#networks];
+    const jobs = this.#jobs.map(({ spec, attempt, state }) => `${spec.jobId} ${attempt} ${state}`).join();
+    if (last !== null && last.jobs === jobs && sinceMs - last.sinceMs < NETWORKS_EVERY_MS)
+      return last.reading;
+    const all = await this.#orNull("networks", () => engine.networks());
+    const networks =
+      all && (await this.#orNull("bridge-ports", () => readNetworks(all, commandPrefix ?? [])));
+    const reading = { atMs, networksCount: all?.length ?? null, networks };
+    this.#networks = networks === null ? null : { sinceMs, jobs, reading };
+    return reading;
   }
 
   async #readInotify(nowMs: number): Promise<Reading | null> {
@@ -133,6 +155,7 @@ export class HostMeter {
 
   state(records: readonly JobRecord[]): HostState {
     const { identity, isStuck } = this.#given;
+    this.#jobs = records;
     const engineReachable = this.#measured.engineReachable && isStuck?.() !== true;
     return hostState(identity, { ...this.#measured, engineReachable }, records);
   }

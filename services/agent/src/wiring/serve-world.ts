@@ -30,7 +30,8 @@ import type { RecoveredHost } from "./recover-jobs.ts";
 import { serveActivator } from "./serve-activator.ts";
 
 const AGENT_VERSION = "0.1.0";
-const LOOK_MS = 5000;
+/** An engine with two hundred containers takes 80 ms for a list, of which its events tell the changes. */
+const LOOK_PERIOD = { everyMs: 5000, everyFactor: 200, mostEveryMs: 15_000 };
 const LEASES_LOOK_MS = 500;
 /** A tunnel whose process died, or rules that somebody flushed, are back within this and the time it takes: within 10 s. */
 const NETWORK_VERIFY_MS = 3000;
@@ -83,11 +84,12 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   const events = scope.use(followEngineEvents(engine, jobs, log));
   const every = (name: string, everyMs: number, run: () => Promise<void>) =>
     scope.use(new Reconciler({ name, everyMs, log, run }));
-  every("look", LOOK_MS, async () => {
+  const look = async () => {
     const missed = await jobs.look();
     watch.noteLook();
     if (missed > 0) events.suspect();
-  });
+  };
+  scope.use(new Reconciler({ name: "look", ...LOOK_PERIOD, log, run: look }));
   every("leases", LEASES_LOOK_MS, async () => jobs.lookAtLeases());
   const verifying = new ChangingPeriod();
   const probing = new ChangingPeriod();

@@ -16,9 +16,67 @@ function asleep(): PlannedService {
   return service;
 }
 
-test("what runs, falls or wakes is never at rest", () => {
+/** Deployed, and on a host that is alive. */
+function serving(): PlannedService {
   const service = deployed();
+  service.hosts.set("hst_a" as HostId, { state: "alive", lastHeartbeatAtMs: 1 });
+  for (const job of service.live()) job.hostId = "hst_a" as HostId;
+  service.plan();
+  return service;
+}
+
+test("what serves still is at rest, and time alone makes no plan for it", () => {
+  const service = serving();
+  expect(isAtRest(service.view())).toBe(true);
+  for (const hours of [0, 1, 24, 24 * 365])
+    expect(planService(service.view(), service.nowMs + hours * 3_600_000, LIMITS)).toEqual([]);
+});
+
+test.each([
+  ["not ready", { ready: false }],
+  ["starting", { state: "starting" }],
+  ["lost", { state: "lost" }],
+  ["without a host", { hostId: null }],
+  ["told to stop", { desired: "stop" }],
+  ["not in the routes yet", { rotation: "out" }],
+  ["on its way out of the routes", { rotation: "draining" }],
+  ["leaving its host", { leaving: true }],
+  ["replaced while its host was away", { away: true }],
+  ["asked to start again", { restartAsked: true }],
+  ["of another release", { releaseId: "rel_0" }],
+] as const)("a service with an instance that is %s is not at rest", (_what, change) => {
+  const service = serving();
+  Object.assign(service.live()[0] as object, change);
   expect(isAtRest(service.view())).toBe(false);
+});
+
+test.each([
+  [
+    "falls asleep when nobody asks for it",
+    (one: PlannedService) => ({ sleep: { ...one.sleep, afterMs: 1 } }),
+  ],
+  ["has more slots than instances", () => ({ scale: 2 })],
+  [
+    "runs on a silent host",
+    () => ({ hosts: new Map([["hst_a", { state: "suspect", lastHeartbeatAtMs: 1 }]]) }),
+  ],
+  ["runs on a host that is emptied", () => ({ draining: new Set(["hst_a"]) })],
+  ["was removed", () => ({ deleted: true })],
+] as const)("a service that %s is not at rest", (_what, change) => {
+  const service = serving();
+  Object.assign(service, change(service));
+  expect(isAtRest(service.view())).toBe(false);
+});
+
+test("a slot whose instance failed waits for its next try, which comes with time alone", () => {
+  const service = serving();
+  const [job] = service.live();
+  Object.assign(job as object, { state: "failed", ready: false, updatedAtMs: service.nowMs });
+  expect(planService(service.view(), service.nowMs, LIMITS)).toEqual([]);
+  expect(isAtRest(service.view())).toBe(false);
+});
+
+test("what falls or wakes is never at rest", () => {
   const sleeper = asleep();
   for (const state of ["falling", "waking", "awake"] as const) {
     sleeper.sleep = { ...sleeper.sleep, state };

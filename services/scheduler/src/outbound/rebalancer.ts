@@ -60,16 +60,21 @@ export class Rebalancer {
     return hosts.filter(({ id }) => id !== open.toHostId).map(({ id }) => [id, { code: "declined", detail }]);
   }
 
-  /** @returns true when something was decided that the next round must see */
-  async run(snapshot: Snapshot): Promise<boolean> {
+  /** @returns `decided` when the next round must see what was; `needs-all` when it is to read everything */
+  async run(snapshot: Snapshot): Promise<"nothing" | "decided" | "needs-all"> {
     const nowMs = Date.now();
-    if (this.#open === null && nowMs < this.#lookedAtMs + LOOK_EVERY_MS) return false;
+    if (this.#open === null && nowMs < this.#lookedAtMs + LOOK_EVERY_MS) return "nothing";
     this.#lookedAtMs = nowMs;
     const { db, settings } = this.#given;
     await noteReadyHosts(db);
     this.#open = await readOpenMove(db);
     const running = await readRunning(db, settings);
-    if (this.#open === null && running === null) return false;
+    if (this.#open === null && running === null) return "nothing";
+    if (!snapshot.isWhole) {
+      // What is at rest is what may move.
+      this.#lookedAtMs = 0;
+      return "needs-all";
+    }
     const moves = running === null ? [] : await this.#planWhenAsked(snapshot, 1);
     const view = {
       open: this.#open,
@@ -78,14 +83,14 @@ export class Rebalancer {
     };
     const budget = { movesPerHour: settings.movesPerHour, moveDeadlineMs: MOVE_DEADLINE_MS };
     const step = steerMoves(view, budget, nowMs, () => moves);
-    if (step.kind === "wait") return false;
+    if (step.kind === "wait") return "nothing";
     await db.transaction().execute(async (trx) => {
       await this.#given.leadership.fence(trx);
       await applyMoveStep(trx, step, running, this.#open);
     });
     this.#given.log.info(`rebalance.${step.kind}`, { rebalance: running, ...step });
     this.#open = await readOpenMove(db);
-    return step.kind !== "finish";
+    return step.kind === "finish" ? "nothing" : "decided";
   }
 
   #planWhenAsked(snapshot: Snapshot, mostMoves: number): Promise<Move[]> {

@@ -89,7 +89,9 @@ async function runRounds(given: RoundGiven): Promise<void> {
       given.wakeAuction();
       continue;
     }
-    if (await given.rebalancer.run(snapshot)) continue;
+    const moved = await given.rebalancer.run(snapshot);
+    if (moved === "needs-all") given.resting.readAll();
+    if (moved !== "nothing") continue;
     given.wakeAuction();
     const leaderEpoch = given.leadership.epoch;
     const releases = await given.releaseImages.recent(Date.now());

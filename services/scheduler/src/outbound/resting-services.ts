@@ -1,5 +1,5 @@
 /**
- * Services at rest (core/at-rest.ts), which rounds leave out: sleepers cost a round nothing, however many there are.
+ * Services at rest (core/at-rest.ts), which rounds leave out: what sleeps or serves still costs a round nothing, however much it is.
  *
  * What must stay true: a service whose jobs, sleep, tasks or deploys changed is read by the next round; after an act of
  * anybody, a new release, another state of a host, an event or an error everything is read; and so it is every

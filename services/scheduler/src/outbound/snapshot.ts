@@ -34,6 +34,8 @@ export interface SnapshotPart {
 }
 
 export interface Snapshot {
+  /** False when services at rest were left out. */
+  readonly isWhole: boolean;
   /** All, but for those at rest when a part was read. */
   readonly services: readonly ServiceView[];
   /** Every job that is not final, and recent final ones; those of services at rest as they were read before. */
@@ -91,7 +93,7 @@ function readOnce(
       const found = await readEpochs(trx, others);
       if (part !== null && found.some(({ open }) => open)) return null;
       for (const { id, epoch } of found) epochs.set(id, epoch);
-      return { services, jobs, hosts, reported: epochs, readAtMs };
+      return { isWhole: part === null, services, jobs, hosts, reported: epochs, readAtMs };
     });
 }
 
