@@ -126,6 +126,41 @@ describe.skipIf(adminUrl === undefined)("services at rest", () => {
     expect((await round()).isWhole).toBe(true);
   });
 
+  test("what serves is left out while its host is alive and nothing of it changes", async () => {
+    const { db } = record.database;
+    const { id, job } = await addService("serving", false);
+    await record.query(
+      `insert into api.hosts (id, name, node_address, subnet, zone, agent_key, logshipper_key, curve_key)
+       values ('hst_x', 'x', '127.0.0.1', '10.97.1.0/24', 'z', 'x', 'x', 'x')`,
+    );
+    await record.query(
+      "insert into scheduler.hosts_seen (host_id, state, last_heartbeat_at, boot_id, heartbeat) values ('hst_x', 'alive', now(), 'b', '{}')",
+    );
+    await record.query(
+      "insert into api.processes (service_id, process, scale, memory_bytes, cpu_millis) values ($1, 'web', 1, 1, 1)",
+      [id],
+    );
+    const resting = new RestingServices(db);
+    const reads = async () => {
+      const part = await resting.part();
+      const snapshot = await readSnapshot(db, { ...given, reported: [], part });
+      resting.note(snapshot, () => false);
+      expect(snapshot.isWhole).toBe(part === null);
+      expect(snapshot.jobs.map(({ view }) => view.id)).toContain(job);
+      return snapshot.services.some(({ serviceId }) => serviceId === id);
+    };
+    expect([await reads(), await reads()]).toEqual([true, false]);
+    await record.query("update scheduler.jobs set ready = false, updated_at = now() where id = $1", [job]);
+    expect([await reads(), await reads()]).toEqual([true, true]);
+    await record.query(
+      "update scheduler.jobs set ready = true, updated_at = now() - interval '1 hour' where id = $1",
+      [job],
+    );
+    expect([await reads(), await reads()]).toEqual([true, false]);
+    await record.query("update scheduler.hosts_seen set state = 'suspect' where host_id = 'hst_x'");
+    expect([await reads(), await reads()]).toEqual([true, true]);
+  });
+
   test("a job that a host holds and the part lacks makes the reading whole", async () => {
     const { db } = record.database;
     const { job } = await addService("late", false);
