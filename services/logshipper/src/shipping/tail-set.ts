@@ -1,5 +1,5 @@
 /**
- * The job containers whose logs are read: found by a list, after the engine's events and every 30 s. Changes of their folders tell
+ * The job containers whose logs are read: the engine's events name those to ask for, and every 30 s all are listed. Changes of their folders tell
  * which have something to read; now and then all are looked at. One loop reads all of them, a buffer of each in turn, so
  * memory is bounded and a loud app does not keep the others waiting.
  */
@@ -14,13 +14,11 @@ import { LogTail, type TailGiven } from "./log-tail.ts";
 
 const EVENTS_AGAIN_MS = 500;
 const EVENTS_LIFE_MS = 120_000;
-const MANY_ENDED = 20;
-/** Looks come every 5 s. */
-const WHOLE_EVERY = 6;
+const WHOLE_EVERY_MS = 30_000;
 const MOST_CHANGED = 200;
 /** The engine tells of an end before its lists know of it: after an event it is asked again soon, and in the next looks. */
 const LIST_AGAIN_MS = 500;
-const LISTS_AFTER_MS = 6000;
+const ASKED_FOR_MS = 6000;
 const INSPECTED_AT_ONCE = 8;
 /** An entry of 16 KiB takes six times as much at most, escaped. */
 const BUFFER_BYTES = 256 * 1024;
@@ -51,14 +49,12 @@ export class TailSet {
   readonly #unreadable = new Set<string>();
   readonly #toBegin = new Map<string, JobContainer>();
   readonly #beginning = new Set<string>();
-  /** Ids of those that started or ended since the last list. */
-  readonly #changed = new Set<string>();
+  /** Ids of those that started or ended, and until when the engine is asked for them; at least once. */
+  readonly #changed = new Map<string, number>();
   readonly #buffer = Buffer.alloc(BUFFER_BYTES);
   readonly #reading: Promise<void>;
   #wake: () => void = () => {};
-  #looks = 0;
-  #isListDue = true;
-  #listUntilMs = 0;
+  #wholeAtMs = Number.NEGATIVE_INFINITY;
   #again: NodeJS.Timeout | null = null;
 
   constructor(given: TailSetGiven) {
@@ -66,25 +62,51 @@ export class TailSet {
     this.#reading = this.#readAll();
   }
 
-  /** Lists the containers when something changed, and now and then; looks at those that changes do not tell of. */
+  /** Asks for the containers that changed, and for all now and then; looks at those that changes do not tell of. */
   readonly look = async (): Promise<void> => {
-    this.#looks += 1;
-    const isAfterEvent = performance.now() < this.#listUntilMs;
-    if (this.#isListDue || isAfterEvent || this.#isWholeLook)
-      this.#take((await this.#list()).filter(isSound));
-    this.#markWaiting();
+    const isWhole = performance.now() - this.#wholeAtMs >= WHOLE_EVERY_MS;
+    if (isWhole || this.#changed.size > MOST_CHANGED) await this.#listAll();
+    else if (this.#changed.size > 0) await this.#listChanged();
+    this.#markWaiting(isWhole);
   };
 
-  #take(containers: readonly JobContainer[]): void {
-    for (const container of containers) {
+  async #listChanged(): Promise<void> {
+    const nowMs = performance.now();
+    const asked = new Set(this.#changed.keys());
+    this.#take(await this.#given.source.list([...asked]), asked);
+    for (const [id, untilMs] of this.#changed) if (untilMs <= nowMs) this.#changed.delete(id);
+  }
+
+  async #listAll(): Promise<void> {
+    const nowMs = performance.now();
+    // What changes from here on is for the next list.
+    this.#wholeAtMs = nowMs;
+    const all = await this.#given.source.list().catch((error: unknown) => {
+      this.#listAllSoon();
+      throw error;
+    });
+    const ids = new Set(all.map(({ id }) => id));
+    for (const known of [this.#done, this.#unreadable])
+      for (const id of known) if (!ids.has(id)) known.delete(id);
+    this.#given.places.forgetOthers(new Set(all.map(({ id }) => id.slice(0, 12))));
+    this.#take(all, new Set([...ids, ...this.#tails.keys()]));
+    for (const [id, untilMs] of this.#changed) if (untilMs <= nowMs) this.#changed.delete(id);
+  }
+
+  /** @param asked of which those that were not found are gone */
+  #take(found: readonly JobContainer[], asked: ReadonlySet<string>): void {
+    for (const container of found.filter(isSound)) {
       // It was stopped and runs again: a sleeper that woke.
       if (container.isRunning) this.#done.delete(container.id);
       const tailed = this.#tails.get(container.id);
       if (tailed !== undefined) tailed.isLast = !container.isRunning;
       else if (!this.#isKnown(container.id)) this.#toBegin.set(container.id, container);
     }
-    const listed = new Set(containers.map(({ id }) => id));
-    for (const [id, tailed] of this.#tails) if (!listed.has(id)) tailed.isLast = true;
+    const there = new Set(found.map(({ id }) => id));
+    for (const id of asked) {
+      const tailed = there.has(id) ? undefined : this.#tails.get(id);
+      if (tailed !== undefined) tailed.isLast = true;
+    }
     this.#beginThem();
   }
 
@@ -92,33 +114,12 @@ export class TailSet {
     return this.#done.has(id) || this.#unreadable.has(id) || this.#beginning.has(id);
   }
 
-  async #list(): Promise<readonly JobContainer[]> {
-    const { source } = this.#given;
-    const changed = [...this.#changed];
-    this.#changed.clear();
-    // What changes from here on is for the next list.
-    this.#isListDue = false;
-    try {
-      if (this.#done.size < MANY_ENDED || this.#isWholeLook) return await this.#listAll();
-      const running = await source.list("running");
-      return changed.length === 0 ? running : [...running, ...(await source.list(changed))];
-    } catch (error) {
-      this.#isListDue = true;
-      throw error;
-    }
+  #listAllSoon(): void {
+    this.#wholeAtMs = Number.NEGATIVE_INFINITY;
   }
 
-  async #listAll(): Promise<readonly JobContainer[]> {
-    const all = await this.#given.source.list();
-    const ids = new Set(all.map(({ id }) => id));
-    for (const known of [this.#done, this.#unreadable])
-      for (const id of known) if (!ids.has(id)) known.delete(id);
-    this.#given.places.forgetOthers(new Set(all.map(({ id }) => id.slice(0, 12))));
-    return all;
-  }
-
-  get #isWholeLook(): boolean {
-    return this.#looks % WHOLE_EVERY === 0;
+  #noteChanged(id: string): void {
+    this.#changed.set(id, performance.now() + ASKED_FOR_MS);
   }
 
   /** A few at once, and nobody waits for them: the engine may hang for one container and answer for the rest. */
@@ -143,7 +144,7 @@ export class TailSet {
         this.#unreadable.add(id);
         return log.warn("logs.other-driver", { container: id.slice(0, 12) });
       }
-      if (path === null && container.isRunning) this.#isListDue = true;
+      if (path === null && container.isRunning) this.#noteChanged(id);
       else if (path === null) this.#done.add(id);
       if (path === null || this.#closed.signal.aborted) return;
       const watch = new FolderWatch(dirname(path), () => this.#markOne(id));
@@ -151,15 +152,15 @@ export class TailSet {
       this.#tails.set(id, { tail, watch, isLast: !container.isRunning, failed: false });
       this.#markOne(id);
     } catch (error) {
-      this.#isListDue = true;
+      this.#noteChanged(id);
       log.warn("logs.inspect-failed", { container: id.slice(0, 12), error: describeError(error) });
     }
   }
 
   /** Those that changes do not tell of; and all of them now and then, because a change may go untold. */
-  #markWaiting(): void {
+  #markWaiting(isWhole: boolean): void {
     for (const [id, { isLast, failed, watch }] of this.#tails)
-      if (isLast || failed || !watch.isWatching || this.#isWholeLook) this.#markOne(id);
+      if (isLast || failed || !watch.isWatching || isWhole) this.#markOne(id);
   }
 
   #markOne(id: string): void {
@@ -212,24 +213,23 @@ export class TailSet {
 
   /** Calls `wake` on every start and end, for ever; a lost stream is opened again. */
   async followChanges(wake: () => void): Promise<void> {
-    const wakeForList = () => {
-      this.#isListDue = true;
+    // What changed while nobody told is in the list of all.
+    const onOpen = () => {
+      this.#listAllSoon();
       wake();
+    };
+    const onChange = (id: string) => {
+      this.#noteChanged(id);
+      wake();
+      this.#again ??= setTimeout(() => {
+        this.#again = null;
+        wake();
+      }, LIST_AGAIN_MS);
     };
     while (!this.#closed.signal.aborted) {
       const life = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(EVENTS_LIFE_MS)]);
       try {
-        const onChange = (id: string) => {
-          if (this.#changed.size < MOST_CHANGED) this.#changed.add(id);
-          this.#listUntilMs = performance.now() + LISTS_AFTER_MS;
-          wakeForList();
-          this.#again ??= setTimeout(() => {
-            this.#again = null;
-            wakeForList();
-          }, LIST_AGAIN_MS);
-        };
-        // What changed while nobody told is in the list.
-        await this.#given.source.followChanges(wakeForList, onChange, life);
+        await this.#given.source.followChanges(onOpen, onChange, life);
       } catch (error) {
         this.#given.log.debug("logs.events-lost", { error: describeError(error) });
       }
