@@ -25,6 +25,7 @@ import { askFrom } from "../network/probe.ts";
 import { bareMemory, restMs } from "./density/bare-arm.ts";
 import { packetRules, usedByProgram, usedPerContainer } from "./density/host-use.ts";
 import { startTimes } from "./density/start-times.ts";
+import { Closing } from "./kit/closing.ts";
 import { wholeFlag } from "./kit/flags.ts";
 import { type Figure, figureLines, reportLine } from "./kit/report.ts";
 import { estimate, median, ratios } from "./kit/statistics.ts";
@@ -56,18 +57,7 @@ for (const part of parts)
 const index = wholeFlag(flags, "index", 0, 98);
 
 const say = (line: string): void => console.error(line);
-const closing: (() => Promise<void>)[] = [];
-
-async function closeAll(): Promise<void> {
-  for (const close of closing.splice(0).reverse())
-    await close().catch((error: unknown) => say(`cleaning up: ${String(error)}`));
-}
-
-for (const signal of ["SIGINT", "SIGTERM"] as const)
-  process.once(signal, () => {
-    say(`${signal}: removing the labs`);
-    void closeAll().finally(() => process.exit(1));
-  });
+const closing = new Closing(say);
 
 const figures: Figure[] = [];
 const details: Record<string, unknown> = {};
@@ -76,7 +66,7 @@ try {
   if (parts.has("C4")) await memory();
   if (parts.has("C3")) await idleApps();
 } finally {
-  await closeAll();
+  await closing.closeAll();
 }
 for (const line of figureLines(figures)) console.log(line);
 console.log(reportLine("density", figures, details, {}));
@@ -123,7 +113,7 @@ async function crowdedHost(): Promise<void> {
       ...{ id: "C5", what: `packet rules beside ${running} containers / beside ${few}`, goal: 1.1 },
       ...{ better: "lower", kind: "self", estimate: estimate([rulesMany / rulesFew]) },
     });
-  await closeAll();
+  await closing.closeAll();
 }
 
 /**
@@ -172,7 +162,7 @@ async function memory(): Promise<void> {
     ...{ id: "C4", what: `memory per idle app, of ${count} / docker run`, goal: 1.05 },
     ...{ better: "lower", kind: "floor", estimate: estimate([berth.bytes / floor.bytes]) },
   });
-  await closeAll();
+  await closing.closeAll();
 }
 
 async function idleApps(): Promise<void> {
@@ -188,7 +178,7 @@ async function idleApps(): Promise<void> {
     ...{ id: "C3", what: `apps answering, of ${wanted} that were asked for`, goal: 1000, better: "higher" },
     ...{ kind: "self", estimate: estimate([answering]) },
   });
-  await closeAll();
+  await closing.closeAll();
 }
 
 /** @returns how many of the host's containers answer HTTP's port, asked by their host */

@@ -24,6 +24,7 @@ import { MIB } from "@berth/shared/domain/resources.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { makeEnvironments } from "../network/many-environments.ts";
 import { type NetworkLab, startNetworkLab } from "../network/network-lab.ts";
+import { Closing } from "./kit/closing.ts";
 import { wholeFlag } from "./kit/flags.ts";
 import { berthPath } from "./overlay/berth-arm.ts";
 import { handArm } from "./overlay/hand-arm.ts";
@@ -57,7 +58,7 @@ const restMs = 30_000;
 const index = wholeFlag(flags, "index", 0, 98);
 
 const say = (line: string): void => console.error(line);
-const closing: (() => Promise<void>)[] = [];
+const closing = new Closing(say, () => print());
 /** As far as it came. */
 const measured = {
   same: [] as Pair[],
@@ -67,21 +68,10 @@ const measured = {
 };
 let versions: Readonly<Record<string, string>> = {};
 
-for (const signal of ["SIGINT", "SIGTERM"] as const)
-  process.once(signal, () => {
-    say(`${signal}: removing the labs`);
-    print();
-    void closeAll().finally(() => process.exit(1));
-  });
 try {
   await main();
 } finally {
-  await closeAll();
-}
-
-async function closeAll(): Promise<void> {
-  for (const close of closing.splice(0).reverse())
-    await close().catch((error: unknown) => say(`cleaning up: ${String(error)}`));
+  await closing.closeAll();
 }
 
 async function main(): Promise<void> {
