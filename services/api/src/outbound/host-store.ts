@@ -10,6 +10,8 @@ import { nextSlice } from "../core/allocate-subnet.ts";
 import { hashToken } from "./reach-store.ts";
 import type { Db, Trx } from "./tables.ts";
 
+const HOSTS_LOCK = 7_420_014;
+
 export interface NewHost {
   readonly id: string;
   readonly name: string;
@@ -66,6 +68,8 @@ export async function spendJoinToken(
  * @throws an exclusion violation when another join took it first: the caller tries its transaction again
  */
 export async function addHost(trx: Trx, host: NewHost, hostCidr: string): Promise<string> {
+  // One at a time: two that chose the same subnet would wait for each other, and one of them would fail.
+  await sql`select pg_advisory_xact_lock(${HOSTS_LOCK})`.execute(trx);
   const pool = parseCidr(hostCidr);
   if (pool === null) throw new Error(`not a network: ${hostCidr}`);
   const rows = await trx.selectFrom("hosts").select("subnet").where("removed_at", "is", null).execute();

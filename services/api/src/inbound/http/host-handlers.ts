@@ -32,9 +32,6 @@ export interface HostGiven {
   readonly hostRemoved: () => void;
 }
 
-/** Joins at the same moment choose the same subnet; all but one try again. */
-const JOIN_ATTEMPTS = 20;
-
 type HostRoute =
   | "listAlarms"
   | "listHosts"
@@ -117,20 +114,13 @@ async function hostUsage({ db, bus }: HostGiven, name: string): Promise<Reply<"h
 }
 
 async function joinHost(given: HostGiven, asked: Asked<"joinHost">): Promise<Reply<"joinHost">> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const reply = await tryJoin(given, asked);
-      given.peersChanged();
-      return reply;
-    } catch (error) {
-      const constraint = violatedConstraint(error);
-      if (constraint === "hosts_name") {
-        throw new BerthError("name-taken", `there is already a host named ${asked.body.name}`, {
-          cause: error,
-        });
-      }
-      if (constraint !== "hosts_subnet_free" || attempt === JOIN_ATTEMPTS) throw error;
-    }
+  try {
+    const reply = await tryJoin(given, asked);
+    given.peersChanged();
+    return reply;
+  } catch (cause) {
+    if (violatedConstraint(cause) !== "hosts_name") throw cause;
+    throw new BerthError("name-taken", `there is already a host named ${asked.body.name}`, { cause });
   }
 }
 
