@@ -1,6 +1,4 @@
 /** What a benchmark made and has to remove, whatever ends it. */
-import process from "node:process";
-
 export class Closing {
   readonly #left: (() => Promise<void>)[] = [];
   readonly #say: (line: string) => void;
@@ -11,7 +9,7 @@ export class Closing {
     this.#say = say;
     for (const signal of ["SIGINT", "SIGTERM"] as const)
       process.once(signal, () => {
-        say(`${signal}: removing the labs`);
+        say(`${signal}: removing what was made`);
         interrupted();
         void this.closeAll().finally(() => process.exit(1));
       });

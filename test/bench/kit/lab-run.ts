@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type LabPod, labPodDown, labPodUp } from "@berth/infra/lab/lab-pod.ts";
+import { Closing } from "./closing.ts";
 import { wholeFlag } from "./flags.ts";
 
 export interface LabRun {
@@ -38,17 +39,8 @@ export async function withLab(
     await rm(folder, { recursive: true, force: true });
     if (made) await rm(stateDir, { recursive: true, force: true });
   };
-  /** A signal while it is measured ends the measurement too, and both wait for the same removal. */
-  let removing: Promise<void> | null = null;
-  const takeDown = (): Promise<void> => {
-    removing ??= remove();
-    return removing;
-  };
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => {
-      say(`${signal}: removing the lab`);
-      void takeDown().finally(() => process.exit(1));
-    });
+  const closing = new Closing(say);
+  closing.push(remove);
   try {
     const labPod = await labPodUp({
       ...{ hosts, stateDir, index },
@@ -61,6 +53,6 @@ export async function withLab(
     await mkdir(folder, { recursive: true });
     await measure(labPod, folder);
   } finally {
-    await takeDown();
+    await closing.closeAll();
   }
 }

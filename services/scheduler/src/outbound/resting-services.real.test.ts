@@ -4,9 +4,13 @@
  */
 import type { HostId, JobId, ServiceId } from "@berth/shared/domain/ids.ts";
 import { newId } from "@berth/shared/kit/ids.ts";
+import { silentLog } from "@berth/shared/kit/log.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ActivityBook } from "../core/activity-book.ts";
 import { adminUrl, TestRecord } from "../testing/test-record.ts";
+import type { HostRegistry } from "./host-registry.ts";
+import type { Leadership } from "./leader.ts";
+import { Rebalancer } from "./rebalancer.ts";
 import { RestingServices } from "./resting-services.ts";
 import { readSnapshot } from "./snapshot.ts";
 
@@ -159,6 +163,22 @@ describe.skipIf(adminUrl === undefined)("services at rest", () => {
     expect([await reads(), await reads()]).toEqual([true, false]);
     await record.query("update scheduler.hosts_seen set state = 'suspect' where host_id = 'hst_x'");
     expect([await reads(), await reads()]).toEqual([true, true]);
+  });
+
+  test("a rebalance asks for everything: what is at rest is what may move", async () => {
+    const { db } = record.database;
+    const snapshot = await readSnapshot(db, { ...given, reported: [], part: { services: [], resting: [] } });
+    const settings = { mode: "off", movesPerHour: 1, leastGain: 1, settleMs: 0 } as const;
+    const rebalancer = () => {
+      const [hosts, leadership] = [{} as HostRegistry, {} as Leadership];
+      return new Rebalancer({ db, log: silentLog, hosts, leadership, settings });
+    };
+    expect(await rebalancer().run(snapshot)).toBe("nothing");
+    await record.query("insert into scheduler.rebalances (id, cause) values ('rbl_x', 'requested')");
+    const asking = rebalancer();
+    // Again at once, until everything was read.
+    expect([await asking.run(snapshot), await asking.run(snapshot)]).toEqual(["needs-all", "needs-all"]);
+    await record.query("delete from scheduler.rebalances");
   });
 
   test("a job that a host holds and the part lacks makes the reading whole", async () => {
