@@ -1,6 +1,10 @@
 /** The network namespaces of containers on lab hosts, entered from the machine: with every right that root has there. */
 import type { LabHost } from "@berth/infra/lab/lab.ts";
 
+/** A job's container has its address as a label; an environment's proxy is in the engine's network. */
+export const ADDRESS_FORMAT =
+  '{{with index .Config.Labels "berth.address"}}{{.}}{{else}}{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}{{end}}';
+
 export interface Instance {
   readonly host: LabHost;
   readonly container: string;
@@ -17,7 +21,7 @@ export async function instancesOf(hosts: readonly LabHost[], label: string): Pro
 }
 
 async function onHost(host: LabHost, label: string): Promise<Instance[]> {
-  const format = "{{.Id}} {{.State.Pid}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+  const format = `{{.Id}} {{.State.Pid}} ${ADDRESS_FORMAT}`;
   const list = `docker ps -q --filter label=${label} | xargs -r docker inspect -f '${format}'`;
   const { stdout, stderr, code } = await host.exec(["sh", "-c", list]);
   if (code !== 0) throw new Error(`${host.name}: its containers could not be listed: ${stderr.trim()}`);

@@ -36,6 +36,7 @@ import type { EgressPolicy } from "@berth/shared/domain/egress-policy.ts";
 import type { z } from "zod";
 import { TinyApp } from "../faults/tiny-app.ts";
 import { until } from "../git/until.ts";
+import { ADDRESS_FORMAT } from "./namespaces.ts";
 
 export interface NetworkLabGiven {
   readonly hosts: number;
@@ -247,7 +248,7 @@ async function makeApp(
 
 async function addressesOf(lab: LabPod["lab"], serviceId: string): Promise<Map<string, string>> {
   const found = new Map<string, string>();
-  const format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+  const format = ADDRESS_FORMAT;
   for (const { name, exec } of lab.hosts) {
     const command = `docker ps -q --filter label=berth.service=${serviceId} | xargs -r docker inspect -f '${format}'`;
     const { stdout } = await exec(["sh", "-c", command]);

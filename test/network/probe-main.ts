@@ -11,13 +11,14 @@ import { execFile } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { Resolver } from "node:dns/promises";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { connect, createServer, isIPv6 } from "node:net";
 import { createInterface } from "node:readline/promises";
 import { type Ask, type Beat, type Beats, Order, type Serve } from "./probe-order.ts";
 
 const atOnceCount = 200;
-/** The engine's own, in every container. */
-const containersResolver = "127.0.0.11";
+/** Where everything leaves a container. */
+const containersResolver = gatewayOf(readFileSync("/proc/net/route", "utf8"));
 
 let finish: (() => unknown) | null = null;
 for await (const line of createInterface({ input: process.stdin })) {
@@ -35,6 +36,16 @@ if (finish !== null) {
   await new Promise((done) => process.stdout.write(text, done));
 }
 process.exit(0);
+
+/** As the kernel tells it: in hexadecimal, last byte first. */
+function gatewayOf(routes: string): string {
+  const [, hex = "0100007F"] = /^\w+\t00000000\t([0-9A-F]{8})/m.exec(routes) ?? [];
+  return hex
+    .match(/../g)
+    ?.map((byte) => Number.parseInt(byte, 16))
+    .reverse()
+    .join(".") as string;
+}
 
 /** @returns tells from where something came */
 async function hear(port: number): Promise<() => string[]> {

@@ -28,7 +28,8 @@ export interface ProfileGiven {
   readonly attempt: number;
   readonly imageReference: string;
   readonly argv: readonly string[];
-  readonly networkName: string;
+  /** In the environment's network. */
+  readonly address: string;
   /** Answers for the environment's names, and forwards the rest. */
   readonly resolver: string;
   /** Folders of the agent on the host. */
@@ -42,6 +43,9 @@ export interface ProfileGiven {
 export function containerName(spec: JobSpec, attempt: number): string {
   return `berth-${spec.jobId}-e${spec.epoch}-a${attempt}`;
 }
+
+/** Where its cable is to lead: the engine knows of no network of it. */
+export const ADDRESS_LABEL = "berth.address";
 
 export function containerLabels(spec: JobSpec, podId: string, attempt: number): Record<string, string> {
   return {
@@ -61,18 +65,20 @@ export function containerLabels(spec: JobSpec, podId: string, attempt: number): 
 }
 
 export function containerBody(spec: JobSpec, given: ProfileGiven) {
+  const hostname = `${spec.process}-${spec.slot}`.replaceAll("_", "-");
   return {
     Image: given.imageReference,
     // tini passes signals to the whole group, so an app behind `sh -c` gets its SIGTERM.
     Env: ["TINI_KILL_PROCESS_GROUP=1"],
     Entrypoint: [...ENTRYPOINT],
     Cmd: [...given.argv],
-    Hostname: `${spec.process}-${spec.slot}`.replaceAll("_", "-"),
-    Labels: containerLabels(spec, given.podId, given.attempt),
+    Hostname: hostname,
+    Labels: { ...containerLabels(spec, given.podId, given.attempt), [ADDRESS_LABEL]: given.address },
     AttachStdin: false,
     OpenStdin: false,
     Tty: false,
-    HostConfig: hostConfig(spec, given),
+    // A program that asks for its own name gets its own address.
+    HostConfig: { ...hostConfig(spec, given), ExtraHosts: [`${hostname}:${given.address}`] },
   };
 }
 
@@ -113,7 +119,7 @@ function isolation(given: ProfileGiven) {
       bindMount(given.secretsFolder, "/run/secrets", { readOnly: true }),
     ],
     PublishAllPorts: false,
-    NetworkMode: given.networkName,
+    NetworkMode: "none",
     Dns: [given.resolver],
     // The machine's own search list is none of a tenant's business.
     DnsSearch: ["."],

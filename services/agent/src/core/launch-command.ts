@@ -7,8 +7,19 @@
 
 export const INIT_PATH = "/.berth-init/busybox";
 export const ENV_PATH = "/run/secrets/env";
+export const ROUTES_PATH = "/proc/net/route";
 
-const SCRIPT = `. ${ENV_PATH} || exit 126
+/** The agent lays the container's cable once it runs; the route comes last. Shell built-ins alone look for it. */
+const UNTIL_ROUTED = `berth_routed() {
+  while read -r berth_d berth_t berth_r; do
+    [ "$berth_d $berth_t" = "eth0 00000000" ] && return 0
+  done <${ROUTES_PATH}
+  return 1
+}
+until berth_routed; do usleep 4000; done
+`;
+
+const SCRIPT = `${UNTIL_ROUTED}. ${ENV_PATH} || exit 126
 berth_c=$1
 shift
 case $berth_c in

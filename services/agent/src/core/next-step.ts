@@ -17,6 +17,8 @@ export interface ContainerFacts {
   readonly epoch: number;
   readonly attempt: number;
   readonly state: ContainerState;
+  /** In its environment's network; null where nothing says it. */
+  readonly address?: string | null;
 }
 
 export interface JobFacts {

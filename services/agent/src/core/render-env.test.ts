@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { unitSpec } from "../testing/specs.ts";
 import { containerBody } from "./container-profile.ts";
-import { ENTRYPOINT, ENV_PATH, launchCommand } from "./launch-command.ts";
+import { ENTRYPOINT, ENV_PATH, launchCommand, ROUTES_PATH } from "./launch-command.ts";
 import { renderEnv } from "./render-env.ts";
 
 /** Runs the real shim in a real shell, with the env file where it lies here, and returns the app's environment. */
@@ -16,7 +16,11 @@ function environmentOf(variables: Record<string, string>): Map<string, string> {
     const file = renderEnv(unitSpec(), variables);
     if (file.kind === "refused") throw new Error(file.reason);
     writeFileSync(join(folder, "env"), file.text);
-    const script = (ENTRYPOINT[3] ?? "").replace(ENV_PATH, join(folder, "env"));
+    const routes = "Iface\tDestination\tGateway\neth0\t00000000\t0101800A\t0003\n";
+    writeFileSync(join(folder, "route"), routes);
+    const script = (ENTRYPOINT[3] ?? "")
+      .replace(ENV_PATH, join(folder, "env"))
+      .replace(ROUTES_PATH, join(folder, "route"));
     const print = "process.stdout.write(JSON.stringify(process.env))";
     const out = execFileSync("/bin/sh", ["-c", script, "berth", process.execPath, "-e", print], {
       env: { PATH: "/usr/bin:/bin", TINI_KILL_PROCESS_GROUP: "1" },
@@ -99,7 +103,7 @@ test("nothing that a tenant can name reaches a privilege", () => {
     attempt: 1,
     imageReference: "r/i@sha256:1",
     argv: ["x"],
-    networkName: "berth-env",
+    address: "10.128.0.7",
     resolver: "10.128.0.1",
     secretsFolder: "/s/job",
     busyboxFolder: "/b",
@@ -110,7 +114,8 @@ test("nothing that a tenant can name reaches a privilege", () => {
     CapDrop: ["ALL"],
     Privileged: false,
     Devices: [],
-    NetworkMode: "berth-env",
+    NetworkMode: "none",
+    ExtraHosts: ["web-1:10.128.0.7"],
     Dns: ["10.128.0.1"],
     DnsSearch: ["."],
     ReadonlyRootfs: false,

@@ -19,6 +19,11 @@ export class ContainerIndex {
     return [...this.#byJob.keys()];
   }
 
+  /** Of containers in whatever state: one that sleeps keeps its own. */
+  addresses(): string[] {
+    return [...this.#byJob.values()].flat().flatMap(({ address }) => address ?? []);
+  }
+
   /** Ids of the containers that run. */
   running(): Set<string> {
     const all = [...this.#byJob.values()].flat();
@@ -85,20 +90,14 @@ export class ContainerIndex {
     );
   }
 
-  takeList(
-    began: number,
-    list: readonly Pick<LabelledContainer, "jobId" | "id" | "epoch" | "attempt" | "state">[],
-  ): string[] {
+  takeList(began: number, list: readonly (ContainerFacts & Pick<LabelledContainer, "jobId">)[]): string[] {
     const seen = Map.groupBy(list, ({ jobId }) => jobId);
     const changed: string[] = [];
     for (const jobId of new Set([...seen.keys(), ...this.#byJob.keys()])) {
       if ((this.#touched.get(jobId) ?? 0) > began) continue;
-      const now = (seen.get(jobId) ?? []).map(({ id, epoch, attempt, state }) => ({
-        id,
-        epoch,
-        attempt,
-        state,
-      }));
+      const now = (seen.get(jobId) ?? []).map(({ id, epoch, attempt, state, address = null }) => {
+        return { id, epoch, attempt, state, address };
+      });
       if (!sameContainers(this.of(jobId), now)) changed.push(jobId);
       if (now.length === 0) this.#byJob.delete(jobId);
       else this.#byJob.set(jobId, now);

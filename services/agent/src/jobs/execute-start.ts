@@ -25,8 +25,9 @@ export async function start(worker: JobWorker, step: StartStep): Promise<void> {
   );
   crashPoint("agent.started");
   index.setState(worker.jobId, step.containerId, "running");
-  if (worker.record.resume) worker.apply({ ...worker.record, resume: false });
   await noteStarted(worker, step.containerId, step.attempt, await Promise.race([asked, waited()]));
+  // It is a start again until its cable is laid.
+  if (worker.record.resume) worker.apply({ ...worker.record, resume: false });
 }
 
 /** An answer that does not come with the start's is asked for anew. */
@@ -52,19 +53,21 @@ async function startOrAdopt({ given }: JobWorker, containerId: string): Promise<
   }
 }
 
-/** Reads the address and start time back. A container that ended at once is left to the next look. */
+/** Reads the start time back, and lays the cable. A container that ended at once is left to the next look. */
 export async function noteStarted(
   worker: JobWorker,
   containerId: string,
   attempt: number,
   known: Inspected | null = null,
 ): Promise<void> {
-  const { engine, index, clock, ports } = worker.given;
+  const { engine, index, clock, ports, networks, cables } = worker.given;
   const seen = known ?? (await engine.inspect(containerId));
   if (seen === null) return index.drop(worker.jobId, containerId);
   index.setState(worker.jobId, containerId, seen.state);
   worker.memory.begin(containerId, seen.pid);
-  void ports.note(containerId, seen);
   if (seen.state !== "running" || seen.address === null) return;
+  const { place } = await networks.ensure(worker.record.spec.environmentId);
+  await cables.lay(containerId, seen.pid, seen.address, place);
+  void ports.note(containerId, seen);
   worker.apply(job.started(worker.record, attempt, seen.address, seen.startedAtMs ?? clock.nowMs()));
 }

@@ -4,7 +4,7 @@ import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import { recordSpan } from "@berth/shared/kit/telemetry.ts";
-import { containerBody, containerName } from "../core/container-profile.ts";
+import { ADDRESS_LABEL, containerBody, containerName } from "../core/container-profile.ts";
 import * as job from "../core/job-record.ts";
 import { launchCommand } from "../core/launch-command.ts";
 import type { Step } from "../core/next-step.ts";
@@ -149,30 +149,29 @@ async function create(worker: JobWorker, step: StepOf<"create">): Promise<void> 
     await worker.apply(job.failedForGood(worker.record, "start-failed", reason)).saved;
     return;
   }
-  const network = await given.networks.ensure(spec.environmentId);
+  const { place, resolver } = await given.networks.ensure(spec.environmentId);
   worker.apply(job.attemptMade(worker.record, step.attempt, given.bootId));
   const name = containerName(spec, step.attempt);
-  const body = containerBody(spec, {
-    ...given,
-    ...network,
-    attempt: step.attempt,
-    imageReference: reference,
-    argv,
+  const common = {
+    ...{ ...given, attempt: step.attempt, imageReference: reference, argv, resolver },
     secretsFolder: given.secrets.folder(spec.jobId),
+  };
+  await given.cables.withAddress(spec.environmentId, name, place, async (address) => {
+    const body = containerBody(spec, { ...common, address });
+    const made = await asStage(worker, "create", () =>
+      given.starts.run("create", worker.place, () => createOrAdopt(worker, name, body)),
+    ).catch(async (error: unknown) => {
+      const isAbsent = error instanceof EngineError && error.status === 404;
+      if (!isAbsent || (await given.puller.lookAgain(reference)) !== null) throw error;
+      return null;
+    });
+    if (made === null) {
+      worker.imagePresent = false;
+      return;
+    }
+    crashPoint("agent.created");
+    given.index.put(spec.jobId, { ...made, epoch: spec.epoch, attempt: step.attempt, state: "created" });
   });
-  const id = await asStage(worker, "create", () =>
-    given.starts.run("create", worker.place, () => createOrAdopt(worker, name, body)),
-  ).catch(async (error: unknown) => {
-    const isAbsent = error instanceof EngineError && error.status === 404;
-    if (!isAbsent || (await given.puller.lookAgain(reference)) !== null) throw error;
-    return null;
-  });
-  if (id === null) {
-    worker.imagePresent = false;
-    return;
-  }
-  crashPoint("agent.created");
-  given.index.put(spec.jobId, { id, epoch: spec.epoch, attempt: step.attempt, state: "created" });
 }
 
 /** A create that failed may have worked all the same: the name tells. */
@@ -180,14 +179,16 @@ async function createOrAdopt(
   worker: JobWorker,
   name: string,
   body: ReturnType<typeof containerBody>,
-): Promise<string> {
+): Promise<{ readonly id: string; readonly address: string | null }> {
   const { engine } = worker.given;
   try {
-    return await engine.create(name, body);
+    return { id: await engine.create(name, body), address: body.Labels[ADDRESS_LABEL] ?? null };
   } catch (error) {
     const isTaken = error instanceof EngineError && error.status === 409;
     const found = isTaken || mayHaveWorked(error) ? await engine.findByName(name) : null;
-    if (found?.labels["berth.job"] === worker.jobId) return found.id;
+    // It has the address that it was made with.
+    if (found?.labels["berth.job"] === worker.jobId)
+      return { id: found.id, address: found.labels[ADDRESS_LABEL] ?? null };
     throw error;
   }
 }

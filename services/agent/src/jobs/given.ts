@@ -5,6 +5,8 @@ import type { Clock } from "@berth/shared/kit/clock.ts";
 import type { Curve } from "@berth/shared/kit/curve.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
 import type { JobRecord } from "../core/job-record.ts";
+import type { ContainerCables } from "../network/container-cables.ts";
+import type { CablePlace } from "../network/core/container-cable.ts";
 import type { SeenContainer } from "../network/port-guard.ts";
 import type { Engine } from "../outbound/docker.ts";
 import type { Ledger } from "../outbound/ledger.ts";
@@ -18,8 +20,8 @@ import type { StartGate } from "./start-gate.ts";
 
 /** What a job asks of the host's networks. */
 export interface EnvironmentNetworks {
-  /** @returns the engine's name of the environment's network, which stands by then, and who knows its names */
-  ensure(environmentId: EnvironmentId): Promise<{ readonly networkName: string; readonly resolver: string }>;
+  /** @returns where the environment's containers are on this host, which stands by then, and who knows its names */
+  ensure(environmentId: EnvironmentId): Promise<{ readonly place: CablePlace; readonly resolver: string }>;
 }
 
 /** Binds a container that was just started to its port. */
@@ -34,6 +36,7 @@ export interface JobsGiven {
   readonly registry: string;
   readonly bootId: string;
   readonly networks: EnvironmentNetworks;
+  readonly cables: Pick<ContainerCables, "withAddress" | "lay">;
   readonly ports: ContainerPortGuard;
   readonly busyboxFolder: string;
   readonly seccomp: string;

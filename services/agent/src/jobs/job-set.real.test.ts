@@ -9,7 +9,6 @@ import { bootId } from "../outbound/measure.ts";
 import { KernelOomLog, oomCounterOf, readOomKills } from "../outbound/oom-kills.ts";
 import { newTestId } from "../testing/ids.ts";
 import { type AgentKeys, newKeys, startTestAgent, type TestAgent, testSpec } from "../testing/real-agent.ts";
-import { ENVIRONMENT_ID } from "../testing/test-network.ts";
 
 const REPOSITORY = "org_test/svc_test";
 const CANARY = "canary-7f3a'\"$(touch /tmp/hacked)`id`\n2nd line";
@@ -256,22 +255,22 @@ test("the engine is killed: the app goes on, and a crash meanwhile is mended whe
 test("a create whose answer was lost is found by its name, not repeated", async () => {
   const spec = testSpec(digest, REPOSITORY);
   // The container exists already, as after an answer that never came; the agent's index does not know it.
-  const labels = { job: spec.jobId, epoch: "1", attempt: "1" };
+  const address = engine.subnet.replace(/\.\d+\/\d+$/, ".200");
+  const labels = { job: spec.jobId, epoch: "1", attempt: "1", address };
   const flags = Object.entries(labels).flatMap(([name, value]) => ["--label", `berth.${name}=${value}`]);
   const image = `${engine.registry}/${REPOSITORY}@${digest}`;
   const id = await engine.docker(
     "create",
     "--name",
     `berth-${spec.jobId}-e1-a1`,
-    "--network",
-    `berth-${ENVIRONMENT_ID}`,
-    ...flags,
+    ...["--network", "none", ...flags],
     image,
   );
   await agent.award(spec);
   await agent.deliver(spec, {});
   await agent.waitFor(spec, (job) => job.ready);
   expect(await containerOf(spec.jobId)).toBe(id.trim());
+  expect(agent.newest(spec.jobId)?.address).toBe(address);
 }, 40_000);
 
 test("a single writer starts on the scheduler's word, stops when it does not come, and starts again when it does", async () => {

@@ -3,8 +3,8 @@ import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.t
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import type { Log } from "@berth/shared/kit/log.ts";
-import type { Engine } from "../outbound/docker.ts";
 import type { AppliedVersion } from "./applied-versions.ts";
+import type { CablePlace } from "./core/container-cable.ts";
 import type { HostIdentity } from "./core/network-state.ts";
 import type { NetworkFiles } from "./shell/network-files.ts";
 import type { NetworkHands } from "./shell/network-hands.ts";
@@ -42,13 +42,14 @@ export interface NetworkAsk {
 export interface JobNetwork {
   /** The engine's name of it. */
   readonly networkName: string;
+  /** Where containers are in it. */
+  readonly place: CablePlace;
   /** Address at which containers ask for names. */
   readonly resolver: string;
 }
 
 export interface HostNetworksGiven {
   readonly identity: Omit<HostIdentity, "mtu">;
-  readonly engine: Engine;
   readonly hands: NetworkHands;
   readonly resolvers: Resolvers;
   readonly files: NetworkFiles;

@@ -110,7 +110,7 @@ export class HostNetworks {
     void this.#joinMissing();
     const tookMs = Math.round(clock.monotonicMs() - beganMs);
     if (!isStanding) log.info("network.stands", { environmentId, tookMs, joinedMs: Math.round(joinedMs) });
-    return { networkName: network.engineNetwork, resolver: network.gateway };
+    return { networkName: network.engineNetwork, place: network, resolver: network.gateway };
   }
 
   /**
@@ -284,7 +284,7 @@ export class HostNetworks {
 
   /** @param used environments that have jobs here: the others are left after a while */
   async leaveUnused(used: ReadonlySet<string>): Promise<void> {
-    const { clock, leaveAfterMs, engine, files, log } = this.#given;
+    const { clock, leaveAfterMs, hands, files, log } = this.#given;
     this.#used = used;
     const needed = this.#needed();
     const nowMs = clock.monotonicMs();
@@ -298,7 +298,7 @@ export class HostNetworks {
       this.#unusedSinceMs.set(environmentId, sinceMs);
       if (nowMs - sinceMs < leaveAfterMs || this.#joining.has(environmentId)) continue;
       // A container that the ledger does not know may still be in it.
-      if ((await engine.networkEndpoints(interfaceNames(environmentId).engineNetwork)) > 0) continue;
+      if (await hands.hasPorts(interfaceNames(environmentId).bridge)) continue;
       if (!this.#unusedSinceMs.has(environmentId)) continue;
       const leaving: HeldNetwork = { ...held, state: "leaving" };
       this.#held.set(environmentId, leaving);

@@ -6,7 +6,9 @@
  */
 import { PassThrough } from "node:stream";
 import Docker from "dockerode";
+import { ADDRESS_LABEL } from "../core/container-profile.ts";
 import type { ContainerFacts, ContainerState } from "../core/next-step.ts";
+import { macOf } from "../network/core/container-cable.ts";
 import {
   callEngine,
   ENGINE_DEADLINES,
@@ -124,6 +126,7 @@ export class Engine {
       jobId: item.Labels["berth.job"] ?? "",
       epoch: Number(item.Labels["berth.epoch"] ?? 0),
       attempt: Number(item.Labels["berth.attempt"] ?? 0),
+      address: item.Labels[ADDRESS_LABEL] ?? null,
       state: containerState(item.State),
     }));
   }
@@ -137,14 +140,19 @@ export class Engine {
     );
     if (found === null) return null;
     const { State: state } = found;
+    // A job's container is in none of the engine's networks; an environment's proxy is.
+    const own = found.Config.Labels[ADDRESS_LABEL] ?? null;
     const networks = Object.values(found.NetworkSettings.Networks ?? {});
     const ended = containerState(state.Status) === "exited";
     const startedAtMs = Date.parse(state.StartedAt);
     return {
       state: containerState(state.Status),
       pid: state.Pid,
-      address: networks.map((network) => network.IPAddress).find((ip) => ip !== "") ?? null,
-      mac: networks.map((network) => network.MacAddress).find((mac) => mac !== "") ?? null,
+      address: own ?? networks.map((network) => network.IPAddress).find((ip) => ip !== "") ?? null,
+      mac:
+        own === null
+          ? (networks.map(({ MacAddress: mac }) => mac).find((mac) => mac !== "") ?? null)
+          : macOf(own),
       exitCode: ended ? state.ExitCode : null,
       outOfMemory: state.OOMKilled,
       startedAtMs: startedAtMs > 0 ? startedAtMs : null,
@@ -277,12 +285,6 @@ export class Engine {
   #network(name: string): Promise<Docker.NetworkInspectInfo | null> {
     const path = `/networks/${name}`;
     return this.#orNull(() => this.#call("network inspect", (signal) => this.#get(path, signal)));
-  }
-
-  /** Number of running containers in the network; 0 when there is no such network. */
-  async networkEndpoints(name: string): Promise<number> {
-    const found = await this.#network(name);
-    return Object.keys(found?.Containers ?? {}).length;
   }
 
   /** Networks with the label, and how many containers, in any state and of anybody, name each. */

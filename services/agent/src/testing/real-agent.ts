@@ -21,6 +21,7 @@ import { ImagePuller } from "../jobs/image-puller.ts";
 import { JobSet } from "../jobs/job-set.ts";
 import { LeaseKeeper } from "../jobs/lease-keeper.ts";
 import { StartGate } from "../jobs/start-gate.ts";
+import { ContainerCables } from "../network/container-cables.ts";
 import { HostNetworks } from "../network/host-networks.ts";
 import { Kernel } from "../network/shell/kernel.ts";
 import { NetworkFiles } from "../network/shell/network-files.ts";
@@ -94,7 +95,6 @@ export async function startTestAgent(
   const engine = new Engine(engineGiven.socket, POD_ID, settings.deadlines);
   const networks = new HostNetworks({
     identity: testIdentity(engineGiven, hostId),
-    engine,
     hands: new NetworkHands({
       engine,
       kernel: new Kernel(silentLog, engineGiven.commandPrefix),
@@ -144,6 +144,7 @@ export async function startTestAgent(
     registry: engineGiven.registry,
     bootId: await bootId(),
     networks,
+    cables: new ContainerCables({ used: () => index.addresses(), prefix: engineGiven.commandPrefix }),
     // Whose containers are whose is asked in the agent's own /proc, which is not that of this engine.
     ports: { note: async () => {} },
     busyboxFolder: await installBusybox(hostDir, "/bin/busybox"),

@@ -146,7 +146,6 @@ function createNetworks(
   const nowMs = (): number => clock.monotonicMs();
   return new HostNetworks({
     identity: { ...host, meshPort },
-    engine,
     hands: new NetworkHands({ engine, kernel, wireguard, quiet, podId, nowMs, log }),
     resolvers: new Resolvers(join(resolversDir, podId), quiet),
     files: new NetworkFiles(hostDir),

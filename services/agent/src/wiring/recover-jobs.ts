@@ -12,6 +12,7 @@ import { LeaseKeeper } from "../jobs/lease-keeper.ts";
 import { Recovery } from "../jobs/recovery.ts";
 import { Reporter } from "../jobs/reporter.ts";
 import { StartGate } from "../jobs/start-gate.ts";
+import { ContainerCables } from "../network/container-cables.ts";
 import { readSeccompProfile } from "../outbound/host-files.ts";
 import { LeaseFile } from "../outbound/lease-file.ts";
 import { KernelOomLog } from "../outbound/oom-kills.ts";
@@ -62,6 +63,7 @@ export async function recoverJobs(context: AgentContext, parts: HostParts): Prom
       registry: host.registry,
       bootId,
       networks,
+      cables: new ContainerCables({ used: () => index.addresses() }),
       ports,
       busyboxFolder: parts.busyboxFolder,
       seccomp: await readSeccompProfile(),

@@ -222,6 +222,13 @@ export class Kernel {
     for (const [file, value] of sourceChecks(bridge, "strict")) await writeFile(file, value);
   }
 
+  /** Interfaces that are ports of a bridge; none where there is no such bridge. */
+  async portsOf(bridge: string): Promise<string[]> {
+    const out = await this.#run(["ip", "-o", "link", "show", "type", "veth"]);
+    const ports = out.split("\n").filter((line) => line.includes(` master ${bridge} `));
+    return ports.map((line) => /^\d+: ([^@:]+)/.exec(line)?.[1] ?? "");
+  }
+
   #run(argv: readonly string[], input?: string): Promise<string> {
     const options = { maxOutputBytes: MOST_OUTPUT_BYTES };
     return runCommand([...this.#prefix, ...argv], input === undefined ? options : { ...options, input });

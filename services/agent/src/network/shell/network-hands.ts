@@ -219,6 +219,11 @@ export class NetworkHands {
     }
   }
 
+  /** A container that the ledger does not know may still be in it. */
+  async hasPorts(bridge: string): Promise<boolean> {
+    return (await this.#given.kernel.portsOf(bridge)).length > 0;
+  }
+
   /** A gateway that does not have its address lets nothing out: it is like one whose gateway is elsewhere and away. */
   async withTrueExits(networks: readonly DesiredNetwork[]): Promise<DesiredNetwork[]> {
     const { kernel, log } = this.#given;
