@@ -26,8 +26,6 @@ export async function start(worker: JobWorker, step: StartStep): Promise<void> {
   crashPoint("agent.started");
   index.setState(worker.jobId, step.containerId, "running");
   await noteStarted(worker, step.containerId, step.attempt, await Promise.race([asked, waited()]));
-  // It is a start again until its cable is laid.
-  if (worker.record.resume) worker.apply({ ...worker.record, resume: false });
 }
 
 /** An answer that does not come with the start's is asked for anew. */
@@ -65,9 +63,13 @@ export async function noteStarted(
   if (seen === null) return index.drop(worker.jobId, containerId);
   index.setState(worker.jobId, containerId, seen.state);
   worker.memory.begin(containerId, seen.pid);
-  if (seen.state !== "running" || seen.address === null) return;
-  const { place } = await networks.ensure(worker.record.spec.environmentId);
-  await cables.lay(containerId, seen.pid, seen.address, place);
+  if (seen.state !== "running" || seen.address === null) {
+    // What a wake started and what ended then is not started for that wake again.
+    if (worker.record.resume) worker.apply({ ...worker.record, resume: false });
+    return;
+  }
   void ports.note(containerId, seen);
+  const { place } = await networks.ensure(worker.record.spec.environmentId);
+  await cables.lay({ containerId, pid: seen.pid }, seen.address, place);
   worker.apply(job.started(worker.record, attempt, seen.address, seen.startedAtMs ?? clock.nowMs()));
 }

@@ -195,9 +195,10 @@ async function createOrAdopt(
 
 async function watchReady(worker: JobWorker, step: StepOf<"watch-ready">): Promise<void> {
   const { given } = worker;
-  const { attempt, address } = worker.record;
+  const { attempt, address, resume } = worker.record;
   // Adopted: the agent died between the start and its note.
-  if (address === null || attempt !== step.attempt) await noteStarted(worker, step.containerId, step.attempt);
+  if (address === null || attempt !== step.attempt || resume)
+    await noteStarted(worker, step.containerId, step.attempt);
   const beganMs = given.clock.monotonicMs();
   const stillRuns = () =>
     !worker.closed &&

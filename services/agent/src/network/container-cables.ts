@@ -1,7 +1,15 @@
 /** Addresses and cables of this host's containers. */
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { outputOf, runScript } from "../outbound/run-script.ts";
-import { type CablePlace, deviceOf, freeAddress, layCable, takeCable } from "./core/container-cable.ts";
+import {
+  type CableEnd,
+  type CablePlace,
+  freeAddress,
+  hasWay,
+  layCable,
+  lookAtWays,
+  takeCable,
+} from "./core/container-cable.ts";
 
 export interface ContainerCablesGiven {
   /** Addresses of the containers that are here, in whatever state. */
@@ -42,15 +50,16 @@ export class ContainerCables {
     }
   }
 
-  /** Of a container that runs; one that has a cable is left alone. */
-  async lay(containerId: string, pid: number, address: string, place: CablePlace): Promise<void> {
+  /** One that has its cable already is left alone. @throws CommandError when it could not be laid */
+  async lay(end: CableEnd, address: string, place: CablePlace): Promise<void> {
     const { prefix = [] } = this.#given;
-    const device = deviceOf(containerId);
-    const lines = layCable(pid, device, address, place);
+    const lines = layCable(end, address, place);
     const ran = await runScript(prefix, lines);
     if (ran.every(({ exitCode }) => exitCode === 0)) return;
     // It is there already, or half of it is: what an agent left that died meanwhile.
-    const [, ...again] = await runScript(prefix, [takeCable(device), ...lines]);
+    const [ways] = await runScript(prefix, [lookAtWays(end)]);
+    if (hasWay(ways?.out ?? "")) return;
+    const [, ...again] = await runScript(prefix, [takeCable(end), ...lines]);
     for (const [at, line] of lines.entries()) outputOf(line, again[at] ?? { exitCode: 1, out: "" });
   }
 }

@@ -7,6 +7,7 @@ const seen = (n: number): SeenContainer => ({
   pid: n,
   address: `10.128.0.${n}`,
   mac: `02:00:00:00:00:0${n}`,
+  device: null,
 });
 
 function guarded(containers: Record<string, SeenContainer | null>) {
@@ -27,6 +28,13 @@ test("a container that was just started is bound at once", async () => {
   await guard.note("a", seen(2));
   expect(said.at(-1)).toContain('"veth2" . 02:00:00:00:00:02 . 10.128.0.2');
   expect(said.at(-1)).toContain("set gateways { type ipv4_addr; elements = { 10.128.0.1 }; }");
+});
+
+test("where the agent laid the cable, its name is known", async () => {
+  const { guard, said } = guarded({});
+  await guard.look(new Set(), []);
+  await guard.note("a", { ...seen(9), device: "vethab" });
+  expect(said.at(-1)).toContain('"vethab" . 02:00:00:00:00:09 . 10.128.0.9');
 });
 
 test("many that start at once go with few commands", async () => {

@@ -6,14 +6,13 @@
  * until then: a container is never cut off for what its host does not know.
  */
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
+import type { SeenCable } from "../outbound/seen-cable.ts";
 import type { NftTable } from "./core/nft-table.ts";
 import { type Port, portTable } from "./core/port-rules.ts";
 
 /** What the engine says of a running container. */
-export interface SeenContainer {
+export interface SeenContainer extends SeenCable {
   readonly pid: number;
-  readonly address: string | null;
-  readonly mac: string | null;
 }
 
 export interface PortGuardGiven {
@@ -79,9 +78,9 @@ export class PortGuard {
     await this.#given.ensureTable(portTable([...this.#known.values()], gateways));
   }
 
-  async #learn(containerId: string, { pid, address, mac }: SeenContainer): Promise<Port | null> {
+  async #learn(containerId: string, { pid, address, mac, ...seen }: SeenContainer): Promise<Port | null> {
     if (pid <= 0 || address === null || mac === null) return null;
-    const device = await this.#given.portOf(pid).catch(() => null);
+    const device = seen.device ?? (await this.#given.portOf(pid).catch(() => null));
     if (device === null) return null;
     const port = { device, mac, address, pid };
     this.#known.set(containerId, port);

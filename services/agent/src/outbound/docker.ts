@@ -6,9 +6,7 @@
  */
 import { PassThrough } from "node:stream";
 import Docker from "dockerode";
-import { ADDRESS_LABEL } from "../core/container-profile.ts";
 import type { ContainerFacts, ContainerState } from "../core/next-step.ts";
-import { macOf } from "../network/core/container-cable.ts";
 import {
   callEngine,
   ENGINE_DEADLINES,
@@ -23,16 +21,15 @@ import { EngineConnections } from "./engine-connections.ts";
 import { containerRootUid, runtimeNames } from "./engine-info.ts";
 import { type EngineEvent, parseEvent, splitFrames } from "./engine-stream.ts";
 import { followPull } from "./pull-progress.ts";
+import { type SeenCable, seenCable } from "./seen-cable.ts";
 
 export interface LabelledContainer extends ContainerFacts {
   readonly jobId: string;
 }
 
-export interface Inspected {
+export interface Inspected extends SeenCable {
   readonly state: ContainerState;
   readonly pid: number;
-  readonly address: string | null;
-  readonly mac: string | null;
   readonly exitCode: number | null;
   readonly outOfMemory: boolean;
   readonly startedAtMs: number | null;
@@ -126,7 +123,7 @@ export class Engine {
       jobId: item.Labels["berth.job"] ?? "",
       epoch: Number(item.Labels["berth.epoch"] ?? 0),
       attempt: Number(item.Labels["berth.attempt"] ?? 0),
-      address: item.Labels[ADDRESS_LABEL] ?? null,
+      address: seenCable(item.Id, item.Labels, item.NetworkSettings.Networks).address,
       state: containerState(item.State),
     }));
   }
@@ -140,19 +137,12 @@ export class Engine {
     );
     if (found === null) return null;
     const { State: state } = found;
-    // A job's container is in none of the engine's networks; an environment's proxy is.
-    const own = found.Config.Labels[ADDRESS_LABEL] ?? null;
-    const networks = Object.values(found.NetworkSettings.Networks ?? {});
     const ended = containerState(state.Status) === "exited";
     const startedAtMs = Date.parse(state.StartedAt);
     return {
+      ...seenCable(found.Id, found.Config.Labels, found.NetworkSettings.Networks),
       state: containerState(state.Status),
       pid: state.Pid,
-      address: own ?? networks.map((network) => network.IPAddress).find((ip) => ip !== "") ?? null,
-      mac:
-        own === null
-          ? (networks.map(({ MacAddress: mac }) => mac).find((mac) => mac !== "") ?? null)
-          : macOf(own),
       exitCode: ended ? state.ExitCode : null,
       outOfMemory: state.OOMKilled,
       startedAtMs: startedAtMs > 0 ? startedAtMs : null,

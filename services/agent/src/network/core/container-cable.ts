@@ -2,7 +2,8 @@
  * The cable of a container: one end is a port of its environment's bridge, the other one its `eth0`. The agent lays it, because
  * the engine's way costs ten runs of iptables and one of the engine's own program per start, for a resolver that nobody here asks.
  *
- * What must stay true: an address is given to one container at a time, and not again before all others were. Pure.
+ * What must stay true: an address is given to one container at a time, and as long as the agent runs not again before all
+ * others were; a cable is laid into the container alone that it is for. Pure.
  */
 import { addressOf, parseCidr } from "@berth/shared/domain/cidr.ts";
 import type { ScriptLine } from "../../outbound/run-script.ts";
@@ -16,6 +17,17 @@ export interface CablePlace {
   readonly gateway: string;
   readonly mtu: number;
 }
+
+/** A container that runs. */
+export interface CableEnd {
+  readonly containerId: string;
+  /** Of a process in it. */
+  readonly pid: number;
+}
+
+/** A process may have ended since somebody said its number, which is another's then, or even the host's. */
+const ONLY_INTO =
+  'while read -r at <&3; do case $at in *"$2"*) exec ip -batch - 3<&- ;; esac; done 3<"$1"; exit 3';
 
 /**
  * @param used addresses of the host's containers, in whatever state
@@ -50,9 +62,11 @@ export function deviceOf(containerId: string): string {
   return `veth${containerId.slice(0, 10)}`;
 }
 
-/** The app waits for the route, which comes last. @param pid of a process in the container */
-export function layCable(pid: number, device: string, address: string, place: CablePlace): ScriptLine[] {
+/** The app waits for the route, which comes last. */
+export function layCable(end: CableEnd, address: string, place: CablePlace): ScriptLine[] {
   const { bridge, slice, gateway, mtu } = place;
+  const { pid, containerId } = end;
+  const device = deviceOf(containerId);
   const bits = slice.split("/")[1] ?? "24";
   const host = [
     `link add ${device} mtu ${mtu} type veth peer name eth0 mtu ${mtu} address ${macOf(address)} netns ${pid}`,
@@ -65,12 +79,25 @@ export function layCable(pid: number, device: string, address: string, place: Ca
   ];
   const inside = "echo 1 2>/dev/null > /proc/sys/net/ipv6/conf/eth0/disable_ipv6; exec ip -batch -";
   return [
-    { argv: ["ip", "-batch", "-"], input: `${host.join("\n")}\n` },
+    {
+      argv: ["sh", "-c", ONLY_INTO, "sh", `/proc/${pid}/cgroup`, containerId],
+      input: `${host.join("\n")}\n`,
+    },
     { argv: ["nsenter", `--net=/proc/${pid}/ns/net`, "sh", "-c", inside], input: `${own.join("\n")}\n` },
   ];
 }
 
-/** Of one that was laid in part. */
-export function takeCable(device: string): ScriptLine {
-  return { argv: ["ip", "link", "delete", device] };
+/** What was laid in part is taken away. */
+export function takeCable({ containerId }: CableEnd): ScriptLine {
+  return { argv: ["ip", "link", "delete", deviceOf(containerId)] };
+}
+
+/** What the container's process says of its ways; `hasWay` reads it. */
+export function lookAtWays({ pid }: CableEnd): ScriptLine {
+  return { argv: ["cat", `/proc/${pid}/net/route`] };
+}
+
+/** The route comes last: with it the cable is laid. */
+export function hasWay(routes: string): boolean {
+  return /^eth0\t00000000\t/m.test(routes);
 }
