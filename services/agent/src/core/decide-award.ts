@@ -4,6 +4,8 @@
  * An award that the host holds already is accepted again: the first answer may have been lost.
  */
 import type { JobSpec } from "@berth/shared/contracts/job.ts";
+import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
+import { isFinal } from "@berth/shared/domain/job-state.ts";
 import type { HostState, Refusal } from "@berth/shared/domain/placement.ts";
 import { refuse, reserve } from "@berth/shared/domain/placement.ts";
 import { lotOf } from "./capacity.ts";
@@ -39,19 +41,34 @@ export interface AwardDecision {
   readonly state: HostState;
 }
 
+/** How many containers of an environment may have an address here; null while the host is not in its network. */
+export type AddressesCount = (environmentId: EnvironmentId) => number | null;
+
 export function decideAward(
   award: Award,
   memory: AwardMemory,
   held: ReadonlyMap<string, JobRecord>,
   fresh: HostState,
   nowMs: number,
+  addressesCount: AddressesCount = () => null,
 ): AwardDecision {
   let state = fresh;
+  const alive = [...held.values()].filter((record) => !isFinal(record.state));
+  const used = Map.groupBy(alive, ({ spec }) => spec.environmentId);
+  const counts = new Map([...used].map(([environmentId, records]) => [environmentId, records.length]));
   const answers = award.jobs.map((spec): AwardAnswer => {
     const known = held.get(spec.jobId);
     if (known !== undefined && known.spec.epoch === spec.epoch) return { spec, refusal: null, isNew: false };
-    const refusal = refuseLate(award, memory, spec, nowMs) ?? refuseJob(known, spec, state);
-    if (refusal === null) state = reserve(state, lotOf(spec));
+    const count =
+      (counts.get(spec.environmentId) ?? 0) + (known === undefined || isFinal(known.state) ? 1 : 0);
+    const refusal =
+      refuseLate(award, memory, spec, nowMs) ??
+      refuseAddress(count, addressesCount(spec.environmentId)) ??
+      refuseJob(known, spec, state);
+    if (refusal === null) {
+      state = reserve(state, lotOf(spec));
+      counts.set(spec.environmentId, count);
+    }
     return { spec, refusal, isNew: refusal === null };
   });
   return { answers, state };
@@ -76,6 +93,13 @@ function refuseLate(award: Award, memory: AwardMemory, spec: JobSpec, nowMs: num
   if (memory.answered.has(awardKey(spec)))
     return { code: "declined", detail: `epoch ${spec.epoch} was answered before and is not held any more` };
   return null;
+}
+
+/** One that sleeps keeps its own. */
+function refuseAddress(count: number, total: number | null): Refusal | null {
+  if (total === null || count <= total) return null;
+  const detail = `addresses: 0 of ${total} left in this environment's network on this host, a job takes 1`;
+  return { code: "ceiling-addresses", detail };
 }
 
 function refuseJob(known: JobRecord | undefined, spec: JobSpec, state: HostState): Refusal | null {

@@ -1,4 +1,5 @@
 import { MOST_JOBS_TOLD } from "@berth/shared/contracts/host.ts";
+import type { JobSpec } from "@berth/shared/contracts/job.ts";
 import { HostId } from "@berth/shared/domain/ids.ts";
 import { GIB, MIB } from "@berth/shared/domain/resources.ts";
 import { expect, test } from "vitest";
@@ -116,6 +117,24 @@ test("a higher epoch of a held job takes over its place on a full host", () => {
       100,
     ).answers,
   ).toMatchObject([{ refusal: null, isNew: true }]);
+});
+
+test("an environment's part of the host's addresses ends: what is in the ledger counts, sleeping or not, and what has ended does not", () => {
+  const known = held(unitRecord({ state: "asleep" }, specOf(1)), unitRecord({ state: "failed" }, specOf(2)));
+  const award = (...jobs: JobSpec[]) => ({ leaderEpoch: 1, leaseExpiresAtMs: 500, jobs });
+  const codes = (jobs: JobSpec[], total: number | null) =>
+    decideAward(
+      award(...jobs),
+      memory(1),
+      known,
+      hostState(host, measured, []),
+      100,
+      () => total,
+    ).answers.map(({ refusal }) => refusal?.code ?? null);
+  expect(codes([specOf(3), specOf(4)], null)).toEqual([null, null]);
+  expect(codes([specOf(3), specOf(4)], 2)).toEqual([null, "ceiling-addresses"]);
+  // Another epoch of what is here takes no more than it has.
+  expect(codes([specOf(1, { epoch: 2 }), specOf(3)], 1)).toEqual([null, "ceiling-addresses"]);
 });
 
 test("an award that comes after its lease, or again after its answer, is declined", () => {

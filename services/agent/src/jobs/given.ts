@@ -22,6 +22,8 @@ import type { StartGate } from "./start-gate.ts";
 export interface EnvironmentNetworks {
   /** @returns where the environment's containers are on this host, which stands by then, and who knows its names */
   ensure(environmentId: EnvironmentId): Promise<{ readonly place: CablePlace; readonly resolver: string }>;
+  /** Undefined while the host is not in it. */
+  desiredOf(environmentId: EnvironmentId): CablePlace | undefined;
 }
 
 /** Binds a container that was just started to its port. */

@@ -23,6 +23,7 @@ import { refuseWake } from "../core/decide-wake.ts";
 import { type JobRecord, newRecord, recovered, type SealedEnvelope } from "../core/job-record.ts";
 import type { Pins } from "../core/plan-garbage.ts";
 import { awoke, displaced, ordersOf } from "../core/sleep-record.ts";
+import { countContainerAddresses } from "../network/core/container-cable.ts";
 import type { EngineEvent } from "../outbound/engine-stream.ts";
 import type { JobsGiven } from "./given.ts";
 import { JobWorker } from "./job-worker.ts";
@@ -109,7 +110,10 @@ export class JobSet {
     return this.#exclusively(async () => {
       const held = new Map(this.records().map((record) => [record.spec.jobId as string, record]));
       const nowMs = this.#given.clock.nowMs();
-      const { answers } = decideAward(award, this.#memory, held, fresh(), nowMs);
+      const { answers } = decideAward(award, this.#memory, held, fresh(), nowMs, (environmentId) => {
+        const place = this.#given.networks.desiredOf(environmentId);
+        return place === undefined ? null : countContainerAddresses(place);
+      });
       const before = this.#memory.leaderEpoch;
       this.#memory = rememberAnswers(this.#memory, award, nowMs);
       if (this.#memory.leaderEpoch > before)

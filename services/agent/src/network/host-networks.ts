@@ -34,6 +34,7 @@ import { SharedRuns } from "./shared-runs.ts";
 import type { Seen } from "./shell/network-hands.ts";
 import { isUdpPortFree } from "./shell/udp-port.ts";
 import { Standing } from "./standing.ts";
+import { UnusedSince } from "./unused-since.ts";
 
 const MAX_BUSY_PORTS = 20;
 const REMOVALS_AT_ONCE = 10;
@@ -47,7 +48,7 @@ export class HostNetworks {
   readonly #given: HostNetworksGiven;
   readonly #held = new Map<EnvironmentId, HeldNetwork>();
   readonly #joining = new Map<EnvironmentId, Promise<void>>();
-  readonly #unusedSinceMs = new Map<EnvironmentId, number>();
+  readonly #unused = new UnusedSince();
   /** Environments with jobs here, as told last, and those that asked since. */
   #used: ReadonlySet<string> = new Set();
   readonly #standing = new Standing();
@@ -93,7 +94,7 @@ export class HostNetworks {
   async ensure(environmentId: EnvironmentId): Promise<JobNetwork> {
     const { clock, files, log } = this.#given;
     const beganMs = clock.monotonicMs();
-    this.#unusedSinceMs.delete(environmentId);
+    this.#unused.noteNeeded(environmentId);
     this.#used = new Set([...this.#used, environmentId]);
     const isStanding = this.#standing.has(environmentId);
     const isJoined = this.#held.get(environmentId)?.state === "joined";
@@ -103,7 +104,7 @@ export class HostNetworks {
     else if (!this.#standing.has(environmentId))
       // The run under way may make the bridge. What comes after it, such as a tunnel to a second host, is not waited for.
       await this.#standing.until(environmentId, this.apply());
-    const network = this.desired()?.networks.find((one) => one.environmentId === environmentId);
+    const network = this.desiredOf(environmentId);
     if (network === undefined || !this.#standing.has(environmentId))
       throw new Error(`the network of ${environmentId} does not stand yet`);
     await files.kept(environmentId);
@@ -170,8 +171,7 @@ export class HostNetworks {
     const { identity, log, files } = this.#given;
     const held = this.#held.get(environmentId);
     if (held === undefined || held.network.version >= network.version) return;
-    const own = memberOf(network, identity.hostId);
-    const before = memberOf(held.network, identity.hostId);
+    const [own, before] = [network, held.network].map((one) => memberOf(one, identity.hostId));
     // Not a member any more, or elsewhere: only a join of our own changes that.
     if (own === undefined || own.slice !== before?.slice) return;
     const podCidr = this.#mesh?.mesh?.podCidr ?? network.subnet;
@@ -286,20 +286,14 @@ export class HostNetworks {
   async leaveUnused(used: ReadonlySet<string>): Promise<void> {
     const { clock, leaveAfterMs, hands, files, log } = this.#given;
     this.#used = used;
-    const needed = this.#needed();
-    const nowMs = clock.monotonicMs();
+    const needed = new Set<string>([...used, ...this.#needed()]);
     let changed = false;
-    for (const [environmentId, held] of [...this.#held]) {
-      if (used.has(environmentId) || needed.has(environmentId) || held.state === "leaving") {
-        this.#unusedSinceMs.delete(environmentId);
-        continue;
-      }
-      const sinceMs = this.#unusedSinceMs.get(environmentId) ?? nowMs;
-      this.#unusedSinceMs.set(environmentId, sinceMs);
-      if (nowMs - sinceMs < leaveAfterMs || this.#joining.has(environmentId)) continue;
+    for (const held of this.#unused.due(this.#held.values(), needed, clock.monotonicMs(), leaveAfterMs)) {
+      const { environmentId } = held;
       // A container that the ledger does not know may still be in it.
-      if (await hands.hasPorts(interfaceNames(environmentId).bridge)) continue;
-      if (!this.#unusedSinceMs.has(environmentId)) continue;
+      const isBusy =
+        this.#joining.has(environmentId) || (await hands.hasPorts(interfaceNames(environmentId).bridge));
+      if (isBusy || !this.#unused.has(environmentId)) continue;
       const leaving: HeldNetwork = { ...held, state: "leaving" };
       this.#held.set(environmentId, leaving);
       await files.save(leaving);
@@ -322,7 +316,7 @@ export class HostNetworks {
     if (this.#held.get(environmentId)?.state !== "leaving") return;
     await this.#given.files.forget(environmentId);
     this.#held.delete(environmentId);
-    this.#unusedSinceMs.delete(environmentId);
+    this.#unused.noteNeeded(environmentId);
     this.#given.log.info("network.left", { environmentId });
   }
 
@@ -348,11 +342,17 @@ export class HostNetworks {
     return this.#given.hands.tunnels;
   }
 
-  desired(): DesiredHost | null {
-    if (this.#mesh === null) return null;
+  desired(of: Iterable<HeldNetwork> = this.#held.values()): DesiredHost | null {
     const { identity, clock } = this.#given;
-    const held = [...this.#held.values()].map((one) => withoutExpired(one, clock.nowMs()));
-    return desiredHost({ ...identity, mtu: tunnelMtu(this.#mtu) }, this.#mesh, held, this.resting.ids);
+    const own = { ...identity, mtu: tunnelMtu(this.#mtu) };
+    const held = Array.from(of, (one) => withoutExpired(one, clock.nowMs()));
+    return this.#mesh && desiredHost(own, this.#mesh, held, this.resting.ids);
+  }
+
+  /** Of one alone: all of them take a while. Undefined while the host is not in it. */
+  desiredOf(environmentId: EnvironmentId): DesiredNetwork | undefined {
+    const held = this.#held.get(environmentId);
+    return held === undefined ? undefined : this.desired([held])?.networks[0];
   }
 
   /** To which versions this host holds, once more. */

@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { deviceOf, freeAddress, hasWay, layCable, macOf } from "./container-cable.ts";
+import {
+  countContainerAddresses,
+  deviceOf,
+  freeAddress,
+  hasWay,
+  layCable,
+  macOf,
+} from "./container-cable.ts";
 
 const place = { bridge: "be-1", slice: "10.128.1.0/26", gateway: "10.128.1.1", mtu: 1420 };
 
@@ -17,6 +24,7 @@ test("the gateway's, the broadcast's and those of proxies are nobody's; after th
   }
   // 64 without network, broadcast, gateway and 16 for proxies.
   expect(given).toHaveLength(45);
+  expect(countContainerAddresses(place)).toBe(45);
   expect(given.at(-1)).toBe("10.128.1.46");
   expect(freeAddress(place, new Set(given.slice(1)), given.at(-1) ?? null)).toBe("10.128.1.2");
 });

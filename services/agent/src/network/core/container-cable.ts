@@ -29,25 +29,30 @@ export interface CableEnd {
 const ONLY_INTO =
   'while read -r at <&3; do case $at in *"$2"*) exec ip -batch - 3<&- ;; esac; done 3<"$1"; exit 3';
 
+type Slice = Pick<CablePlace, "slice" | "gateway">;
+
+/** Addresses for containers, in order: not the network's own, the broadcast's, the gateway's, nor those that proxies take. */
+function containerAddresses({ slice, gateway }: Slice): string[] {
+  const cidr = parseCidr(slice);
+  if (cidr === null) throw new Error(`not a network: ${slice}`);
+  const kept = new Set([gateway, ...proxyAddresses(slice)]);
+  const all = Array.from({ length: 2 ** (32 - cidr.bits) - 2 }, (_, n) => addressOf(cidr, n + 1));
+  return all.filter((one) => !kept.has(one));
+}
+
+export function countContainerAddresses(place: Slice): number {
+  return containerAddresses(place).length;
+}
+
 /**
  * @param used addresses of the host's containers, in whatever state
  * @param last the one that was given last; what was freed a moment ago is given again as late as may be
  * @returns null when all are in use
  */
-export function freeAddress(
-  { slice, gateway }: Pick<CablePlace, "slice" | "gateway">,
-  used: ReadonlySet<string>,
-  last: string | null,
-): string | null {
-  const cidr = parseCidr(slice);
-  if (cidr === null) throw new Error(`not a network: ${slice}`);
-  const kept = new Set([gateway, ...proxyAddresses(slice)]);
-  // Without the network's own address and the broadcast's.
-  const all = Array.from({ length: 2 ** (32 - cidr.bits) - 2 }, (_, n) => addressOf(cidr, n + 1));
+export function freeAddress(place: Slice, used: ReadonlySet<string>, last: string | null): string | null {
+  const all = containerAddresses(place);
   const after = all.indexOf(last ?? "") + 1;
-  return (
-    [...all.slice(after), ...all.slice(0, after)].find((one) => !kept.has(one) && !used.has(one)) ?? null
-  );
+  return [...all.slice(after), ...all.slice(0, after)].find((one) => !used.has(one)) ?? null;
 }
 
 /** Unicast and administered locally, as the engine makes it of an address. */
