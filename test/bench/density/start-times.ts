@@ -33,7 +33,10 @@ export async function startTimes(
       const stages = stagesOfJob.parse(rows[0]?.stages).filter(({ name }) => measured.includes(name));
       const ms = stages.reduce((sum, { startedAtMs, endedAtMs }) => sum + endedAtMs - startedAtMs, 0);
       times.push(Math.round(ms));
-      say(`one more beside ${from + i - 1} of its own: ${Math.round(ms)} ms`);
+      const parts = stages.map(
+        ({ name, startedAtMs, endedAtMs }) => `${name} ${Math.round(endedAtMs - startedAtMs)}`,
+      );
+      say(`one more beside ${from + i - 1} of its own: ${Math.round(ms)} ms (${parts.join(", ")})`);
     }
     return times;
   } finally {
