@@ -94,6 +94,8 @@ export interface Sizes {
 
 export const ORG = "acme";
 const readyTimeoutMs = 90_000;
+/** What is asked for this is taken from what is measured. */
+const scaleLookMs = 100;
 
 export async function startNetworkLab(given: NetworkLabGiven): Promise<NetworkLab> {
   const { hosts, index, postgresPort, stateDir, agentEnv = {} } = given;
@@ -228,6 +230,7 @@ async function makeApp(
         return found.length === count && (count === 0 || well) ? true : undefined;
       },
       readyTimeoutMs,
+      scaleLookMs,
     );
   };
   // In two steps: other sizes are another release, and the one before would get more instances only to lose them.

@@ -5,7 +5,10 @@
  * Clear secrets are not an argument, so they cannot be seen by `docker inspect`.
  */
 import type { JobSpec } from "@berth/shared/contracts/job.ts";
+import { bindMount } from "./bind-mount.ts";
+import { type ContainerNetworkGiven, containerNetwork, RUNC } from "./container-network.ts";
 import { ENTRYPOINT } from "./launch-command.ts";
+import { shimGroup } from "./shim-group.ts";
 
 /** What an image that runs as root gets; never NET_RAW, MKNOD, SYS_* or AUDIT_WRITE. */
 const CAPABILITIES_OF_ROOT = [
@@ -23,15 +26,11 @@ const LOG_OPTIONS = { "max-size": "16m", "max-file": "2" };
 const FILES_SOFT = 4096;
 const FILES_HARD = 8192;
 
-export interface ProfileGiven {
+export interface ProfileGiven extends Omit<ContainerNetworkGiven, "runtime" | "hostname"> {
   readonly podId: string;
   readonly attempt: number;
   readonly imageReference: string;
   readonly argv: readonly string[];
-  /** In the environment's network. */
-  readonly address: string;
-  /** Answers for the environment's names, and forwards the rest. */
-  readonly resolver: string;
   /** Folders of the agent on the host. */
   readonly secretsFolder: string;
   readonly busyboxFolder: string;
@@ -43,9 +42,6 @@ export interface ProfileGiven {
 export function containerName(spec: JobSpec, attempt: number): string {
   return `berth-${spec.jobId}-e${spec.epoch}-a${attempt}`;
 }
-
-/** Where its cable is to lead: the engine knows of no network of it. */
-export const ADDRESS_LABEL = "berth.address";
 
 export function containerLabels(spec: JobSpec, podId: string, attempt: number): Record<string, string> {
   return {
@@ -64,8 +60,14 @@ export function containerLabels(spec: JobSpec, podId: string, attempt: number): 
   };
 }
 
+export function hostnameOf({ process, slot }: Pick<JobSpec, "process" | "slot">): string {
+  return `${process}-${slot}`.replaceAll("_", "-");
+}
+
 export function containerBody(spec: JobSpec, given: ProfileGiven) {
-  const hostname = `${spec.process}-${spec.slot}`.replaceAll("_", "-");
+  const hostname = hostnameOf(spec);
+  const network = containerNetwork({ ...given, hostname, runtime: spec.constraints.runtime });
+  const host = hostConfig(spec, given);
   return {
     Image: given.imageReference,
     // tini passes signals to the whole group, so an app behind `sh -c` gets its SIGTERM.
@@ -73,12 +75,12 @@ export function containerBody(spec: JobSpec, given: ProfileGiven) {
     Entrypoint: [...ENTRYPOINT],
     Cmd: [...given.argv],
     Hostname: hostname,
-    Labels: { ...containerLabels(spec, given.podId, given.attempt), [ADDRESS_LABEL]: given.address },
+    Labels: { ...containerLabels(spec, given.podId, given.attempt), ...network.labels },
     AttachStdin: false,
     OpenStdin: false,
     Tty: false,
-    // A program that asks for its own name gets its own address.
-    HostConfig: { ...hostConfig(spec, given), ExtraHosts: [`${hostname}:${given.address}`] },
+    ...network.body,
+    HostConfig: { ...host, ...network.hostConfig, Mounts: [...host.Mounts, ...network.mounts] },
   };
 }
 
@@ -99,6 +101,9 @@ function hostConfig(spec: JobSpec, given: ProfileGiven) {
     OomScoreAdj: 500,
     RestartPolicy: { Name: "no" },
     Runtime: spec.constraints.runtime,
+    ...(spec.constraints.runtime === RUNC
+      ? { Annotations: shimGroup(spec.environmentId, given.address) }
+      : {}),
     LogConfig: { Type: "json-file", Config: { ...LOG_OPTIONS } },
     ...(given.cgroupParent === null ? {} : { CgroupParent: given.cgroupParent }),
   };
@@ -119,20 +124,5 @@ function isolation(given: ProfileGiven) {
       bindMount(given.secretsFolder, "/run/secrets", { readOnly: true }),
     ],
     PublishAllPorts: false,
-    NetworkMode: "none",
-    Dns: [given.resolver],
-    // The machine's own search list is none of a tenant's business.
-    DnsSearch: ["."],
-  };
-}
-
-/** Mounts of the host that come later are not seen in it. */
-export function bindMount(source: string, target: string, { readOnly }: { readonly readOnly: boolean }) {
-  return {
-    Type: "bind" as const,
-    Source: source,
-    Target: target,
-    ReadOnly: readOnly,
-    BindOptions: { Propagation: "rprivate" as const },
   };
 }

@@ -104,7 +104,9 @@ test("nothing that a tenant can name reaches a privilege", () => {
     imageReference: "r/i@sha256:1",
     argv: ["x"],
     address: "10.128.0.7",
+    networkName: "berth-env",
     resolver: "10.128.0.1",
+    etcFolder: "/e/job",
     secretsFolder: "/s/job",
     busyboxFolder: "/b",
     seccomp: "{}",
@@ -115,15 +117,13 @@ test("nothing that a tenant can name reaches a privilege", () => {
     Privileged: false,
     Devices: [],
     NetworkMode: "none",
-    ExtraHosts: ["web-1:10.128.0.7"],
-    Dns: ["10.128.0.1"],
-    DnsSearch: ["."],
     ReadonlyRootfs: false,
   });
   expect(body.HostConfig.CapAdd).not.toContain("NET_RAW");
   expect(
     body.HostConfig.Mounts.every(
-      ({ ReadOnly, Source }) => ReadOnly && (Source === "/s/job" || Source === "/b"),
+      ({ ReadOnly, Source }) =>
+        ReadOnly && (["/s/job", "/b"].includes(Source) || Source.startsWith("/e/job/")),
     ),
   ).toBe(true);
   expect(body.HostConfig.Memory).toBe(body.HostConfig.MemorySwap);

@@ -1,6 +1,8 @@
 /** The start of a container, and what is read of it then. */
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
+import { etcFiles } from "../core/container-network.ts";
+import { hostnameOf } from "../core/container-profile.ts";
 import * as job from "../core/job-record.ts";
 import type { Step } from "../core/next-step.ts";
 import type { Inspected } from "../outbound/docker.ts";
@@ -16,6 +18,7 @@ const ASK_DURING_START_MS = 25;
 
 export async function start(worker: JobWorker, step: StartStep): Promise<void> {
   const { index, starts } = worker.given;
+  await writeEtc(worker, step.containerId);
   let asked: Promise<Inspected | null> = Promise.resolve(null);
   await asStage(worker, "start", () =>
     starts.run("start", worker.place, async () => {
@@ -26,6 +29,14 @@ export async function start(worker: JobWorker, step: StartStep): Promise<void> {
   crashPoint("agent.started");
   index.setState(worker.jobId, step.containerId, "running");
   await noteStarted(worker, step.containerId, step.attempt, await Promise.race([asked, waited()]));
+}
+
+/** What sleeps lost its files with its secrets. */
+async function writeEtc({ given, record, jobId }: JobWorker, containerId: string): Promise<void> {
+  const address = given.index.of(jobId).find(({ id }) => id === containerId)?.address;
+  if (address === undefined || address === null) return;
+  const { resolver } = await given.networks.ensure(record.spec.environmentId);
+  given.secrets.writeEtc(jobId, etcFiles({ hostname: hostnameOf(record.spec), address, resolver }));
 }
 
 /** An answer that does not come with the start's is asked for anew. */
@@ -70,6 +81,6 @@ export async function noteStarted(
   }
   void ports.note(containerId, seen);
   const { place } = await networks.ensure(worker.record.spec.environmentId);
-  await cables.lay({ containerId, pid: seen.pid }, seen.address, place);
+  if (seen.device !== null) await cables.lay({ containerId, pid: seen.pid }, seen.address, place);
   worker.apply(job.started(worker.record, attempt, seen.address, seen.startedAtMs ?? clock.nowMs()));
 }

@@ -4,7 +4,8 @@ import { isFinal } from "@berth/shared/domain/job-state.ts";
 import { sleep } from "@berth/shared/kit/clock.ts";
 import { crashPoint } from "@berth/shared/kit/crash-point.ts";
 import { recordSpan } from "@berth/shared/kit/telemetry.ts";
-import { ADDRESS_LABEL, containerBody, containerName } from "../core/container-profile.ts";
+import { ADDRESS_LABEL, etcFiles } from "../core/container-network.ts";
+import { containerBody, containerName } from "../core/container-profile.ts";
 import * as job from "../core/job-record.ts";
 import { launchCommand } from "../core/launch-command.ts";
 import type { Step } from "../core/next-step.ts";
@@ -149,17 +150,19 @@ async function create(worker: JobWorker, step: StepOf<"create">): Promise<void> 
     await worker.apply(job.failedForGood(worker.record, "start-failed", reason)).saved;
     return;
   }
-  const { place, resolver } = await given.networks.ensure(spec.environmentId);
+  const { place, ...network } = await given.networks.ensure(spec.environmentId);
   worker.apply(job.attemptMade(worker.record, step.attempt, given.bootId));
   const name = containerName(spec, step.attempt);
+  const [secretsFolder, etcFolder] = [given.secrets.folder(spec.jobId), given.secrets.etcFolder(spec.jobId)];
   const common = {
-    ...{ ...given, attempt: step.attempt, imageReference: reference, argv, resolver },
-    secretsFolder: given.secrets.folder(spec.jobId),
+    ...{ ...given, ...network, attempt: step.attempt, imageReference: reference, argv },
+    ...{ secretsFolder, etcFolder },
   };
   await given.cables.withAddress(spec.environmentId, name, place, async (address) => {
     const body = containerBody(spec, { ...common, address });
+    given.secrets.writeEtc(spec.jobId, etcFiles({ ...network, hostname: body.Hostname, address }));
     const made = await asStage(worker, "create", () =>
-      given.starts.run("create", worker.place, () => createOrAdopt(worker, name, body)),
+      given.starts.run("create", worker.place, () => createOrAdopt(worker, name, body, address)),
     ).catch(async (error: unknown) => {
       const isAbsent = error instanceof EngineError && error.status === 404;
       if (!isAbsent || (await given.puller.lookAgain(reference)) !== null) throw error;
@@ -179,10 +182,11 @@ async function createOrAdopt(
   worker: JobWorker,
   name: string,
   body: ReturnType<typeof containerBody>,
+  address: string,
 ): Promise<{ readonly id: string; readonly address: string | null }> {
   const { engine } = worker.given;
   try {
-    return { id: await engine.create(name, body), address: body.Labels[ADDRESS_LABEL] ?? null };
+    return { id: await engine.create(name, body), address };
   } catch (error) {
     const isTaken = error instanceof EngineError && error.status === 409;
     const found = isTaken || mayHaveWorked(error) ? await engine.findByName(name) : null;

@@ -7,6 +7,7 @@ import type { Log } from "@berth/shared/kit/log.ts";
 import type { JobRecord } from "../core/job-record.ts";
 import type { ContainerCables } from "../network/container-cables.ts";
 import type { CablePlace } from "../network/core/container-cable.ts";
+import type { JobNetwork } from "../network/host-networks-given.ts";
 import type { SeenContainer } from "../network/port-guard.ts";
 import type { Engine } from "../outbound/docker.ts";
 import type { Ledger } from "../outbound/ledger.ts";
@@ -20,8 +21,8 @@ import type { StartGate } from "./start-gate.ts";
 
 /** What a job asks of the host's networks. */
 export interface EnvironmentNetworks {
-  /** @returns where the environment's containers are on this host, which stands by then, and who knows its names */
-  ensure(environmentId: EnvironmentId): Promise<{ readonly place: CablePlace; readonly resolver: string }>;
+  /** The environment's network on this host, which stands by then. */
+  ensure(environmentId: EnvironmentId): Promise<JobNetwork>;
   /** Undefined while the host is not in it. */
   desiredOf(environmentId: EnvironmentId): CablePlace | undefined;
 }

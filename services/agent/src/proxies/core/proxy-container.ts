@@ -3,7 +3,7 @@
  * reads strangers' bytes: no capability, no root, nothing to write but its socket's folder, and limits on all it uses.
  */
 import { createHash } from "node:crypto";
-import { bindMount } from "../../core/container-profile.ts";
+import { bindMount } from "../../core/bind-mount.ts";
 
 /** Where edges send what they pass on. */
 export const PROXY_PORT = 8443;
