@@ -36,6 +36,8 @@ export interface JobRecord {
   readonly firstStartedAtMs: number | null;
   readonly startedAtMs: number | null;
   readonly address: string | null;
+  /** Of its last start: the next attempt has it again, so that edges reach it before anybody could tell them. */
+  readonly lastAddress: string | null;
   readonly restartsCount: number;
   readonly crashesInRow: number;
   /** The next attempt must not be made before this. */
@@ -75,6 +77,7 @@ export function newRecord(spec: JobSpec, nowMs: number, bootId: string, attempt 
     firstStartedAtMs: null,
     startedAtMs: null,
     address: null,
+    lastAddress: null,
     restartsCount: 0,
     crashesInRow: 0,
     notBeforeMs: 0,
@@ -148,7 +151,7 @@ export function started(record: JobRecord, attempt: number, address: string, sta
   const firstStartedAtMs = record.firstStartedAtMs ?? startedAtMs;
   // A task is never ready: it works from its start on.
   const state = record.spec.task === null ? "starting" : "running";
-  const now = { address, startedAtMs, firstStartedAtMs, resume: false };
+  const now = { address, lastAddress: address, startedAtMs, firstStartedAtMs, resume: false };
   const stages = wakeStarted(record.stages, startedAtMs);
   return change(record, { attempt, state, stages, ready: false, ...now });
 }

@@ -19,9 +19,10 @@ export class ContainerIndex {
     return [...this.#byJob.keys()];
   }
 
-  /** Of containers in whatever state: one that sleeps keeps its own. */
-  addresses(): string[] {
-    return [...this.#byJob.values()].flat().flatMap(({ address }) => address ?? []);
+  /** Of other jobs' containers in whatever state: one that sleeps keeps its own. */
+  addressesBeside(jobId: string): string[] {
+    const others = [...this.#byJob].filter(([id]) => id !== jobId).flatMap(([, containers]) => containers);
+    return others.flatMap(({ address }) => address ?? []);
   }
 
   /** Ids of the containers that run. */

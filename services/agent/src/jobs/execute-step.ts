@@ -158,7 +158,8 @@ async function create(worker: JobWorker, step: StepOf<"create">): Promise<void> 
     ...{ ...given, ...network, attempt: step.attempt, imageReference: reference, argv },
     ...{ secretsFolder, etcFolder },
   };
-  await given.cables.withAddress(spec.environmentId, name, place, async (address) => {
+  const ask = { jobId: spec.jobId, environmentId: spec.environmentId, wanted: worker.record.lastAddress };
+  await given.cables.withAddress(ask, place, async (address) => {
     const body = containerBody(spec, { ...common, address });
     given.secrets.writeEtc(spec.jobId, etcFiles({ ...network, hostname: body.Hostname, address }));
     const made = await asStage(worker, "create", () =>

@@ -1,7 +1,9 @@
 /** Cables of real containers: laid by the agent, left alone when whole, laid again when half, and into nobody else. */
+import { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { startTestEngine, type TestEngine } from "@berth/shared/testing/real-engine.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CommandError, runCommand } from "../outbound/run-command.ts";
+import { newTestId } from "../testing/ids.ts";
 import { ContainerCables } from "./container-cables.ts";
 import type { CableEnd, CablePlace } from "./core/container-cable.ts";
 
@@ -21,7 +23,7 @@ beforeAll(async () => {
   await onHost("ip", "link", "add", place.bridge, "type", "bridge");
   await onHost("ip", "addr", "add", `${place.gateway}/24`, "dev", place.bridge);
   await onHost("ip", "link", "set", place.bridge, "up");
-  cables = new ContainerCables({ used: () => [], prefix: engine.commandPrefix });
+  cables = new ContainerCables({ usedBeside: () => [], prefix: engine.commandPrefix });
 }, 60_000);
 
 afterAll(() => engine?.close(), 60_000);
@@ -75,7 +77,8 @@ test("a number that is another process' by now gets nothing", async () => {
 });
 
 test("containers that are made at once get different addresses, and none when all are in use", async () => {
-  const environmentId = "env_0" as Parameters<typeof cables.withAddress>[0];
+  const environmentId = EnvironmentId.parse(newTestId("environment"));
+  const ask = (jobId: string, wanted: string | null = null) => ({ jobId, environmentId, wanted });
   const few = { ...place, slice: place.slice.replace(/\/24$/, "/27") };
   const given = new Set<string>();
   let open = (): void => {};
@@ -84,15 +87,21 @@ test("containers that are made at once get different addresses, and none when al
   });
   // 32 without network, broadcast, gateway and a quarter for proxies.
   const works = Array.from({ length: 21 }, (_, n) =>
-    cables.withAddress(environmentId, `c${n}`, few, async (address) => {
+    cables.withAddress(ask(`c${n}`), few, async (address) => {
       given.add(address);
       await all;
     }),
   );
-  const late = cables.withAddress(environmentId, "late", few, async () => {});
+  const late = cables.withAddress(ask("late"), few, async () => {});
   await expect(late).rejects.toThrow(/no address is left/);
   open();
   await Promise.all(works);
   expect(given.size).toBe(21);
-  await cables.withAddress(environmentId, "next", few, async (address) => expect(given).toContain(address));
+  await cables.withAddress(ask("next"), few, async (address) => expect(given).toContain(address));
+  // A job's next attempt has its former address, while that is free and a container's at all.
+  const kept = [...given][5] ?? null;
+  await cables.withAddress(ask("same", kept), few, async (address) => expect(address).toBe(kept));
+  await cables.withAddress(ask("wrong", place.gateway), few, async (address) =>
+    expect(given).toContain(address),
+  );
 });

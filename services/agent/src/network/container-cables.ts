@@ -6,16 +6,24 @@ import {
   type CablePlace,
   freeAddress,
   hasWay,
+  isFree,
   layCable,
   lookAtWays,
   takeCable,
 } from "./core/container-cable.ts";
 
 export interface ContainerCablesGiven {
-  /** Addresses of the containers that are here, in whatever state. */
-  readonly used: () => Iterable<string>;
+  /** Addresses of other jobs' containers that are here, in whatever state. */
+  readonly usedBeside: (jobId: string) => Iterable<string>;
   /** Put before commands that look at the network, for an engine in another network namespace. */
   readonly prefix?: readonly string[];
+}
+
+export interface AddressAsk {
+  readonly jobId: string;
+  readonly environmentId: EnvironmentId;
+  /** The job's last one here. */
+  readonly wanted: string | null;
 }
 
 export class ContainerCables {
@@ -29,24 +37,24 @@ export class ContainerCables {
   }
 
   /**
-   * Gives the work an address that no other container here has, or gets meanwhile.
+   * Gives the work an address that no other job's container here has, or gets meanwhile: the wanted one if it is free.
    * @throws Error when the host's part of the environment's network is full
    */
   async withAddress<T>(
-    environmentId: EnvironmentId,
-    key: string,
+    { jobId, environmentId, wanted }: AddressAsk,
     place: CablePlace,
     work: (address: string) => Promise<T>,
   ): Promise<T> {
-    const used = new Set([...this.#given.used(), ...this.#making.values()]);
-    const address = freeAddress(place, used, this.#last.get(environmentId) ?? null);
+    const used = new Set([...this.#given.usedBeside(jobId), ...this.#making.values()]);
+    const last = this.#last.get(environmentId) ?? null;
+    const address = isFree(place, used, wanted) ? wanted : freeAddress(place, used, last);
     if (address === null) throw new Error(`no address is left for a container in ${place.slice}`);
-    this.#last.set(environmentId, address);
-    this.#making.set(key, address);
+    if (address !== wanted) this.#last.set(environmentId, address);
+    this.#making.set(jobId, address);
     try {
       return await work(address);
     } finally {
-      this.#making.delete(key);
+      this.#making.delete(jobId);
     }
   }
 

@@ -28,6 +28,7 @@ const RecordFile = z.object({
   firstStartedAtMs: z.number().nullable(),
   startedAtMs: z.number().nullable(),
   address: z.string().nullable(),
+  lastAddress: z.string().nullable().default(null),
   restartsCount: z.int(),
   crashesInRow: z.int(),
   notBeforeMs: z.number(),

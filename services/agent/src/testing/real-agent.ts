@@ -144,7 +144,10 @@ export async function startTestAgent(
     registry: engineGiven.registry,
     bootId: await bootId(),
     networks,
-    cables: new ContainerCables({ used: () => index.addresses(), prefix: engineGiven.commandPrefix }),
+    cables: new ContainerCables({
+      usedBeside: (jobId) => index.addressesBeside(jobId),
+      prefix: engineGiven.commandPrefix,
+    }),
     // Whose containers are whose is asked in the agent's own /proc, which is not that of this engine.
     ports: { note: async () => {} },
     busyboxFolder: await installBusybox(hostDir, "/bin/busybox"),

@@ -63,7 +63,7 @@ export async function recoverJobs(context: AgentContext, parts: HostParts): Prom
       registry: host.registry,
       bootId,
       networks,
-      cables: new ContainerCables({ used: () => index.addresses() }),
+      cables: new ContainerCables({ usedBeside: (jobId) => index.addressesBeside(jobId) }),
       ports,
       busyboxFolder: parts.busyboxFolder,
       seccomp: await readSeccompProfile(),

@@ -55,6 +55,11 @@ export function freeAddress(place: Slice, used: ReadonlySet<string>, last: strin
   return [...all.slice(after), ...all.slice(0, after)].find((one) => !used.has(one)) ?? null;
 }
 
+/** Whether a container may have just this one. */
+export function isFree(place: Slice, used: ReadonlySet<string>, wanted: string | null): wanted is string {
+  return wanted !== null && !used.has(wanted) && containerAddresses(place).includes(wanted);
+}
+
 /** Unicast and administered locally, as the engine makes it of an address. */
 export function macOf(address: string): string {
   return ["02", "42", ...address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"))].join(
