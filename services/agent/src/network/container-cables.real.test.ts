@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { CommandError, runCommand } from "../outbound/run-command.ts";
 import { newTestId } from "../testing/ids.ts";
 import { ContainerCables } from "./container-cables.ts";
-import type { CableEnd, CablePlace } from "./core/container-cable.ts";
+import { type CableEnd, type CablePlace, deviceOf } from "./core/container-cable.ts";
 
 let engine: TestEngine;
 let image: string;
@@ -65,6 +65,16 @@ test("laid once, left alone when asked again, laid anew when half of it is missi
   await engine.docker("rm", "-f", one.containerId);
   expect(await portsOf()).toEqual([]);
 });
+
+test("it carries once it is laid: the first question for the address is answered", async () => {
+  const all = await Promise.all(Array.from({ length: 12 }, started));
+  for (const [n, end] of all.entries()) {
+    await cables.lay(end, addressAt(20 + n), place);
+    const port = await onHost("ip", "-d", "-o", "link", "show", "dev", deviceOf(end.containerId));
+    expect(port).toContain("bridge_slave state forwarding");
+  }
+  await engine.docker("rm", "-f", ...all.map(({ containerId }) => containerId));
+}, 60_000);
 
 test("a number that is another process' by now gets nothing", async () => {
   const [gone, other] = [await started(), await started()];

@@ -32,11 +32,12 @@ test("the gateway's, the broadcast's and those of proxies are nobody's; after th
 test("the host's end is named by the container, the other one has its address", () => {
   expect(deviceOf("0123456789abcdef")).toBe("veth0123456789");
   expect(macOf("10.128.1.200")).toBe("02:42:0a:80:01:c8");
-  const [host, own] = layCable({ pid: 42, containerId: "ab" }, "10.128.1.2", place);
+  const [host, own, carried] = layCable({ pid: 42, containerId: "ab" }, "10.128.1.2", place);
   expect(host?.input).toContain("master be-1 up");
   expect(own?.input).toBe(
     "addr add 10.128.1.2/26 dev eth0\nlink set eth0 up\nroute add default via 10.128.1.1\n",
   );
+  expect(carried?.argv.join(" ")).toMatch(/ state UP .* vethab$/);
 });
 
 test("a cable is laid when its route is there", () => {

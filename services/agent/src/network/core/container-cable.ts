@@ -29,6 +29,13 @@ export interface CableEnd {
 const ONLY_INTO =
   'while read -r at <&3; do case $at in *"$2"*) exec ip -batch - 3<&- ;; esac; done 3<"$1"; exit 3';
 
+/**
+ * The kernel notes a cable's carrier by itself, a moment after both ends are up. Until it did, what is sent is dropped: a first
+ * question for the address, which is asked again a second later.
+ */
+const UNTIL_CARRIED =
+  'for n in $(seq 200); do case $(ip -o link show dev "$1") in *" state UP "*) exit 0 ;; esac; sleep 0.005; done; exit 4';
+
 type Slice = Pick<CablePlace, "slice" | "gateway">;
 
 /** Addresses for containers, in order: not the network's own, the broadcast's, the gateway's, nor those that proxies take. */
@@ -72,7 +79,7 @@ export function deviceOf(containerId: string): string {
   return `veth${containerId.slice(0, 10)}`;
 }
 
-/** The app waits for the route, which comes last. */
+/** The app waits for the route, which comes last of what is laid; those who ask it wait until the cable carries. */
 export function layCable(end: CableEnd, address: string, place: CablePlace): ScriptLine[] {
   const { bridge, slice, gateway, mtu } = place;
   const { pid, containerId } = end;
@@ -94,6 +101,7 @@ export function layCable(end: CableEnd, address: string, place: CablePlace): Scr
       input: `${host.join("\n")}\n`,
     },
     { argv: ["nsenter", `--net=/proc/${pid}/ns/net`, "sh", "-c", inside], input: `${own.join("\n")}\n` },
+    { argv: ["sh", "-c", UNTIL_CARRIED, "sh", device] },
   ];
 }
 
