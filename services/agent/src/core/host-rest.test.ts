@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ChangingPeriod, isResting, leadsOthers, restingEnvironments } from "./host-rest.ts";
+import { answeredAgain, ChangingPeriod, isResting, leadsOthers, restingEnvironments } from "./host-rest.ts";
 
 const order = { epoch: 1, level: "stopped" } as const;
 
@@ -62,4 +62,18 @@ test("looks are rare while the period is long, and come at once when it is short
   expect(period.isDue(0, 30_000)).toBe(true);
   expect(period.isDue(30_000, 59_999)).toBe(false);
   expect(period.isDue(30_000, 60_000)).toBe(true);
+});
+
+test("what costs much is asked once in a while", () => {
+  let [nowMs, asked] = [5, 0];
+  const ask = answeredAgain(
+    10,
+    () => nowMs,
+    () => ++asked,
+  );
+  expect([ask(), ask()]).toEqual([1, 1]);
+  nowMs = 14;
+  expect(ask()).toBe(1);
+  nowMs = 15;
+  expect([ask(), ask()]).toEqual([2, 2]);
 });

@@ -63,3 +63,12 @@ export class ChangingPeriod {
     return true;
   }
 }
+
+/** What is asked often and costs much: an answer is given again until it is so old. @param nowMs of a clock that never goes back */
+export function answeredAgain<T>(forMs: number, nowMs: () => number, ask: () => T): () => T {
+  let last: { readonly answer: T; readonly atMs: number } | null = null;
+  return () => {
+    if (last === null || nowMs() - last.atMs >= forMs) last = { answer: ask(), atMs: nowMs() };
+    return last.answer;
+  };
+}

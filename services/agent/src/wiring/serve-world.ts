@@ -8,7 +8,13 @@ import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { observe } from "@berth/shared/kit/metrics.ts";
 import { Reconciler } from "@berth/shared/kit/reconciler.ts";
 import { ActivityWatch } from "../activator/activity-watch.ts";
-import { ChangingPeriod, isResting, leadsOthers, restingEnvironments } from "../core/host-rest.ts";
+import {
+  answeredAgain,
+  ChangingPeriod,
+  isResting,
+  leadsOthers,
+  restingEnvironments,
+} from "../core/host-rest.ts";
 import { serveAwardJobs } from "../inbound/award-jobs.ts";
 import { keepCertificates } from "../inbound/certificates.ts";
 import { serveDeliverEnvelope } from "../inbound/deliver-envelope.ts";
@@ -44,6 +50,8 @@ const PROBE_MS = 2000;
 const RESTING_VERIFY_MS = 120_000;
 /** Others' probes are answered meanwhile. */
 const RESTING_PROBE_MS = 300_000;
+/** Whether the host rests is found out by looking at all its jobs and routes. */
+const REST_LOOK_MS = 1000;
 const ACTIVITY_MS = 2000;
 /** Besides after each look at the networks. */
 const TUNNELS_LOOK_MS = 10_000;
@@ -94,10 +102,10 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   const verifying = new ChangingPeriod();
   const probing = new ChangingPeriod();
   const nowMs = () => context.clock.monotonicMs();
-  const isAtRest = (): boolean => {
+  const isAtRest = answeredAgain(REST_LOOK_MS, nowMs, () => {
     const isUsed = () => edge.status().isServing || leadsOthers(networks.desired());
     return isResting(jobs.records()) && !isUsed();
-  };
+  });
   // Apart from the look: healing a tunnel may wait for the network service.
   const tunnels = every("tunnels", TUNNELS_LOOK_MS, async () => parts.tunnels.look(isAtRest()));
   every("network", NETWORK_VERIFY_MS, async () => {
