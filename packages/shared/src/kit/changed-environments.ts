@@ -1,17 +1,25 @@
 /**
  * Environments whose tables may differ from the stored ones.
  *
- * What must stay true: after an act of anybody, an event about a service or an error all are made anew, and so they are
- * every `wholeEveryMs`, whatever was missed. Else those that the record names, and those that wait for more.
+ * What must stay true: after an act of anybody that may be about them, an event about a service or an error all are made
+ * anew, and so they are every `wholeEveryMs`, whatever was missed. Else those that the record names, and those that wait for
+ * more.
  */
 /** A change that takes longer from its statement to its commit is seen when all are made anew. */
 const MOST_COMMIT_MS = 5000;
+
+/** Acts that change no table themselves: jobs come and go for them, and those the record names. */
+export const ACTS_ON_JOBS: readonly string[] = [
+  ...["service.scaled", "service.restarted", "service.redeployed", "service.rolled-back", "image.deployed"],
+  ...["vars.changed", "deploy.cancelled", "release.removed", "release.noted", "rebalance.requested"],
+  ...["cron.run", "command.run", "task.cancelled", "registry.token-minted", "join-token.created"],
+];
 
 /** What the record says when it is asked for changes. */
 export interface RecordChanges {
   /** By the record's clock. */
   readonly atMs: number;
-  /** Of the newest act of anybody. */
+  /** Of the newest act of anybody but `ACTS_ON_JOBS`. */
   readonly acts: string | null;
   readonly environments: readonly string[];
 }

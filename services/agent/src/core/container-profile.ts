@@ -26,6 +26,13 @@ const LOG_OPTIONS = { "max-size": "16m", "max-file": "2" };
 const FILES_SOFT = 4096;
 const FILES_HARD = 8192;
 
+const OWN_MEMORY = "rw,size=64m,nosuid,nodev,noexec,mode=1777";
+/**
+ * An IPC namespace of its own, and a `/dev/shm` that is mounted in the container alone. With "private" the engine mounts one
+ * per container on the host, and all that starts there has to look through those.
+ */
+const SHARED_MEMORY = { IpcMode: "none", Tmpfs: { "/tmp": OWN_MEMORY, "/dev/shm": OWN_MEMORY } };
+
 export interface ProfileGiven extends Omit<ContainerNetworkGiven, "runtime" | "hostname"> {
   readonly podId: string;
   readonly attempt: number;
@@ -114,11 +121,10 @@ function isolation(given: ProfileGiven) {
     CapDrop: ["ALL"],
     SecurityOpt: ["no-new-privileges:true", `seccomp=${given.seccomp}`],
     Privileged: false,
-    IpcMode: "private",
+    ...SHARED_MEMORY,
     CgroupnsMode: "private" as const,
     Init: true,
     Devices: [],
-    Tmpfs: { "/tmp": "rw,size=64m,nosuid,nodev,noexec,mode=1777" },
     Mounts: [
       bindMount(given.busyboxFolder, "/.berth-init", { readOnly: true }),
       bindMount(given.secretsFolder, "/run/secrets", { readOnly: true }),

@@ -79,8 +79,9 @@ export async function noteStarted(
     if (worker.record.resume) worker.apply({ ...worker.record, resume: false });
     return;
   }
-  void ports.note(containerId, seen);
   const { place } = await networks.ensure(worker.record.spec.environmentId);
-  if (seen.device !== null) await cables.lay({ containerId, pid: seen.pid }, seen.address, place);
+  const laid = seen.device === null ? null : cables.lay({ containerId, pid: seen.pid }, seen.address, place);
+  void ports.note(containerId, seen);
+  await laid;
   worker.apply(job.started(worker.record, attempt, seen.address, seen.startedAtMs ?? clock.nowMs()));
 }

@@ -59,6 +59,7 @@ test("award → pull → ready; hardened; variables are in the app and not in do
     CapDrop: ["ALL"],
     ReadonlyRootfs: true,
     Privileged: false,
+    IpcMode: "none",
     PidsLimit: 256,
     NanoCpus: 500_000_000,
     Memory: 64 * 1024 ** 2,
@@ -78,6 +79,10 @@ test("award → pull → ready; hardened; variables are in the app and not in do
   expect(status).toMatch(/NoNewPrivs:\s+1/);
   expect(status).toMatch(/Seccomp:\s+2/);
   expect(status).toMatch(/Uid:\s+1000\s+1000/);
+  // The engine's own would be a mount on the host.
+  const mounts = await readFile(`/proc/${pid}/mounts`, "utf8");
+  expect(mounts).toMatch(/^tmpfs \/dev\/shm tmpfs rw,nosuid,nodev,noexec,.*size=65536k/m);
+  await engine.docker("exec", id, "/bin/busybox", "touch", "/dev/shm/x");
   const environment = (await readFile(`/proc/${pid}/environ`, "utf8")).split("\0");
   expect(environment).toContain(`CANARY=${CANARY}`);
   expect(environment).toEqual(

@@ -6,7 +6,7 @@
  */
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
-import type { RecordChanges } from "@berth/shared/kit/changed-environments.ts";
+import { ACTS_ON_JOBS, type RecordChanges } from "@berth/shared/kit/changed-environments.ts";
 import { PREPARED } from "@berth/shared/kit/database.ts";
 import { type Kysely, type RawBuilder, sql } from "kysely";
 import { deferNames, type ToldTable } from "../core/defer-names.ts";
@@ -212,7 +212,8 @@ export async function readWatermark(db: Kysely<NetworkTables>): Promise<string> 
 /** Environments whose jobs changed lately, and those that are linked to such. */
 export async function readChanges(db: Kysely<NetworkTables>, since: Date): Promise<RecordChanges> {
   const { rows } = await sql<RecordChanges>`
-    select (extract(epoch from clock_timestamp()) * 1000)::float8 as "atMs", (select max(id)::text from api.audit) as acts,
+    select (extract(epoch from clock_timestamp()) * 1000)::float8 as "atMs",
+           (select max(id)::text from api.audit where action <> all(${ACTS_ON_JOBS}::text[])) as acts,
            array(select distinct environment_id from scheduler.jobs where told_at > ${since}) as environments`.execute(
     db,
   );

@@ -28,18 +28,23 @@ export async function readAwaited(db: Kysely<RouterTables>): Promise<AwaitedResp
     host_id: HostId;
     node_address: string;
   }>`
-    select distinct on (d.id) d.id as deploy_id, d.service_id, s.hostname_label, r.traceparent,
+    with awaited as materialized (
+      select d.id, d.service_id, d.release_id, s.hostname_label, s.environment_id
+        from scheduler.deploys d
+        join api.services s on s.id = d.service_id and s.deleted_at is null
+       where d.created_at > now() - interval '1 hour'
+         and d.state in ('routing', 'draining', 'succeeded')
+         and not exists (select 1 from first_responses f where f.deploy_id = d.id))
+    select distinct on (d.id) d.id as deploy_id, d.service_id, d.hostname_label, r.traceparent,
            h.id as host_id, h.node_address
-      from scheduler.deploys d
-      join api.services s on s.id = d.service_id and s.deleted_at is null
-      join scheduler.jobs j on j.deploy_id = d.id and j.process = 'web' and j.rotation = 'in' and j.ready
-      join route_tables t on t.environment_id = s.environment_id and t.acknowledged_version = t.version
-       and t.sites @> jsonb_build_array(jsonb_build_object('backends', jsonb_build_array(jsonb_build_object('jobId', j.id))))
+      from awaited d
+      join route_tables t on t.environment_id = d.environment_id and t.acknowledged_version = t.version
+      cross join jsonb_array_elements(t.sites) site
+      cross join jsonb_array_elements(site->'backends') backend
+      join scheduler.jobs j on j.id = backend->>'jobId' and j.deploy_id = d.id and j.process = 'web' and j.rotation = 'in' and j.ready
       join api.hosts h on h.id = j.host_id and h.removed_at is null
       left join api.releases r on r.id = d.release_id
-     where d.created_at > now() - interval '1 hour'
-       and d.state in ('routing', 'draining', 'succeeded')
-       and not exists (select 1 from first_responses f where f.deploy_id = d.id)
+     where site->>'serviceId' = d.service_id
      order by d.id, h.id limit 50`.execute(db);
   return rows.map((row) => ({
     deployId: row.deploy_id,

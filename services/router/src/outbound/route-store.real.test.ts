@@ -190,9 +190,10 @@ describe.skipIf(adminUrl === undefined)("route store", () => {
       [world.service],
     );
     expect(await changes.next()).toEqual([world.env]);
-    await client.query(
-      "insert into api.audit (actor, action, target) values ('a', 'service.sleep-ordered', 's')",
-    );
+    const act = "insert into api.audit (actor, action, target) values ('a', $1, 's')";
+    await client.query(act, ["service.scaled"]);
+    expect(await changes.next()).toEqual([world.env]);
+    await client.query(act, ["service.sleep-ordered"]);
     expect(await changes.next()).toBeNull();
     changes.all();
     expect(await changes.next()).toBeNull();

@@ -79,7 +79,7 @@ function limits({ seccomp, cgroupParent }: ProxyContainerGiven) {
     SecurityOpt: ["no-new-privileges:true", `seccomp=${seccomp}`],
     Privileged: false,
     ReadonlyRootfs: true,
-    IpcMode: "private",
+    IpcMode: "none",
     CgroupnsMode: "private" as const,
     Memory: PROXY_MEMORY_BYTES,
     MemorySwap: PROXY_MEMORY_BYTES,
