@@ -28,19 +28,31 @@ export interface BeatHead {
   readonly revision: number;
 }
 
-/** Nothing changed since the full beat of this revision. */
+/** Nothing changed since the beat of this revision. */
 export interface SameBeat extends BeatHead {
   readonly form: "same";
 }
 
-export interface Beat extends BeatHead {
-  readonly form: "full";
+interface BeatBody extends BeatHead {
   readonly state: HostState;
-  readonly whole: boolean;
   readonly jobs: readonly ObservedJob[];
   readonly unknown: readonly { readonly jobId: string; readonly epoch: number }[];
   readonly routesVersion: number;
 }
+
+export interface Beat extends BeatBody {
+  readonly form: "full";
+  readonly whole: boolean;
+}
+
+/** What changed since the beat of the revision `since`. */
+export interface ChangedBeat extends BeatBody {
+  readonly form: "changed";
+  readonly since: number;
+  readonly gone: readonly string[];
+}
+
+export type SaidBeat = Beat | ChangedBeat | SameBeat;
 
 /** An award as its scheduler remembers it until it is answered. */
 export interface SentAward {

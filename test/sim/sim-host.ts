@@ -17,10 +17,10 @@ import { mayRemoveUnknown, type SeenDesired } from "../../services/agent/src/cor
 import { type DesiredSet, decideStops, newestSeen } from "../../services/agent/src/core/decide-stops.ts";
 import type { JobRecord } from "../../services/agent/src/core/job-record.ts";
 import * as job from "../../services/agent/src/core/job-record.ts";
-import { heartbeatJobs } from "../../services/agent/src/core/render-heartbeat.ts";
+import { renderBeat } from "../../services/agent/src/core/render-heartbeat.ts";
 import { ContainerIndex } from "../../services/agent/src/jobs/container-index.ts";
 import { Engine, EngineFault } from "./engine.ts";
-import type { AwardMessage, AwardReply, Beat, SameBeat } from "./messages.ts";
+import type { AwardMessage, AwardReply, SaidBeat } from "./messages.ts";
 import { Endpoint } from "./network.ts";
 import { Process, type Routine } from "./process.ts";
 import { SimLeases } from "./sim-leases.ts";
@@ -340,7 +340,7 @@ export class SimHost {
     const [state, unknown] = [this.state(), this.index.unknown((jobId) => this.workers.has(jobId))];
     const held = records.map(({ spec, sequence }) => ({ jobId: spec.jobId, epoch: spec.epoch, sequence }));
     const rest = { unknown, routesVersion: this.routesVersion };
-    const { memory, isFull } = nextBeat(this.#said, { state, held, rest });
+    const { memory, form } = nextBeat(this.#said, { state, held, rest });
     this.#said = memory;
     const head = {
       hostId: this.id,
@@ -350,9 +350,7 @@ export class SimHost {
       agentStartedAtMs: this.#startedAtMs,
       revision: memory.revision,
     };
-    const beat: Beat | SameBeat = isFull
-      ? { form: "full", ...head, state, ...heartbeatJobs(records), ...rest }
-      : { form: "same", ...head };
+    const beat: SaidBeat = renderBeat(form, head, { records, rest: { state, ...rest } });
     for (const scheduler of this.world.schedulers)
       this.world.network.send(this.endpoint, scheduler.endpoint, () => scheduler.heard(beat));
     this.world.network.send(this.endpoint, this.world.plane.endpoint, () => this.world.plane.heard(beat));

@@ -4,7 +4,7 @@
  */
 import type { ObservedJob } from "@berth/shared/contracts/job.ts";
 import type { HostId, JobId } from "@berth/shared/domain/ids.ts";
-import type { Beat, SameBeat } from "./messages.ts";
+import type { SaidBeat } from "./messages.ts";
 import { Endpoint } from "./network.ts";
 import type { Process } from "./process.ts";
 import type { SimHost } from "./sim-host.ts";
@@ -92,8 +92,8 @@ export class SimPlane {
     this.#settle();
   }
 
-  heard(beat: Beat | SameBeat): void {
-    if (beat.form === "full") this.#acked.set(beat.hostId, beat.routesVersion);
+  heard(beat: SaidBeat): void {
+    if (beat.form !== "same") this.#acked.set(beat.hostId, beat.routesVersion);
   }
 
   #settle(): void {

@@ -18,7 +18,7 @@ import { planService } from "../../services/scheduler/src/core/plan-service.ts";
 import type { JobView } from "../../services/scheduler/src/core/views.ts";
 import { decideMove } from "./decide-move.ts";
 import { asGuarded, presentHosts } from "./guarded-view.ts";
-import type { AwardReply, Beat, SameBeat, SentAward } from "./messages.ts";
+import type { AwardReply, Beat, ChangedBeat, SaidBeat, SameBeat, SentAward } from "./messages.ts";
 import { Endpoint } from "./network.ts";
 import { Process, type Routine } from "./process.ts";
 import { Promised } from "./promised.ts";
@@ -46,7 +46,7 @@ export class SimScheduler {
   #unplaceable = new Map<JobId, NonNullable<JobView["unplaceable"]>>();
   #declines = new Map<JobId, Map<HostId, { refusal: Refusal; untilMs: number }>>();
   #heard: HeardBeats;
-  #lastWords = new LastWords<Beat, SameBeat>();
+  #lastWords = new LastWords<Beat, ChangedBeat, SameBeat>();
   #frozen = false;
   #sentAtMs = new Map<string, number>();
   #revision = 0;
@@ -366,7 +366,7 @@ export class SimScheduler {
   }
 
   /** A heartbeat came. */
-  heard(told: Beat | SameBeat): void {
+  heard(told: SaidBeat): void {
     const beat = this.#lastWords.complete(told);
     const host = this.world.hosts.find(({ id }) => id === told.hostId);
     if (beat !== null) this.process.spawn(this.#takeBeat(beat));

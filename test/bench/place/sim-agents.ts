@@ -8,14 +8,19 @@ import type { HostId } from "@berth/shared/domain/ids.ts";
 import { HostState } from "@berth/shared/domain/placement.ts";
 import { GIB } from "@berth/shared/domain/resources.ts";
 import type { Bus } from "@berth/shared/kit/bus.ts";
-import { forgetSaid, NOTHING_SAID, nextBeat } from "../../../services/agent/src/core/beat-form.ts";
+import {
+  type BeatForm,
+  forgetSaid,
+  NOTHING_SAID,
+  nextBeat,
+} from "../../../services/agent/src/core/beat-form.ts";
 import {
   type AwardMemory,
   decideAward,
   rememberAnswers,
 } from "../../../services/agent/src/core/decide-award.ts";
 import { type JobRecord, newRecord } from "../../../services/agent/src/core/job-record.ts";
-import { heartbeatJobs } from "../../../services/agent/src/core/render-heartbeat.ts";
+import { renderBeat } from "../../../services/agent/src/core/render-heartbeat.ts";
 
 const bootId = "bench";
 const heartbeatMs = 2000;
@@ -52,14 +57,14 @@ class SimAgent {
     return [...this.#held.values()];
   }
 
-  /** @returns the number of the last full beat, and whether this one must be in full */
-  nextBeat(rest: unknown): { revision: number; isFull: boolean } {
+  /** @returns what this beat must say, and its revision */
+  nextBeat(rest: unknown): { revision: number; form: BeatForm } {
     const held = this.records().map(({ spec, sequence }) => ({
       ...{ jobId: spec.jobId, epoch: spec.epoch, sequence },
     }));
-    const { memory, isFull } = nextBeat(this.#beats, { state: this.state, held, rest });
+    const { memory, form } = nextBeat(this.#beats, { state: this.state, held, rest });
     this.#beats = memory;
-    return { revision: memory.revision, isFull };
+    return { revision: memory.revision, form };
   }
 
   beatInFull(): void {
@@ -141,13 +146,9 @@ export class SimAgents {
     const head = {
       ...{ hostId, atMs: nowMs, expiresAtMs: nowMs + bidLifeMs, bootId, agentStartedAtMs: 1 },
     };
-    const { revision, isFull } = agent.nextBeat(rest);
-    this.#bus.signal(
-      HostHeartbeat,
-      isFull
-        ? { form: "full", ...head, revision, state: agent.state, ...heartbeatJobs(agent.records()), ...rest }
-        : { form: "same", ...head, revision },
-    );
+    const { revision, form } = agent.nextBeat(rest);
+    const said = { records: agent.records(), rest: { state: agent.state, ...rest } };
+    this.#bus.signal(HostHeartbeat, renderBeat(form, { ...head, revision }, said));
   }
 }
 

@@ -40,17 +40,11 @@ const beatHead = {
   agentStartedAtMs: z.number(),
 };
 
-export const FullBeat = z.strictObject({
-  form: z.literal("full").optional(),
-  ...beatHead,
-  /** Grows with every full beat of one agent's run; a beat that says the same names it. */
-  revision: z.int().min(1).optional(),
+/** What every beat says that does not only repeat. */
+const beatBody = {
   agentVersion: z.string().max(40),
   engineVersion: z.string().max(60),
   state: HostState,
-  /** True when `jobs` is the whole ledger. */
-  whole: z.boolean(),
-  jobs: z.array(ObservedJob).max(MOST_JOBS_TOLD),
   /** Jobs whose containers are here although the ledger does not know them. */
   unknown: z.array(JobKey).max(MOST_JOBS_TOLD).optional(),
   recovery: HostRecovery.optional(),
@@ -60,10 +54,38 @@ export const FullBeat = z.strictObject({
   routes: z.record(z.string(), z.int().min(0)),
   /** The machine's own name and addresses, for people: tells two machines with one host's credentials apart. */
   machine: z.string().max(200).optional(),
+};
+
+export const FullBeat = z.strictObject({
+  form: z.literal("full").optional(),
+  ...beatHead,
+  /** Grows with every beat of one agent's run that does not only repeat; those after it name it. */
+  revision: z.int().min(1).optional(),
+  ...beatBody,
+  /** True when `jobs` is the whole ledger. */
+  whole: z.boolean(),
+  jobs: z.array(ObservedJob).max(MOST_JOBS_TOLD),
 });
 export type FullBeat = z.infer<typeof FullBeat>;
 
-/** All is as the full beat of this revision, of the same run of the agent, said. */
+/** Where more changed, all are told: it costs no more. */
+export const MOST_JOBS_CHANGED = 100;
+
+/** All is as of the revision `since`, of the same run of the agent, but for what is said here. */
+export const ChangedBeat = z.strictObject({
+  form: z.literal("changed"),
+  ...beatHead,
+  since: z.int().min(1),
+  revision: z.int().min(2),
+  ...beatBody,
+  /** New ones, and those of which anything is new. */
+  jobs: z.array(ObservedJob).max(MOST_JOBS_CHANGED),
+  /** Jobs that the host does not hold any more. */
+  gone: z.array(JobId).max(MOST_JOBS_CHANGED),
+});
+export type ChangedBeat = z.infer<typeof ChangedBeat>;
+
+/** All is as of this revision, of the same run of the agent. */
 export const SameBeat = z.strictObject({
   form: z.literal("same"),
   ...beatHead,
@@ -77,8 +99,8 @@ export const HostHeartbeat = defineSignal({
   emittedBy: ["agent"],
   consumedBy: ["scheduler", "router"],
   about:
-    "Every 2 s: the host's state, which is its standing bid, and every job it holds; in full after a change and every 10 s, or up to every minute where a host holds many jobs; else that nothing changed.",
-  payload: z.discriminatedUnion("form", [FullBeat, SameBeat]),
+    "Every 2 s: the host's state, which is its standing bid, and every job it holds; in full every 10 s, or up to every minute where a host holds many jobs, and when asked; else what changed, or that nothing did.",
+  payload: z.discriminatedUnion("form", [FullBeat, ChangedBeat, SameBeat]),
 });
 
 export const AskBid = defineRequest({

@@ -1,5 +1,5 @@
 /** PostgreSQL through kysely and pg: one pool per process, its errors handled, its statements bounded in time. */
-import { Kysely, PostgresDialect, sql } from "kysely";
+import { Kysely, PostgresDialect, type RawBuilder, sql } from "kysely";
 import pg from "pg";
 import type { Log } from "./log.ts";
 import { describeError } from "./log.ts";
@@ -52,6 +52,9 @@ export function connectDatabase<Tables>(options: DatabaseOptions): Database<Tabl
  * their third use: planning a statement over many tables costs more than running it.
  */
 export const PREPARED = sql.raw("/* prepared */ ");
+/** All that a query answers as one value, as of one instant with the rest of its statement: what JSON has no type for is text. */
+export const listed = (query: RawBuilder<unknown>): RawBuilder<unknown> =>
+  sql`(select coalesce(jsonb_agg(to_jsonb(row)), '[]') from (${query}) as row)`;
 /**
  * In a statement's `from`: its commit does not wait for the disk. For what a crash of the record may take, because whoever
  * said it says it again; a later commit that waits takes this one with it.

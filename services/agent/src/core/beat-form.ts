@@ -1,9 +1,12 @@
 /**
- * Whether a heartbeat says all, or only that all is as it was.
+ * Whether a heartbeat says all, what changed, or only that all is as it was.
  *
  * What must stay true: a beat says "the same" only when the host holds the very jobs, at the same sequences, that the last
- * full one named. What a bid says of free room may be a little off: the agent decides on fresh state when it is awarded.
+ * other one left, and names all others when it says what changed. What a bid says of free room may be a little off: the agent
+ * decides on fresh state when it is awarded.
  */
+import { MOST_JOBS_CHANGED, MOST_JOBS_TOLD } from "@berth/shared/contracts/host.ts";
+import type { JobId } from "@berth/shared/domain/ids.ts";
 import type { HostState } from "@berth/shared/domain/placement.ts";
 
 /** What a beat tells besides the time. */
@@ -16,20 +19,30 @@ export interface Said {
 }
 
 interface JobAt {
-  readonly jobId: string;
+  readonly jobId: JobId;
   readonly epoch: number;
   readonly sequence: number;
 }
 
 export interface BeatMemory {
-  /** Of the last full beat; 0 before the first. */
+  /** Of the last beat that did not only repeat; 0 before the first. */
   readonly revision: number;
   readonly said: Said | null;
-  /** Beats since then. */
-  readonly repeated: number;
+  /** Beats since the last full one. */
+  readonly sinceFull: number;
 }
 
-export const NOTHING_SAID: BeatMemory = { revision: 0, said: null, repeated: 0 };
+export const NOTHING_SAID: BeatMemory = { revision: 0, said: null, sinceFull: 0 };
+
+export type BeatForm =
+  | { readonly kind: "full" | "same" }
+  | {
+      readonly kind: "changed";
+      /** The revision that it builds on. */
+      readonly since: number;
+      readonly changed: ReadonlySet<JobId>;
+      readonly gone: readonly JobId[];
+    };
 
 /** Every so many beats one is in full, whatever was lost: of a host with many jobs less often, because it says all of them. */
 export const FULL_EVERY = 5;
@@ -42,12 +55,30 @@ export function fullEvery(jobsCount: number): number {
 const DISK_TOLERANCE = 0.005;
 const CEILING_TOLERANCE = 0.02;
 
-/** @returns what to remember, and whether this beat must be in full */
-export function nextBeat(memory: BeatMemory, said: Said): { memory: BeatMemory; isFull: boolean } {
-  const { revision, said: before, repeated } = memory;
-  if (before !== null && repeated + 1 < fullEvery(said.held.length) && isSame(before, said))
-    return { memory: { ...memory, repeated: repeated + 1 }, isFull: false };
-  return { memory: { revision: revision + 1, said, repeated: 0 }, isFull: true };
+/** @returns what to remember, and what this beat must say */
+export function nextBeat(memory: BeatMemory, said: Said): { memory: BeatMemory; form: BeatForm } {
+  const { revision, said: before } = memory;
+  const sinceFull = memory.sinceFull + 1;
+  if (before === null || sinceFull >= fullEvery(said.held.length) || said.held.length > MOST_JOBS_TOLD)
+    return { memory: { revision: revision + 1, said, sinceFull: 0 }, form: { kind: "full" } };
+  if (isSame(before, said)) return { memory: { ...memory, sinceFull }, form: { kind: "same" } };
+  const { changed, gone } = changeOf(before.held, said.held);
+  if (changed.size > MOST_JOBS_CHANGED || gone.length > MOST_JOBS_CHANGED)
+    return { memory: { revision: revision + 1, said, sinceFull: 0 }, form: { kind: "full" } };
+  return {
+    memory: { revision: revision + 1, said, sinceFull },
+    form: { kind: "changed", since: revision, changed, gone },
+  };
+}
+
+function changeOf(before: readonly JobAt[], now: readonly JobAt[]) {
+  const [had, has] = [before, now].map((held) => new Map(held.map((one) => [one.jobId, one])));
+  const changed = now.filter((one) => {
+    const old = had?.get(one.jobId);
+    return old === undefined || !isSameJob(old, one);
+  });
+  const gone = before.filter(({ jobId }) => has?.has(jobId) !== true);
+  return { changed: new Set(changed.map(({ jobId }) => jobId)), gone: gone.map(({ jobId }) => jobId) };
 }
 
 /** The next beat is in full. */
@@ -64,13 +95,11 @@ function isSame(before: Said, now: Said): boolean {
 }
 
 function sameJobs(before: readonly JobAt[], now: readonly JobAt[]): boolean {
-  return (
-    before.length === now.length &&
-    before.every((one, at) => {
-      const other = now[at] as JobAt;
-      return one.jobId === other.jobId && one.epoch === other.epoch && one.sequence === other.sequence;
-    })
-  );
+  return before.length === now.length && before.every((one, at) => isSameJob(one, now[at] as JobAt));
+}
+
+function isSameJob(one: JobAt, other: JobAt): boolean {
+  return one.jobId === other.jobId && one.epoch === other.epoch && one.sequence === other.sequence;
 }
 
 function isSameState(before: HostState, now: HostState): boolean {

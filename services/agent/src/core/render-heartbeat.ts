@@ -6,11 +6,30 @@
  */
 import { MOST_JOBS_TOLD } from "@berth/shared/contracts/host.ts";
 import type { ObservedJob } from "@berth/shared/contracts/job.ts";
+import type { BeatForm } from "./beat-form.ts";
 import { type JobRecord, toObserved } from "./job-record.ts";
 
 /** Half of the bus's limit. */
 const MAX_JOBS_BYTES = 512 * 1024;
 const SHORT_REASON_CHARACTERS = 30;
+
+/** @param rest what a beat that does not only repeat says besides jobs */
+export function renderBeat<Head extends object, Rest extends object>(
+  form: BeatForm,
+  head: Head,
+  { records, rest }: { readonly records: readonly JobRecord[]; readonly rest: Rest },
+) {
+  switch (form.kind) {
+    case "same":
+      return { form: "same" as const, ...head };
+    case "full":
+      return { form: "full" as const, ...head, ...heartbeatJobs(records), ...rest };
+    case "changed": {
+      const { jobs } = heartbeatJobs(records.filter(({ spec }) => form.changed.has(spec.jobId)));
+      return { form: "changed" as const, ...head, since: form.since, jobs, gone: [...form.gone], ...rest };
+    }
+  }
+}
 
 export function heartbeatJobs(records: readonly JobRecord[]): { whole: boolean; jobs: ObservedJob[] } {
   const newestFirst = records.toSorted((a, b) => b.acceptedAtMs - a.acceptedAtMs).slice(0, MOST_JOBS_TOLD);

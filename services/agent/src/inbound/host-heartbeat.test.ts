@@ -49,7 +49,7 @@ function startAgent() {
   };
 }
 
-test("beats are full when something changed, when one may be lost and when asked; else they repeat", async () => {
+test("beats say what changed, and all when one may be lost and when asked; else they repeat", async () => {
   const { heartbeat, bus, records, said, forms } = startAgent();
   const served = heartbeat.serveAskBid() as unknown as { ask(): Promise<unknown> };
   const running = heartbeat.start();
@@ -58,8 +58,15 @@ test("beats are full when something changed, when one may be lost and when asked
   records.push(newRecord(unitSpec({ jobId: `job_${"0".repeat(25)}2` }), 2, "b"));
   await nextBeat();
   await nextBeat();
-  expect(forms()).toEqual(["full 1", "same 1", "full 2", "same 2"]);
-  expect(said[2]).toMatchObject({ whole: true, routes: { e: 1 }, startsAtOnce: 2, unknown: [] });
+  expect(forms()).toEqual(["full 1", "same 1", "changed 2", "same 2"]);
+  expect(said[0]).toMatchObject({ whole: true, routes: { e: 1 }, startsAtOnce: 2, unknown: [] });
+  expect(said[2]).toMatchObject({
+    since: 1,
+    jobs: [{ jobId: records[1]?.spec.jobId }],
+    gone: [],
+    routes: { e: 1 },
+    startsAtOnce: 2,
+  });
   bus.connected = false;
   records.push(newRecord(unitSpec({ jobId: `job_${"0".repeat(25)}3` }), 3, "b"));
   await nextBeat();
@@ -67,7 +74,7 @@ test("beats are full when something changed, when one may be lost and when asked
   await nextBeat();
   await served.ask();
   await vi.advanceTimersByTimeAsync(1);
-  expect(forms().slice(4)).toEqual(["full 3", "full 4", "full 5"]);
+  expect(forms().slice(4)).toEqual(["changed 3", "full 4", "full 5"]);
   running.close();
   await nextBeat();
   expect(said).toHaveLength(7);

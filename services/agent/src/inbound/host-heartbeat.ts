@@ -1,4 +1,4 @@
-/** The heartbeat every 2 s, which is the host's standing bid, in full or as "the same again"; and the bid asked for. */
+/** The heartbeat every 2 s, which is the host's standing bid, in full, as what changed or as "the same again"; and the bid asked for. */
 import { AskBid, HostHeartbeat, type HostRecovery, MOST_JOBS_TOLD } from "@berth/shared/contracts/host.ts";
 import { JobKey } from "@berth/shared/contracts/job.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
@@ -6,7 +6,7 @@ import type { Bus } from "@berth/shared/kit/bus.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import type { z } from "zod";
 import { type BeatMemory, forgetSaid, NOTHING_SAID, nextBeat } from "../core/beat-form.ts";
-import { heartbeatJobs } from "../core/render-heartbeat.ts";
+import { renderBeat } from "../core/render-heartbeat.ts";
 import type { AlarmLog } from "../jobs/alarm-log.ts";
 import type { HostMeter } from "../jobs/host-meter.ts";
 import type { JobSet } from "../jobs/job-set.ts";
@@ -65,16 +65,11 @@ export class Heartbeat {
     };
     const rest = this.#rest();
     const held = records.map(({ spec, sequence }) => ({ jobId: spec.jobId, epoch: spec.epoch, sequence }));
-    const { memory, isFull } = nextBeat(this.#memory, { state, held, rest });
+    const { memory, form } = nextBeat(this.#memory, { state, held, rest });
     // What is not sent is not said.
     this.#memory = bus.connected ? memory : forgetSaid(memory);
     const { revision } = memory;
-    bus.signal(
-      HostHeartbeat,
-      isFull
-        ? { form: "full", ...head, revision, state, ...heartbeatJobs(records), ...rest }
-        : { form: "same", ...head, revision },
-    );
+    bus.signal(HostHeartbeat, renderBeat(form, { ...head, revision }, { records, rest: { state, ...rest } }));
   }
 
   #rest() {

@@ -7,7 +7,7 @@
 import type { EnvironmentNetwork, Mesh } from "@berth/shared/contracts/network.ts";
 import type { EnvironmentId } from "@berth/shared/domain/ids.ts";
 import { ACTS_ON_JOBS, type RecordChanges } from "@berth/shared/kit/changed-environments.ts";
-import { PREPARED } from "@berth/shared/kit/database.ts";
+import { listed, PREPARED } from "@berth/shared/kit/database.ts";
 import { type Kysely, type RawBuilder, sql } from "kysely";
 import { deferNames, type ToldTable } from "../core/defer-names.ts";
 import type { Pools } from "../core/place-member.ts";
@@ -182,9 +182,6 @@ interface ReadRow extends Omit<World, "names" | "podCidr" | "hostCidr"> {
   readonly stored: readonly ToldTable[];
   readonly names: readonly JobRow[];
 }
-
-const listed = (query: RawBuilder<unknown>) =>
-  sql`(select coalesce(jsonb_agg(to_jsonb(row)), '[]') from (${query}) as row)`;
 
 type JobRow = Omit<World["names"][number], "ports"> & { readonly port: number | null };
 

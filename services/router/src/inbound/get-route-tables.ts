@@ -7,7 +7,8 @@ import type { Kysely } from "kysely";
 import type { z } from "zod";
 import { fitTables } from "../core/fit-tables.ts";
 import { storeProxies } from "../outbound/proxy-store.ts";
-import { readTables, readVersions } from "../outbound/route-store.ts";
+import { readTables } from "../outbound/read-record.ts";
+import { readVersions } from "../outbound/route-store.ts";
 import type { RouterTables } from "../outbound/tables.ts";
 
 type Asked = z.infer<typeof GetRouteTables.payload>;

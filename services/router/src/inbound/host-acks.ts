@@ -2,7 +2,7 @@
  * What the edges say that they serve, from two sources: RouteApplied at once, and every heartbeat, which heals a
  * lost fact and tells of an edge that lost what it had. A heartbeat without an environment means version 0.
  */
-import type { FullBeat, HostHeartbeat, SameBeat } from "@berth/shared/contracts/host.ts";
+import type { ChangedBeat, FullBeat, HostHeartbeat, SameBeat } from "@berth/shared/contracts/host.ts";
 import type { RouteApplied } from "@berth/shared/contracts/route.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import { LastWords } from "@berth/shared/domain/last-words.ts";
@@ -16,7 +16,7 @@ export class HostAcks {
   readonly #changed: () => void;
   /** What is stored, so that a heartbeat that says nothing new costs no statement. */
   readonly #stored = new Map<HostId, Map<string, number>>();
-  readonly #lastWords = new LastWords<FullBeat, SameBeat>();
+  readonly #lastWords = new LastWords<FullBeat, ChangedBeat, SameBeat>();
   /** Hosts whose heartbeat is being handled: the next one of the same host is dropped, another follows. */
   readonly #busy = new Set<HostId>();
 

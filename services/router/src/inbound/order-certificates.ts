@@ -24,7 +24,7 @@ import {
   storeOrdered,
   writeChallenge,
 } from "../outbound/order-store.ts";
-import { readCertificates } from "../outbound/route-store.ts";
+import { readCertificates } from "../outbound/read-record.ts";
 import type { RouterTables } from "../outbound/tables.ts";
 
 interface Given {

@@ -1,26 +1,8 @@
 /** Proxies of environments, as their hosts tell them. */
 import type { ProxyReport } from "@berth/shared/contracts/route.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
-import { type Kysely, type RawBuilder, sql } from "kysely";
-import type { ProxyRow } from "../core/plan-tables.ts";
+import { type Kysely, sql } from "kysely";
 import type { RouterTables } from "./tables.ts";
-
-/**
- * Those of live hosts, at an address of the host's own part of the environment's network: no host can draw an
- * environment's traffic that it is not in.
- */
-export async function readProxies(
-  db: Kysely<RouterTables>,
-  liveHosts: RawBuilder<unknown>,
-): Promise<ProxyRow[]> {
-  const { rows } = await sql<ProxyRow>`
-    select p.environment_id as "environmentId", p.host_id as "hostId", host(p.address) as address, p.port, p.names
-      from environment_proxies p
-      join network.members m on m.environment_id = p.environment_id and m.host_id = p.host_id
-       and m.left_at is null and p.address << m.slice
-     where p.host_id in (${liveHosts})`.execute(db);
-  return rows;
-}
 
 /** Keeps all that a host says, and nothing else of it. @returns environments of which something changed */
 export async function storeProxies(

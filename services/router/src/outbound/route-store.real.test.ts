@@ -15,16 +15,10 @@ import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { askEdge } from "./edge-probe.ts";
 import { readAwaited, storeFirstResponse } from "./first-response-store.ts";
-import { readProxies, storeProxies } from "./proxy-store.ts";
+import { storeProxies } from "./proxy-store.ts";
 import { readChanges } from "./read-changes.ts";
-import {
-  acknowledgeTables,
-  LIVE_HOSTS,
-  readLagging,
-  readTables,
-  storeAck,
-  storeTables,
-} from "./route-store.ts";
+import { readRecord, readTables } from "./read-record.ts";
+import { acknowledgeTables, readLagging, storeAck, storeTables } from "./route-store.ts";
 import type { RouterTables } from "./tables.ts";
 
 const domain = "berth.localhost";
@@ -111,7 +105,7 @@ describe.skipIf(adminUrl === undefined)("route store", () => {
 
   test("a host's proxy counts where the host is in the environment's network, at an address of its own part, while it is live", async () => {
     const { db } = database;
-    const read = () => readProxies(db, LIVE_HOSTS);
+    const read = async () => (await readRecord(db, [world.env])).proxies;
     const report = { address: "10.128.1.254", port: 8443, names: ["www.x"] };
     expect(await storeProxies(db, world.host, { [world.env]: report })).toEqual([world.env]);
     expect(await storeProxies(db, world.host, { [world.env]: report })).toEqual([]);
@@ -199,6 +193,20 @@ describe.skipIf(adminUrl === undefined)("route store", () => {
     expect(await changes.next()).toBeNull();
     wholeEveryMs = 0;
     expect(await changes.next()).toBeNull();
+  });
+
+  test("routers that make a table at once give each version once, and lose nothing", async () => {
+    const { db } = database;
+    await storeTables(db, domain);
+    for (let round = 0; round < 5; round += 1) {
+      await client.query("update router.route_tables set changed_at = now() - interval '1 minute'");
+      const { job } = await addJob();
+      const stored = await Promise.all(Array.from({ length: 6 }, () => storeTables(db, domain, [world.env])));
+      const [table, ...others] = stored.flatMap(({ now }) => now);
+      expect(others).toEqual([]);
+      expect(table?.sites[0]?.backends.map(({ jobId }) => jobId)).toContain(job);
+      expect(await readTables(db, [world.env])).toEqual([table]);
+    }
   });
 
   test("acknowledged when every host that is not lost said so, and never by a late word", async () => {

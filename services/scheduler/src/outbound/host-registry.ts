@@ -2,7 +2,7 @@
  * What is known of the hosts right now: their standing bids (in memory, from heartbeats) and how long they were
  * silent (stored, so that router and api see the same).
  */
-import type { FullBeat, HostHeartbeat, SameBeat } from "@berth/shared/contracts/host.ts";
+import type { ChangedBeat, FullBeat, HostHeartbeat, SameBeat } from "@berth/shared/contracts/host.ts";
 import { AskBid } from "@berth/shared/contracts/host.ts";
 import type { HostId } from "@berth/shared/domain/ids.ts";
 import { LastWords } from "@berth/shared/domain/last-words.ts";
@@ -55,7 +55,7 @@ export class HostRegistry {
   readonly #given: { db: Kysely<Tables>; bus: Bus; log: Log; limits: SilenceLimits };
   readonly #bids = new Map<HostId, Bid>();
   readonly #identities: Identities;
-  readonly #lastWords = new LastWords<FullBeat, SameBeat>();
+  readonly #lastWords = new LastWords<FullBeat, ChangedBeat, SameBeat>();
   readonly #states = new Map<HostId, "alive" | "suspect" | "lost">();
   readonly #promised = new Map<HostId, Set<readonly Lot[]>>();
   readonly #skews = new Map<HostId, SkewSamples>();
