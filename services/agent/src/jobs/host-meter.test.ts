@@ -19,6 +19,8 @@ function meterOf(engine: Partial<Engine>, nowMs: () => number): HostMeter {
   });
 }
 
+const noRuntimes = { containerRootUid: 0, runtimes: [] };
+
 test("the engine is asked for itself once a minute, and again after it did not answer", async () => {
   let nowMs = 0;
   let asked = 0;
@@ -92,4 +94,35 @@ test("networks are read again when a job came or went, and now and then; jobs si
   expect(await measureAt(35_000)).toBe(3);
   left([]);
   expect(await measureAt(36_000)).toBe(4);
+});
+
+test("images are listed less often while all that is here sleeps", async () => {
+  let nowMs = 0;
+  let asked = 0;
+  const meter = meterOf(
+    {
+      info: async () => ({
+        ...{ version: "26.1", memoryBytes: 1, cpuCount: 2 },
+        rootDir: "/",
+        ...noRuntimes,
+      }),
+      imageDigests: async () => [`sha256:${++asked}`],
+      networks: async () => [],
+    },
+    () => nowMs,
+  );
+  const askedAt = async (atMs: number) => {
+    nowMs = atMs;
+    await meter.measure();
+    return asked;
+  };
+  expect(await askedAt(0)).toBe(1);
+  expect(await askedAt(5000)).toBe(2);
+  const job = newRecord(unitSpec(), 1, "boot");
+  meter.state([{ ...job, state: "asleep", sleep: { epoch: 1, level: "stopped" } as JobRecord["sleep"] }]);
+  expect(await askedAt(10_000)).toBe(2);
+  expect(await askedAt(24_000)).toBe(2);
+  expect(await askedAt(26_000)).toBe(3);
+  expect(meter.state([job]).imageDigests).toEqual(["sha256:3"]);
+  expect(await askedAt(31_000)).toBe(4);
 });

@@ -8,6 +8,7 @@ import type { HostState } from "@berth/shared/domain/placement.ts";
 import type { Clock } from "@berth/shared/kit/clock.ts";
 import { describeError, type Log } from "@berth/shared/kit/log.ts";
 import { type HostIdentity, hostState, type Measured } from "../core/capacity.ts";
+import { isResting } from "../core/host-rest.ts";
 import type { JobRecord } from "../core/job-record.ts";
 import type { CeilingReadings, Reading } from "../core/measure-ceilings.ts";
 import type { Engine, EngineInfo } from "../outbound/docker.ts";
@@ -36,6 +37,8 @@ const NETWORKS_EVERY_MS = 30_000;
 const ENGINE_CGROUP = "docker";
 /** To answer this an engine starts two programs, to ask runc and its init for their versions; it changes with a restart. */
 const INFO_EVERY_MS = 60_000;
+/** Of its images, while all that is here sleeps: none comes or goes then, but the engine may. */
+const RESTING_IMAGES_MS = 20_000;
 
 type NetworksReading = Pick<CeilingReadings, "atMs" | "networksCount" | "networks">;
 
@@ -59,6 +62,7 @@ export class HostMeter {
   /** As they were last told. */
   #jobs: readonly JobRecord[] = [];
   #info: { readonly atMs: number; readonly info: EngineInfo } | null = null;
+  #images: { readonly atMs: number; readonly digests: readonly string[] } | null = null;
   engineVersion = "";
 
   constructor(given: HostMeterGiven) {
@@ -66,9 +70,9 @@ export class HostMeter {
   }
 
   readonly measure = async (): Promise<void> => {
-    const { engine, identity, memoryBytes } = this.#given;
+    const { identity, memoryBytes } = this.#given;
     try {
-      const [info, imageDigests] = await Promise.all([this.#readInfo(), engine.imageDigests()]);
+      const [info, imageDigests] = await Promise.all([this.#readInfo(), this.#readImages()]);
       const limit = await cgroupLimitBytes();
       const disk = await diskSpace(info.rootDir);
       const readings = await this.#readCeilings(info);
@@ -89,6 +93,7 @@ export class HostMeter {
       this.#measured = { ...this.#measured, engineReachable: false };
       // Another one may answer the next time.
       this.#info = null;
+      this.#images = null;
       throw error;
     }
   };
@@ -99,6 +104,15 @@ export class HostMeter {
     if (this.#info === null || nowMs - this.#info.atMs >= INFO_EVERY_MS)
       this.#info = { atMs: nowMs, info: await engine.info() };
     return this.#info.info;
+  }
+
+  async #readImages(): Promise<readonly string[]> {
+    const { engine, clock } = this.#given;
+    const nowMs = clock.monotonicMs();
+    const isFresh = this.#images !== null && nowMs - this.#images.atMs < RESTING_IMAGES_MS;
+    if (this.#images === null || !isFresh || !isResting(this.#jobs))
+      this.#images = { atMs: nowMs, digests: await engine.imageDigests() };
+    return this.#images.digests;
   }
 
   async #readCeilings(info: EngineInfo): Promise<CeilingReadings> {

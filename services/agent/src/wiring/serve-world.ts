@@ -38,6 +38,8 @@ import { serveActivator } from "./serve-activator.ts";
 const AGENT_VERSION = "0.1.0";
 /** An engine with two hundred containers takes 80 ms for a list, of which its events tell the changes. */
 const LOOK_PERIOD = { everyMs: 5000, everyFactor: 200, mostEveryMs: 15_000 };
+/** While all sleeps (core/host-rest.ts). */
+const RESTING_LOOK_MS = 20_000;
 const LEASES_LOOK_MS = 500;
 /** A tunnel whose process died, or rules that somebody flushed, are back within this and the time it takes: within 10 s. */
 const NETWORK_VERIFY_MS = 3000;
@@ -92,12 +94,6 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
   const events = scope.use(followEngineEvents(engine, jobs, log));
   const every = (name: string, everyMs: number, run: () => Promise<void>) =>
     scope.use(new Reconciler({ name, everyMs, log, run }));
-  const look = async () => {
-    const missed = await jobs.look();
-    watch.noteLook();
-    if (missed > 0) events.suspect();
-  };
-  scope.use(new Reconciler({ name: "look", ...LOOK_PERIOD, log, run: look }));
   every("leases", LEASES_LOOK_MS, async () => jobs.lookAtLeases());
   const verifying = new ChangingPeriod();
   const probing = new ChangingPeriod();
@@ -106,6 +102,14 @@ export function serveWorld(context: AgentContext, parts: HostParts, recovered: R
     const isUsed = () => edge.status().isServing || leadsOthers(networks.desired());
     return isResting(jobs.records()) && !isUsed();
   });
+  const looking = new ChangingPeriod();
+  const look = async () => {
+    if (!looking.isDue(isAtRest() ? RESTING_LOOK_MS : 0, nowMs())) return;
+    const missed = await jobs.look();
+    watch.noteLook();
+    if (missed > 0) events.suspect();
+  };
+  scope.use(new Reconciler({ name: "look", ...LOOK_PERIOD, log, run: look }));
   // Apart from the look: healing a tunnel may wait for the network service.
   const tunnels = every("tunnels", TUNNELS_LOOK_MS, async () => parts.tunnels.look(isAtRest()));
   every("network", NETWORK_VERIFY_MS, async () => {
