@@ -1,4 +1,4 @@
-import { MOST_JOBS_CHANGED } from "@berth/shared/contracts/host.ts";
+import { MOST_JOBS_CHANGED, MOST_JOBS_TOLD } from "@berth/shared/contracts/host.ts";
 import type { JobId } from "@berth/shared/domain/ids.ts";
 import { HostState } from "@berth/shared/domain/placement.ts";
 import { GIB } from "@berth/shared/domain/resources.ts";
@@ -97,6 +97,14 @@ test("a change is no reason to be in full later than every so many beats, and to
   const many = Array.from({ length: MOST_JOBS_CHANGED + 1 }, (_, n) => ({ ...job, jobId: `j${n}` as JobId }));
   expect(formAfter(said({ held: [] }), said({ held: many })).kind).toBe("full");
   expect(formAfter(said({ held: many }), said({ held: [] })).kind).toBe("full");
+});
+
+test("who did not hear of all jobs is told all of them as soon as one beat can name them", () => {
+  const most = Array.from({ length: MOST_JOBS_TOLD }, (_, n) => ({ ...job, jobId: `j${n}` as JobId }));
+  const more = said({ held: [...most, job] });
+  expect(formAfter(more, more).kind).toBe("same");
+  expect(formAfter(more, said({ held: most })).kind).toBe("full");
+  expect(formAfter(said({ held: most }), said({ held: most.slice(1) })).kind).toBe("changed");
 });
 
 test.each<[string, Said]>([

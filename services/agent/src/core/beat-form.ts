@@ -59,12 +59,16 @@ const CEILING_TOLERANCE = 0.02;
 export function nextBeat(memory: BeatMemory, said: Said): { memory: BeatMemory; form: BeatForm } {
   const { revision, said: before } = memory;
   const sinceFull = memory.sinceFull + 1;
-  if (before === null || sinceFull >= fullEvery(said.held.length) || said.held.length > MOST_JOBS_TOLD)
-    return { memory: { revision: revision + 1, said, sinceFull: 0 }, form: { kind: "full" } };
+  const full = {
+    memory: { revision: revision + 1, said, sinceFull: 0 },
+    form: { kind: "full" as const },
+  };
+  if (before === null || sinceFull >= fullEvery(said.held.length)) return full;
   if (isSame(before, said)) return { memory: { ...memory, sinceFull }, form: { kind: "same" } };
+  // A beat that could not name all jobs is nothing to build on.
+  if (Math.max(before.held.length, said.held.length) > MOST_JOBS_TOLD) return full;
   const { changed, gone } = changeOf(before.held, said.held);
-  if (changed.size > MOST_JOBS_CHANGED || gone.length > MOST_JOBS_CHANGED)
-    return { memory: { revision: revision + 1, said, sinceFull: 0 }, form: { kind: "full" } };
+  if (changed.size > MOST_JOBS_CHANGED || gone.length > MOST_JOBS_CHANGED) return full;
   return {
     memory: { revision: revision + 1, said, sinceFull },
     form: { kind: "changed", since: revision, changed, gone },
